@@ -1,0 +1,8 @@
+"""`dse check`."""
+
+import typer
+
+
+def command() -> None:
+    """Not there yet."""
+    raise typer.Exit(1)

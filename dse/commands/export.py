@@ -1,0 +1,8 @@
+"""`dse export`."""
+
+import typer
+
+
+def command() -> None:
+    """Not there yet."""
+    raise typer.Exit(1)

@@ -1,0 +1,8 @@
+"""`dse run`."""
+
+import typer
+
+
+def command() -> None:
+    """Not there yet."""
+    raise typer.Exit(1)

@@ -1,0 +1,82 @@
+"""The columns between the cost model and the event kernel: what every layer costs on every engine, and the machine.
+
+Sizes: N networks, S samples of a network (1 unless measured profiles are given), E engines (pools of identical units),
+U unit levels, R rows = one per (network, sample, engine, level, layer). An engine that cannot be divided has one unit
+and level 0 only; a composable engine has `units` sub-arrays and one level per size it may lend to a task.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["DRAM_FIXED", "DRAM_MAX_MIN", "DRAM_PROPORTIONAL", "CostTable", "Machine", "TaskRecords"]
+
+DRAM_MAX_MIN = 0
+"""Running layers share the DRAM channel max-min fairly: nobody gets more than it needs, the rest is shared equally."""
+DRAM_PROPORTIONAL = 1
+"""If the needs exceed the bandwidth all are slowed by the same factor (MAGMA)."""
+DRAM_FIXED = 2
+"""Every engine owns a fixed share; the rows were costed with it and layers never slow each other down."""
+
+
+class CostTable(NamedTuple):
+    """Layer costs. Row of layer l: `offset[network, sample, engine, level] + l`; offset -1 = cannot run there."""
+
+    n_layers: NDArray[np.int64]
+    """(N,) layers of each network."""
+    offset: NDArray[np.int64]
+    """(N, S, E, U) first row."""
+    latency_s: NDArray[np.float64]
+    """(R,) alone on the engine, with all the DRAM bandwidth the engine can draw."""
+    dram_bytes: NDArray[np.float64]
+    """(R,) read + written, weights included."""
+    energy_j: NDArray[np.float64]
+    """(R,) dynamic."""
+    live_bytes: NDArray[np.float64]
+    """(R,) activations held on chip when the layer has ended: saved and restored if another task takes the engine."""
+    sparsity_frac: NDArray[np.float64]
+    """(R,) measured share of zeros (profiles); 0 where unknown."""
+    estimate_s: NDArray[np.float64]
+    """(R,) latency the scheduler is told (averages); equals `latency_s` where nothing is hidden."""
+
+
+class Machine(NamedTuple):
+    """What the kernel must know of the chip."""
+
+    units: NDArray[np.int64]
+    """(E,) units of each engine."""
+    level_units: NDArray[np.int64]
+    """(U,) units of each level, increasing, level_units[0] >= 1."""
+    tenant_engine: NDArray[np.int64]
+    """(T,) the only engine that serves the tenant; -1 = any."""
+    dram_bytes_per_s: float
+    dram_mode: int
+    reconfigure_s: float
+    """Paid by a task that starts on another set of units than it (or the engine) last used."""
+    decision_s: float
+    """Latency of one scheduling decision: delays the layer that the decision starts."""
+
+
+class TaskRecords(NamedTuple):
+    """What became of every request: columns of shape (n,), in the order of the trace, and totals."""
+
+    ready_s: NDArray[np.float64]
+    """Arrival, or the finish of the parent."""
+    start_s: NDArray[np.float64]
+    finish_s: NDArray[np.float64]
+    """nan if dropped."""
+    service_s: NDArray[np.float64]
+    """Time on engines, save and restore included."""
+    energy_j: NDArray[np.float64]
+    preemptions: NDArray[np.int64]
+    engine_busy_s: NDArray[np.float64]
+    """(E,) unit-weighted busy time: busy units x time / units."""
+    dram_bytes: float
+    overhead_s: float
+    """Save, restore, reconfiguration and decision time, summed over tasks."""
+    decisions: int
+    events: int
+    """Layer executions."""
+    spans: NDArray[np.float64]
+    """(events, 6) start_s, end_s, request, layer, engine, units; (0, 6) unless recording was asked for."""

@@ -1,6 +1,6 @@
 """Workloads: which tenants send which requests, and what service they expect.
 
-    Workload = tenants + horizon;  Tenant = network + traffic + service level + priority (+ dependency on another tenant)
+    Workload = tenants + horizon;  Tenant = network + traffic + service level + priority (+ the tenant it follows)
 
 `hwmodels.traffic.generate` turns a workload and a seed into a `RequestTrace`.
 """

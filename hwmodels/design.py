@@ -19,14 +19,15 @@ class EngineSlot:
 
     Parameters
     ----------
-    levels : (units lent, the engine they form), by increasing units; one entry for an engine that cannot be divided.
+    levels : (units lent, the engines they can form: each layer takes the fastest), by increasing units; one entry for
+        an engine that cannot be divided.
     dram_frac : share of the chip's DRAM bandwidth the engine can draw [-]; 1 where the channel is shared.
     tenants : names of the only tenants it serves; empty = all.
     """
 
     name: str
     units: int
-    levels: tuple[tuple[int, Engine], ...]
+    levels: tuple[tuple[int, tuple[Engine, ...]], ...]
     dram_frac: float = 1.0
     tenants: tuple[str, ...] = ()
 

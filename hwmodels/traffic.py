@@ -1,0 +1,169 @@
+"""From a workload and a seed to requests.
+
+Every tenant draws from its own generator, seeded by (seed, name): the order of the tenants, or a new one, changes
+nothing for the others, and all designs of a study see the same requests (common random numbers).
+"""
+
+import zlib
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwmodels.workload import RequestTrace, Tenant, Workload
+
+__all__ = ["generate", "mean_rate_hz", "relative_deadline_s"]
+
+Floats = NDArray[np.float64]
+
+
+def _periodic(tenant: Tenant, duration_s: float, rng: np.random.Generator) -> Floats:
+    traffic = tenant.traffic
+    assert traffic is not None
+    period = 1.0 / traffic.rate_hz
+    count = max(0, int(np.ceil((duration_s - traffic.offset_s) * traffic.rate_hz - 1e-9)))
+    times = traffic.offset_s + period * np.arange(count)
+    if traffic.jitter_frac:
+        times = times + period * traffic.jitter_frac * rng.uniform(-1.0, 1.0, count)
+        np.maximum(times, 0.0, out=times)
+    return times
+
+
+def _poisson(rate_hz: float, start_s: float, end_s: float, rng: np.random.Generator) -> Floats:
+    count = rng.poisson(rate_hz * max(0.0, end_s - start_s))
+    return np.sort(rng.uniform(start_s, end_s, count)) if count else np.empty(0)
+
+
+def _bursty(tenant: Tenant, duration_s: float, rng: np.random.Generator) -> Floats:
+    """On/off (interrupted Poisson) process; the state at the start is drawn from the stationary shares."""
+    traffic = tenant.traffic
+    assert traffic is not None
+    cycle = traffic.on_s + traffic.off_s
+    rate_on = traffic.rate_hz * cycle / traffic.on_s
+    on = bool(rng.random() < traffic.on_s / cycle)
+    at, parts = traffic.offset_s, [np.empty(0)]
+    while at < duration_s:
+        end = at + rng.exponential(traffic.on_s if on else traffic.off_s)
+        if on:
+            parts.append(_poisson(rate_on, at, min(end, duration_s), rng))
+        at, on = end, not on
+    return np.concatenate(parts)
+
+
+def _arrivals(tenant: Tenant, duration_s: float, rng: np.random.Generator) -> Floats:
+    """Arrival times in [0, duration_s), sorted, shape (n,) [s]."""
+    traffic = tenant.traffic
+    assert traffic is not None
+    if traffic.kind == "periodic":
+        times = _periodic(tenant, duration_s, rng)
+    elif traffic.kind == "poisson":
+        times = _poisson(traffic.rate_hz, traffic.offset_s, duration_s, rng)
+    elif traffic.kind == "bursty":
+        times = _bursty(tenant, duration_s, rng)
+    else:
+        times = traffic.offset_s + np.asarray(traffic.arrivals_s)
+        times = times[times < duration_s]
+    return np.sort(times)
+
+
+def _root(workload: Workload, tenant: Tenant) -> tuple[Tenant, float]:
+    """The tenant whose traffic drives this one, and the probability that one of its requests reaches it."""
+    probability = 1.0
+    by_name = {t.name: t for t in workload.tenants}
+    while tenant.after is not None:
+        probability *= tenant.probability
+        tenant = by_name[tenant.after]
+    return tenant, probability
+
+
+def mean_rate_hz(workload: Workload, tenant: Tenant) -> float:
+    """Mean arrivals per second of a tenant, followers included [Hz]."""
+    root, probability = _root(workload, tenant)
+    assert root.traffic is not None
+    if root.traffic.kind == "trace":
+        arrivals = np.asarray(root.traffic.arrivals_s) + root.traffic.offset_s
+        return probability * float((arrivals < workload.duration_s).sum()) / workload.duration_s
+    return probability * root.traffic.rate_hz
+
+
+def relative_deadline_s(workload: Workload, isolated_s: Floats) -> Floats:
+    """Deadline of every tenant, relative to the arrival, shape (T,) [s]; inf where there is none.
+
+    Parameters
+    ----------
+    isolated_s : isolated latency of every tenant on the design, shape (T,) [s].
+    """
+    deadline = np.full(len(workload.tenants), np.inf)
+    for index, tenant in enumerate(workload.tenants):
+        service = tenant.service
+        root = _root(workload, tenant)[0].traffic
+        if service.deadline_s is not None:
+            deadline[index] = service.deadline_s
+        elif service.deadline_x_isolated is not None:
+            deadline[index] = service.deadline_x_isolated * isolated_s[index]
+        elif root is not None and root.kind == "periodic":
+            deadline[index] = 1.0 / root.rate_hz
+    return deadline
+
+
+@lru_cache(maxsize=64)
+def _requests(workload: Workload, seed: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+    """(arrival_s, tenant, parent row), sorted by arrival, cascade depth, tenant; independent of any design."""
+    index = {tenant.name: i for i, tenant in enumerate(workload.tenants)}
+    times: dict[int, Floats] = {}
+    parents: dict[int, NDArray[np.int64]] = {}  # position inside the parent's stream
+    depth: dict[int, int] = {}
+
+    def build(i: int) -> None:
+        tenant = workload.tenants[i]
+        rng = np.random.default_rng([seed, zlib.crc32(tenant.name.encode())])
+        if tenant.after is None:
+            times[i], depth[i] = _arrivals(tenant, workload.duration_s, rng), 0
+            return
+        parent = index[tenant.after]
+        if parent not in times:
+            build(parent)
+        fired = np.flatnonzero(rng.random(len(times[parent])) < tenant.probability)
+        times[i], parents[i], depth[i] = times[parent][fired], fired, depth[parent] + 1
+
+    for i in range(len(workload.tenants)):
+        if i not in times:
+            build(i)
+    arrival = np.concatenate([times[i] for i in range(len(times))])
+    tenant_of = np.concatenate([np.full(len(times[i]), i, dtype=np.int64) for i in range(len(times))])
+    order = np.lexsort((tenant_of, np.array([depth[i] for i in range(len(times))])[tenant_of], arrival))
+    row_of = np.empty(len(order), dtype=np.int64)
+    row_of[order] = np.arange(len(order))
+    start = np.concatenate([[0], np.cumsum([len(times[i]) for i in range(len(times))])])
+    parent_row = np.full(len(arrival), -1, dtype=np.int64)
+    for i, fired in parents.items():
+        tenant = workload.tenants[i]
+        assert tenant.after is not None
+        parent_row[start[i] : start[i] + len(fired)] = row_of[start[index[tenant.after]] + fired]
+    columns = arrival[order], tenant_of[order], parent_row[order]
+    for column in columns:
+        column.flags.writeable = False
+    return columns
+
+
+def generate(workload: Workload, seed: int, isolated_s: Floats) -> RequestTrace:
+    """All requests of a workload.
+
+    Parameters
+    ----------
+    seed : same seed, same arrivals.
+    isolated_s : isolated latency of every tenant on the design (for relative deadlines), shape (T,) [s].
+    """
+    arrival, tenant, parent = _requests(workload, seed)
+    networks = {network: i for i, network in enumerate(workload.networks)}
+    tenants = workload.tenants
+    return RequestTrace(
+        arrival_s=arrival,
+        deadline_s=arrival + relative_deadline_s(workload, isolated_s)[tenant],
+        priority=np.array([t.priority for t in tenants])[tenant],
+        tenant=tenant,
+        network=np.array([networks[t.network] for t in tenants], dtype=np.int64)[tenant],
+        sample=np.zeros(len(arrival), dtype=np.int64),
+        parent=parent,
+        drop_late=np.array([t.service.drop_late for t in tenants])[tenant],
+    )

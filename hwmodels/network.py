@@ -173,9 +173,11 @@ class Layer:
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Network:
     """A network flattened to layers in an order in which every producer precedes its consumers.
+
+    Networks are equal when their layers are (whatever their names): costs and request columns are shared by content.
 
     Parameters
     ----------
@@ -226,6 +228,9 @@ class Network:
         """Content hash of the layers; equal networks have equal digests in every process."""
         text = repr([tuple(getattr(layer, f.name) for f in fields(layer)) for layer in self.layers])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Network) and self.digest == other.digest
 
     def __hash__(self) -> int:
         return hash(self.digest)

@@ -305,6 +305,14 @@ def _memory() -> tuple[Quantity, ...]:
             note="also the range of the CACTI figures from 22 nm up",
         ),
         _single(
+            "register_file_area_frac",
+            "area per byte of a scratchpad below 1 KiB relative to a large macro",
+            "-",
+            (3.0, 2.0, 6.0),
+            source=f"{cacti}: 2 KiB with a 256-bit port costs 2x per byte, extended to 0.5 KiB",
+            trust="inferred",
+        ),
+        _single(
             "sram_write_frac",
             "write energy relative to read energy",
             "-",
@@ -329,8 +337,7 @@ def _memory() -> tuple[Quantity, ...]:
             factor=1e-3,
             source=f"{cacti} at 45 nm; below, geometric mean of hp and lstp",
             trust="inferred",
-            note="the mean equals CACTI's lop within 5 % at 45 nm; CACTI's own lop at 22-32 nm is an artefact; decade each "
-            "way",
+            note="the mean equals CACTI's lop within 5 % at 45 nm; CACTI's own lop at 22-32 nm is an artefact",
         ),
         _curve(
             "sram_leakage_lstp_w_per_mib",

@@ -40,7 +40,8 @@ from hwmodels.technology import (
 
 __all__ = [
     "RS_SCRATCHPAD_WORDS", "STATIC_POLICIES", "SchedulerBlock", "accumulator_bits", "dram_phy_area_mm2",
-    "engine_area_mm2", "engine_leakage_w", "fission_area_mm2", "flip_flop_area_mm2", "processing_element_area_mm2", "scheduler_block",
+    "engine_area_mm2", "engine_leakage_w",
+    "fission_area_mm2", "flip_flop_area_mm2", "processing_element_area_mm2", "scheduler_block",
 ]
 
 RS_SCRATCHPAD_WORDS = (12 + 224, 24)

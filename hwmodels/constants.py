@@ -23,9 +23,9 @@ class Constant:
 
     Parameters
     ----------
-    key : `QUANTITY.NODEnm`, or `QUANTITY` where the node does not matter.
+    key : `QUANTITY.NODEnm` on a curve, else `QUANTITY`.
     value, low, high : central value and plausible range, 0 < low <= value <= high, in `unit`.
-    node_nm : process node it holds for [nm]; None = any node.
+    node_nm : process node it was found at [nm]; None = it does not depend on the node.
     trust : a key of `hwmodels.technology.TRUST_GRADES`.
     note : how the value was chosen, what to beware of.
     """
@@ -44,7 +44,7 @@ class Constant:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
-    """A curve over nodes (points by falling node) or a single constant (one point without a node)."""
+    """A curve over nodes (points by falling node) or a single constant (one point)."""
 
     name: str
     meaning: str
@@ -61,7 +61,9 @@ def _curve(
     trust: str,
     note: str = "",
     factor: float = 1.0,
+    extrapolated: tuple[float, ...] = (),
 ) -> Quantity:
+    """`extrapolated` : nodes whose points are `inferred` whatever the trust of the others."""
     return Quantity(
         name=name,
         meaning=meaning,
@@ -74,7 +76,7 @@ def _curve(
                 unit=unit,
                 node_nm=node,
                 source=source,
-                trust=trust,
+                trust="inferred" if node in extrapolated else trust,
                 note=note,
             )
             for node, (value, low, high) in sorted(points.items(), reverse=True)
@@ -83,7 +85,16 @@ def _curve(
 
 
 def _single(
-    name: str, meaning: str, unit: str, value: _Range, *, source: str, trust: str, note: str = "", factor: float = 1.0
+    name: str,
+    meaning: str,
+    unit: str,
+    value: _Range,
+    *,
+    source: str,
+    trust: str,
+    note: str = "",
+    factor: float = 1.0,
+    node: float | None = None,
 ) -> Quantity:
     centre, low, high = value
     return Quantity(
@@ -96,7 +107,7 @@ def _single(
                 low=low * factor,
                 high=high * factor,
                 unit=unit,
-                node_nm=None,
+                node_nm=node,
                 source=source,
                 trust=trust,
                 note=note,
@@ -203,7 +214,7 @@ def _mac() -> tuple[Quantity, ...]:
             },
             factor=1e-12,
             source=f"{_HWCOMPONENTS}, reg8_pJ",
-            trust="measured",
+            trust="inferred",
             note="half of the tool's value, as its MAC is 2-4x Horowitz's; range [0.25, 1] x",
         ),
     )
@@ -232,6 +243,7 @@ def _logic() -> tuple[Quantity, ...]:
             source="ZigZag in-memory-computing model: NAND2 0.614 um2, flip-flop 6x",
             trust="shipped",
             note="hwcomponents: 26.2 um2 per 8-bit register, 3.3 um2 per bit",
+            node=28,
         ),
         _single(
             "nand2_area_28nm_mm2",
@@ -241,6 +253,7 @@ def _logic() -> tuple[Quantity, ...]:
             factor=1e-6,
             source="ZigZag in-memory-computing model",
             trust="shipped",
+            node=28,
         ),
         _single(
             "fission_link_area_28nm_mm2_per_bit",
@@ -250,6 +263,7 @@ def _logic() -> tuple[Quantity, ...]:
             factor=1e-6,
             source="two directions of flip-flop (6 NAND2) and multiplexer (2.5 NAND2) of ZigZag's cells",
             trust="inferred",
+            node=28,
         ),
         _curve(
             "logic_leakage_w_per_mm2",
@@ -269,6 +283,7 @@ def _logic() -> tuple[Quantity, ...]:
             source=f"{_HOROWITZ}: fp16 multiply 1.1 pJ, add 0.4 pJ, plus six register bytes",
             trust="inferred",
             note="upper end: an operation of a small general-purpose core (MuchiSim)",
+            node=45,
         ),
         _single(
             "vector_lane_area_45nm_mm2",
@@ -278,6 +293,7 @@ def _logic() -> tuple[Quantity, ...]:
             factor=1e-6,
             source=f"{_HOROWITZ}: fp16 multiply 1,640 um2 and add, x2 for registers and control",
             trust="inferred",
+            node=45,
         ),
     )
 
@@ -318,7 +334,7 @@ def _memory() -> tuple[Quantity, ...]:
             "-",
             (1.0, 0.75, 1.5),
             source=f"{cacti}: median over the table about 1.2, 0.8-0.9 above 512 KiB",
-            trust="measured",
+            trust="inferred",
         ),
         _curve(
             "sram_leakage_hp_w_per_mib",
@@ -328,6 +344,7 @@ def _memory() -> tuple[Quantity, ...]:
             factor=1e-3,
             source=f"{cacti}; flat below 22 nm for want of a source",
             trust="measured",
+            extrapolated=(16, 7),
         ),
         _curve(
             "sram_leakage_lop_w_per_mib",
@@ -353,6 +370,7 @@ def _memory() -> tuple[Quantity, ...]:
             factor=1e-3,
             source=f"{cacti}; flat below 22 nm for want of a source",
             trust="measured",
+            extrapolated=(16, 7),
         ),
         _single(
             "dram_lpddr4_energy_j_per_byte",
@@ -426,15 +444,17 @@ def _links_and_scheduler() -> tuple[Quantity, ...]:
             source=_MUCHISIM,
             trust="shipped",
             note="taken for all nodes: wires do not scale",
+            node=7,
         ),
         _single(
-            "router_energy_j_per_byte",
+            "router_energy_7nm_j_per_byte",
             "32-bit mesh router, 7 nm",
             "J/byte",
             (0.75, 0.2, 0.75),
             factor=1e-12,
             source=f"{_MUCHISIM}: 3 pJ per 32-bit flit",
             trust="shipped",
+            node=7,
         ),
         _single(
             "scheduler_lut_nand2_count",
@@ -501,6 +521,7 @@ def _links_and_scheduler() -> tuple[Quantity, ...]:
             (6e-12, 3e-12, 3e-11),
             source=f"{_MUCHISIM}: 6 pJ per integer, 30 pJ per floating-point operation",
             trust="shipped",
+            node=7,
         ),
     )
 

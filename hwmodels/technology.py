@@ -128,7 +128,7 @@ def constant(name: str, node_nm: float | None = None) -> Constant:
     if name not in QUANTITIES:
         raise ModelError("quantity", "one of those listed by `dse explain`", name)
     points = QUANTITIES[name].points
-    if points[0].node_nm is None:
+    if len(points) == 1:
         return points[0]
     nodes = [point.node_nm or 0.0 for point in points]
     if node_nm is None or not nodes[-1] <= node_nm <= nodes[0]:
@@ -242,7 +242,7 @@ def noc_energy_j_per_byte(node_nm: float, distance_mm: float, hops: float = 0.0,
     wire = 8.0 * quantity("wire_energy_j_per_bit_mm", corner=corner) * distance_mm
     if not hops:
         return wire
-    router = quantity("router_energy_j_per_byte", corner=corner) * scale("mac_int8_energy_j", 7, node_nm)
+    router = quantity("router_energy_7nm_j_per_byte", corner=corner) * scale("mac_int8_energy_j", 7, node_nm)
     return wire + hops * router
 
 

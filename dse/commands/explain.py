@@ -1,0 +1,107 @@
+"""`dse explain`: a technology constant with its evidence."""
+
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["command"]
+
+
+def command(
+    key: Annotated[
+        str | None, typer.Argument(help="A quantity, or QUANTITY.NODEnm; without one all constants are listed.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show a constant of the cost model: value, range, unit, node, source, trust."""
+    from dse.console import print_json
+
+    entries = _all() if key is None else _found(key)
+    if as_json:
+        print_json(entries[0] if key is not None and len(entries) == 1 else {"key": key, "constants": entries})
+    elif key is None:
+        _print_table(entries)
+    else:
+        for index, entry in enumerate(entries):
+            _print_record(entry, blank_before=index > 0)
+
+
+def _entry(record: Any, meaning: str) -> dict[str, Any]:
+    fields = ("key", "value", "low", "high", "unit", "node_nm", "source", "trust", "note")
+    return {name: getattr(record, name) for name in fields} | {"meaning": meaning}
+
+
+def _all() -> list[dict[str, Any]]:
+    from hwmodels.technology import QUANTITIES
+
+    return [_entry(point, item.meaning) for item in QUANTITIES.values() for point in item.points]
+
+
+def _found(key: str) -> list[dict[str, Any]]:
+    """The records a key names: one, or all points of a curve; raises `InputError` with the nearest key."""
+    from dse.errors import InputError, Problem, did_you_mean
+    from hwmodels.errors import ModelError
+    from hwmodels.technology import CONSTANTS, QUANTITIES, constant
+
+    if key in QUANTITIES:
+        return [_entry(point, QUANTITIES[key].meaning) for point in QUANTITIES[key].points]
+    name, _, node = key.partition(".")
+    if name in QUANTITIES:
+        problem = f"must be {name} or {name}.NODEnm, got {key!r}"
+        try:
+            at = float(node.removesuffix("nm"))
+        except ValueError:
+            raise InputError(Problem(field="KEY", message=problem)) from None
+        try:
+            record = constant(name, at)
+        except ModelError as error:
+            raise InputError(Problem(field="KEY", message=str(error))) from None
+        if record.key == name:
+            raise InputError(Problem(field="KEY", message=problem, hint=f"{name} is no curve over nodes"))
+        return [_entry(record, QUANTITIES[name].meaning)]
+    allowed = [*QUANTITIES, *CONSTANTS]
+    related = [other for other in QUANTITIES if key and key.lower() in other]
+    hint = f"{', '.join(related[:5])} contain it" if related else did_you_mean(key, allowed)
+    raise InputError(Problem(
+        field="KEY", message=f"must be a constant listed by `dse explain`, got {key!r}", hint=hint))
+
+
+def _amount(entry: dict[str, Any]) -> str:
+    """Value, unit and range; picojoules and square micrometres where joules and square millimetres are tiny."""
+    unit, factor = entry["unit"], 1.0
+    for small, prefixed, by in (("J", "pJ", 1e12), ("mm2", "um2", 1e6)):
+        if unit.split("/")[0].split(" ")[0] == small and 1e-3 <= entry["value"] * by < 1e4:
+            unit, factor = prefixed + unit[len(small):], by
+    value, low, high = (entry[name] * factor for name in ("value", "low", "high"))
+    return f"{value:.4g} {unit}  [{low:.4g}, {high:.4g}]"
+
+
+def _node(entry: dict[str, Any]) -> str:
+    return "any" if entry["node_nm"] is None else f"{entry['node_nm']:g} nm"
+
+
+def _print_record(entry: dict[str, Any], *, blank_before: bool) -> None:
+    from dse.console import out
+    from hwmodels.technology import TRUST_GRADES
+
+    if blank_before:
+        out()
+    out(f"{entry['key']}: {entry['meaning']}")
+    rows = [
+        ("value", _amount(entry)),
+        ("node", _node(entry)),
+        ("source", entry["source"]),
+        ("trust", f"{entry['trust']}: {TRUST_GRADES[entry['trust']]}"),
+    ]
+    for label, text in [*rows, *([("note", entry["note"])] if entry["note"] else [])]:
+        out(f"  {label:<7} {text}")
+
+
+def _print_table(entries: list[dict[str, Any]]) -> None:
+    from dse.console import out
+
+    width = max(len(entry["key"]) for entry in entries)
+    out(f"{'key':<{width}}  {'value':>10} {'low':>10} {'high':>10}  {'unit':<14} {'node':<6} trust")
+    for entry in entries:
+        numbers = " ".join(f"{entry[name]:>10.3g}" for name in ("value", "low", "high"))
+        out(f"{entry['key']:<{width}}  {numbers}  {entry['unit']:<14} {_node(entry):<6} {entry['trust']}")

@@ -14,7 +14,7 @@ from dse.errors import DseError
 __all__ = ["app", "main"]
 
 # In the order of `dse --help`.
-COMMANDS = ("run", "report", "export", "evaluate", "inspect", "list", "check", "explain")
+COMMANDS = ("run", "report", "export", "evaluate", "inspect", "list", "check", "explain", "schedulability")
 
 app = typer.Typer(
     name="dse",

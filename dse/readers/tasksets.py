@@ -77,6 +77,7 @@ class _Located:
         except yaml.YAMLError as error:
             raise InputError(Problem(file=str(path), message=f"must be YAML: {error}")) from error
         self.problems: list[Problem] = []
+        self.keys: dict[int, yaml.Node] = {}
 
     def wrong(self, node: yaml.Node | None, field: str, message: str, hint: str = "") -> None:
         line, column = (node.start_mark.line + 1, node.start_mark.column + 1) if node else (1, 1)
@@ -93,6 +94,11 @@ class _Located:
             )
         )
 
+    def unknown(self, node: yaml.Node, field: str, allowed: tuple[str, ...]) -> None:
+        """The key of a value is not one of those allowed."""
+        hint = did_you_mean(field.rpartition(".")[2], allowed)
+        self.wrong(self.keys[id(node)], field, f"must be one of {', '.join(allowed)}", hint)
+
     def mapping(self, node: yaml.Node | None, field: str) -> dict[str, yaml.Node]:
         """Key -> value node; wrong kinds and duplicate keys are problems."""
         if not isinstance(node, yaml.MappingNode):
@@ -103,6 +109,7 @@ class _Located:
             if key.value in found:
                 self.wrong(key, f"{field}.{key.value}".lstrip("."), "must be given once")
             found[str(key.value)] = value
+            self.keys[id(value)] = key
         return found
 
     def value(self, node: yaml.Node) -> Any:
@@ -129,8 +136,7 @@ def _numbers(file: _Located, node: yaml.Node | None, field: str, names: dict[str
         file.wrong(None, field, "must be given")
     for name in block:
         if name not in names and name not in other:
-            hint = did_you_mean(name, (*names, *other))
-            file.wrong(block[name], f"{field}.{name}", f"must be one of {', '.join((*names, *other))}", hint)
+            file.unknown(block[name], f"{field}.{name}", (*names, *other))
     missing = [name for name in names if name not in block]
     if missing and node is not None and isinstance(node, yaml.MappingNode):
         file.wrong(node, field, f"must have {', '.join(missing)}")
@@ -181,7 +187,7 @@ def load_machine(path: str | Path) -> MachineFile:
     known = ("tile", "cycles", "scheduler_cycles", "networks", "strategies", *_REMARKS)
     for name in top:
         if name not in known:
-            file.wrong(top[name], name, f"must be one of {', '.join(known)}", did_you_mean(name, known))
+            file.unknown(top[name], name, known)
     fields = _numbers(file, top.get("tile"), "tile", _TILE, ())
     fields |= _numbers(file, top.get("cycles"), "cycles", _CYCLES, ("comp_configured", "kernel_mgmt"))
     if "scheduler_cycles" in top:

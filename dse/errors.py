@@ -6,6 +6,8 @@
     └── PartialResult            exit 4   done, but some trials failed
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import final
@@ -13,9 +15,26 @@ from typing import final
 __all__ = ["DseError", "InputError", "NothingFeasible", "PartialResult", "Problem", "did_you_mean"]
 
 
-def did_you_mean(name: str, allowed: list[str] | tuple[str, ...]) -> str:
-    """`did you mean 'X'?` for the nearest allowed name, or an empty string."""
-    close = get_close_matches(str(name), [str(a) for a in allowed], n=1, cutoff=0.6)
+# What ends a dimensional name, in our units and in those that people mix up with them.
+_UNIT = re.compile(r"_(s|ms|us|ns|sec|seconds|hz|khz|mhz|ghz|fps|bytes_per_s|gbps|bytes|kb|mb|gb|kib|mib|b|mm2|um2|w|"
+                   r"mw|j|mj|uj|pj|nm|frac|pct|percent|cycles|macs)$")
+_SOURCE_WIDTH = 110
+
+
+def did_you_mean(name: object, allowed: Iterable[object]) -> str:
+    """`did you mean 'X'?` for the nearest allowed name, or an empty string.
+
+    A name that differs only in its unit (`deadline_ms`, `deadline`) finds the one with ours (`deadline_s`).
+    """
+    wanted = str(name)[:200]
+    names = [str(option) for option in allowed]
+    same = [option for option in names if option.lower() == wanted.lower().replace("-", "_").replace(" ", "_")]
+    stem = _UNIT.sub("", wanted.lower())
+    same += [option for option in names if stem and _UNIT.sub("", option.lower()) == stem]
+    close = same[:1] or get_close_matches(wanted, names, n=1, cutoff=0.6)
+    if not close:
+        lower = {option.lower(): option for option in names}
+        close = [lower[match] for match in get_close_matches(wanted.lower(), list(lower), n=1, cutoff=0.6)]
     return f"did you mean '{close[0]}'?" if close else ""
 
 
@@ -40,11 +59,18 @@ class Problem:
         head = ": ".join(part for part in (place, self.field, self.message) if part)
         if self.hint:
             head += f" ({self.hint})"
-        if self.source:
-            head += f"\n    {self.source.rstrip()}"
-            if self.column:
-                head += "\n    " + " " * (self.column - 1) + "^"
+        if self.source.strip():
+            source, column = self._window()
+            head += f"\n    {source}"
+            if column:
+                head += "\n    " + " " * (column - 1) + "^"
         return head
+
+    def _window(self) -> tuple[str, int]:
+        """The part of the source line around the column, without control characters, and the column in it."""
+        source = "".join(char if char.isprintable() else " " for char in self.source)
+        start = self.column - _SOURCE_WIDTH // 2 if self.column > _SOURCE_WIDTH - 10 else 0
+        return source[start : start + _SOURCE_WIDTH].rstrip(), max(0, self.column - start)
 
 
 class DseError(Exception):

@@ -1,0 +1,210 @@
+"""From validated YAML to a `Study`: metrics, budgets that can be met, domains that can be searched."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dse.convert import Reading
+from dse.errors import did_you_mean
+from dse.located import Loc
+from dse.schema import StudyFile
+from dse.study import Objective, Study
+from hwmodels.outcome import METRICS
+from hwmodels.workload import Workload
+
+__all__ = ["study_record"]
+
+# What a metric can be at all: (low, high, whether low itself can be reached). All others: any number > 0.
+_REACH: dict[str, tuple[float, float, bool]] = {
+    "slo_violation_frac": (0.0, 1.0, True), "drop_frac": (0.0, 1.0, True), "slo_miss_frac": (-1.0, float("inf"), False),
+    "antt": (1.0, float("inf"), True), "fairness_frac": (0.0, 1.0, True), "engine_utilisation_frac": (0.0, 1.0, True),
+    "dram_utilisation_frac": (0.0, 1.0, True), "stp": (0.0, float("inf"), True),
+    "throughput_per_s": (0.0, float("inf"), True),
+}
+
+
+def study_record(reading: Reading, file: StudyFile | None, workload: Workload | None) -> Study | None:
+    """A study from a whole document and its workload (None: it has problems of its own)."""
+    tenants = _tenants(reading, workload)
+    objectives = _objectives(reading, tenants)
+    _budgets(reading, tenants)
+    section = reading.raw(("space",))
+    spec = section if isinstance(section, dict) else {}
+    for name, domain in _mapping(spec.get("domains")).items():
+        _domain(reading, name, domain)
+    if file is None or workload is None or reading.problems:
+        return None
+    space = _space(reading, file, workload)
+    if space is None:
+        return None
+    search = file.search
+    return Study(
+        name=file.name, workload=workload, objectives=objectives, budgets=dict(file.budgets), space=space,
+        sampler=search.sampler, trials=search.trials, seed=search.seed, fidelity=file.fidelity, workers=search.workers,
+        eval_timeout_s=search.eval_timeout_s, source=reading.document.text, path=reading.document.path,
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _tenants(reading: Reading, workload: Workload | None) -> list[str] | None:
+    """Names of the tenants; None when the workload could not be read."""
+    if workload is not None:
+        return [tenant.name for tenant in workload.tenants]
+    inline = reading.raw(("workload", "tenants"))
+    if isinstance(inline, list):
+        return [str(item.get("name")) for item in inline if isinstance(item, dict)]
+    return None
+
+
+def _metric(reading: Reading, loc: Loc, name: str, tenants: list[str] | None, *, at_key: bool) -> str | None:
+    """The metric that `METRIC` or `TENANT.METRIC` speaks of; None when there is no such thing (reported)."""
+    tenant, _, metric = name.rpartition(".")
+    if tenant and tenants is not None and tenant not in tenants:
+        reading.report(loc, f"must be METRIC or TENANT.METRIC of a tenant of the workload, got {name!r}", at_key=at_key,
+                       hint=did_you_mean(tenant, tenants) or f"tenants: {', '.join(tenants[:8])}")
+        return None
+    if metric not in METRICS:
+        hint = did_you_mean(metric, METRICS) or "see `dse list metrics`"
+        reading.report(loc, f"must be a metric of `dse list metrics`, got {name!r}", hint=hint, at_key=at_key)
+        return None
+    if tenant and not METRICS[metric].per_tenant:
+        reading.report(loc, f"must be a metric of single tenants ({metric} is of the whole chip), got {name!r}",
+                       at_key=at_key)
+        return None
+    return metric
+
+
+def _objectives(reading: Reading, tenants: list[str] | None) -> tuple[Objective, ...]:
+    given = reading.raw(("objectives",))
+    objectives: list[Objective] = []
+    for index, item in enumerate(given if isinstance(given, list) else []):
+        loc: tuple[str | int, ...] = ("objectives", index)
+        name, direction = item, None
+        if isinstance(item, dict):
+            loc, name, direction = (*loc, "metric"), item.get("metric"), item.get("direction")
+        if not isinstance(name, str) or not name.strip():
+            continue  # reported by the schema
+        metric = _metric(reading, loc, name, tenants, at_key=False)
+        if metric is None:
+            continue
+        if any(name == objective.metric for objective in objectives):
+            reading.report_got(loc, "listed once")
+        minimise = METRICS[metric].minimise if direction is None else direction == "minimise"
+        objectives.append(Objective(metric=name, minimise=minimise))
+    return tuple(objectives)
+
+
+def _budgets(reading: Reading, tenants: list[str] | None) -> None:
+    """Every budget is on a metric, and some design could meet it."""
+    for name, bound in _mapping(reading.raw(("budgets",))).items():
+        loc = ("budgets", name)
+        metric = _metric(reading, loc, name, tenants, at_key=True)
+        if metric is None or isinstance(bound, bool) or not isinstance(bound, int | float):
+            continue
+        low, high, closed = _REACH.get(metric, (0.0, float("inf"), False))
+        if metric == "stp" and tenants:
+            high = float(len(tenants))
+        if METRICS[metric].minimise:
+            if bound < low or (bound == low and not closed):
+                sign = ">=" if closed else ">"
+                reading.report_got(loc, f"a number {sign} {low:g}: no design can be below")
+        elif bound > high:
+            reading.report_got(loc, f"a number <= {high:g}: no design can be above")
+
+
+def _domain(reading: Reading, name: str, spec: Any) -> None:
+    """One entry of `space.domains`: a known parameter, values of its type."""
+    from hwmodels.policies import POLICIES
+    from spaces.designs import PARAMETERS
+    from spaces.domains import Choice
+    from spaces.errors import SpaceError
+    from spaces.space import Space
+
+    loc = ("space", "domains", name)
+    owner, _, parameter = name.partition(".")
+    policy = POLICIES.get(owner) if parameter else None
+    if name not in PARAMETERS and (policy is None or parameter not in policy.params):
+        known = [*PARAMETERS, *(f"{p}.{q}" for p, record in POLICIES.items() for q in record.params)]
+        hint = did_you_mean(name, known) or f"known: {', '.join(PARAMETERS)}"
+        reading.report(loc, "unknown parameter of the space", hint=hint, at_key=True)
+        return
+    if policy is not None and name not in PARAMETERS:
+        low, high = policy.params[parameter].low, policy.params[parameter].high
+        for value, at in _domain_values(spec, loc):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                reading.report_got(at, f"a number in [{low:g}, {high:g}]",
+                                   hint=reading.document.trap(at, "number"))
+        spec_default: tuple[Any, ...] = (float(low), float(high)) if low < high else (float(low),)
+    else:
+        spec_default = PARAMETERS[name][0]
+        texts = any(isinstance(value, str) for value in spec_default)
+        broken = False
+        for value, at in _domain_values(spec, loc):
+            broken |= _broken_value(reading, at, value, spec_default, texts)
+        if broken:
+            return
+    try:
+        Space(domains={name: Choice(spec_default)}).narrow({name: _normal(name, spec)})
+    except SpaceError as error:
+        got = "" if error.value is None else f", got {error.value!r}"
+        reading.report(loc, f"must be {error.rule}{got}", hint=error.hint)
+
+
+def _domain_values(spec: Any, loc: Loc) -> list[tuple[Any, tuple[str | int, ...]]]:
+    """The values written in a domain, each with its place."""
+    if isinstance(spec, list):
+        return [(value, (*loc, index)) for index, value in enumerate(spec)]
+    if isinstance(spec, dict):
+        return [(spec[key], (*loc, key)) for key in ("low", "high") if key in spec]
+    return [(spec, tuple(loc))]
+
+
+def _broken_value(reading: Reading, loc: Loc, value: Any, default: tuple[Any, ...], texts: bool) -> bool:
+    """Whether a value of a domain has the wrong type or sign (then reported)."""
+    if texts:
+        if isinstance(value, str) and value in default:
+            return False
+        reading.report_got(loc, f"one of {', '.join(str(option) for option in default)}",
+                           hint=reading.document.trap(loc, "text") or did_you_mean(value, default))
+        return True
+    whole = all(isinstance(option, int) for option in default)
+    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 2**53
+    good = good and (not whole or float(value).is_integer())
+    if not good:
+        rule = "an integer >= 1" if whole else "a number > 0"
+        reading.report_got(loc, rule, hint=reading.document.trap(loc, "number"))
+    return not good
+
+
+def _normal(name: str, spec: Any) -> Any:
+    """A domain with whole numbers as integers where the parameter is one (`1e6` is a float to YAML)."""
+    from spaces.designs import PARAMETERS
+
+    default = PARAMETERS.get(name, ((0.0,), ""))[0]
+
+    def whole(value: Any) -> Any:
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    if not all(isinstance(option, int) for option in default):
+        return spec
+    if isinstance(spec, list):
+        return [whole(value) for value in spec]
+    return {key: whole(value) for key, value in spec.items()} if isinstance(spec, dict) else whole(spec)
+
+
+def _space(reading: Reading, file: StudyFile, workload: Workload) -> Any:
+    from spaces.designs import design_space
+    from spaces.errors import SpaceError
+
+    section = file.space
+    domains = {name: _normal(name, spec) for name, spec in section.domains.items()}
+    try:
+        return design_space(workload, architectures=section.architectures, policies=section.policies,
+                            domains=domains, forbidden=section.forbidden)
+    except SpaceError as error:
+        got = "" if error.value is None else f", got {error.value!r}"
+        loc = ("space", *reading.part(("space",), error.field)[1:])
+        reading.report(loc, f"must be {error.rule}{got}", hint=error.hint)
+    return None

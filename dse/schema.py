@@ -1,0 +1,427 @@
+"""What our YAML files may hold: one pydantic model per mapping. `dse.documents` turns them into the models' records.
+
+    workload   Tenant[] (network: name, file or layers; Traffic; Service)
+    engine
+    design     DesignEngine[], policy, scheduler
+    study      workload, objectives, budgets, Space, Search
+
+Rules are sentences (`dse.rules`); rules between the keys of one mapping are validators that name the key they blame.
+Names come from the registries, so a new policy, architecture, network or sampler needs no change here.
+"""
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, create_model, model_validator
+
+from dse.rules import Broken, anything, count, flag, number, one_of, text
+from hwmodels.network import OPS
+from hwmodels.network import Layer as LayerRecord
+
+__all__ = ["KINDS", "DesignFile", "EngineFile", "Model", "StudyFile", "Tenant", "WorkloadFile", "json_schema"]
+
+MAX_REQUESTS = 20_000_000
+"""Requests of one workload: their columns must fit in memory."""
+
+
+def _registry(module: str, name: str) -> Iterable[Any]:
+    """Names of a registry, imported only when a file asks for them."""
+    names: Iterable[Any] = getattr(importlib.import_module(module), name)
+    return names
+
+
+def _names(module: str, name: str) -> Any:
+    return one_of(lambda: _registry(module, name))
+
+
+def _dataflows() -> Iterable[str]:
+    return _registry("hwmodels.engine", "DATAFLOWS")
+
+
+Positive = Annotated[float, number(above=0)]
+NonNegative = Annotated[float, number(at_least=0)]
+Name = Annotated[str, text()]
+Side = Annotated[int, count(1, 2**16)]
+Bytes = Annotated[int, count(1, 2**40)]
+Lanes = Annotated[int, count(1, 2**20)]
+Precision = Annotated[str, _names("hwmodels.engine", "PRECISION_BITS")]
+Dataflow = Annotated[str, one_of(_dataflows)]
+FoldOverlap = Annotated[str, _names("hwmodels.engine", "FOLD_OVERLAPS")]
+Node = Annotated[int, _names("hwmodels.engine", "NODES_NM")]
+
+
+class Model(BaseModel):
+    """A mapping; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), use_attribute_docstrings=True)
+    WHAT: ClassVar[str] = "a mapping"
+
+
+# --- workload ---------------------------------------------------------------------------------------------------------
+
+_ONLY_FOR = {
+    "rate_hz": ("periodic", "poisson", "bursty"), "jitter_frac": ("periodic",), "on_s": ("bursty",),
+    "off_s": ("bursty",), "file": ("trace",), "arrivals_s": ("trace",),
+}
+
+
+class Traffic(Model):
+    """How the requests of one tenant arrive."""
+
+    WHAT: ClassVar[str] = "a mapping such as {kind: periodic, rate_hz: 30}"
+    kind: Annotated[str, _names("hwmodels.workload", "TRAFFIC_KINDS")]
+    rate_hz: Annotated[float, number(above=0, ceiling=1e9)] | None = None
+    """Mean arrivals per second [Hz]; not for trace."""
+    jitter_frac: Annotated[float, number(at_least=0, at_most=0.5)] | None = None
+    """Periodic: half width of the uniform jitter, as a fraction of the period [-]."""
+    offset_s: NonNegative = 0.0
+    """First arrival of a periodic stream, start of the others [s]."""
+    on_s: Positive | None = None
+    """Bursty: mean length of the periods with requests [s]."""
+    off_s: NonNegative | None = None
+    """Bursty: mean length of the periods without [s]."""
+    file: Annotated[str, text("the path of a CSV file with a column arrival_s")] | None = None
+    """Trace: CSV with a column `arrival_s` [s]; with a column `tenant`, only the rows of this tenant count."""
+    arrivals_s: list[NonNegative] | None = None
+    """Trace: arrival times [s]."""
+
+    @model_validator(mode="after")
+    def _keys_of_the_kind(self) -> "Traffic":
+        broken = [Broken(at=(key,), message=f"must be left out: it is for {', '.join(kinds)} traffic, not {self.kind}",
+                         got=False, at_key=True)
+                  for key, kinds in _ONLY_FOR.items() if key in self.model_fields_set and self.kind not in kinds]
+        if self.kind == "trace":
+            if self.file is None and self.arrivals_s is None:
+                broken.append(Broken(message="must have the key file or arrivals_s (trace)", got=False))
+            elif self.file is not None and self.arrivals_s is not None:
+                broken.append(Broken(at=("arrivals_s",), message="must be left out when file is given", got=False,
+                                     at_key=True))
+            elif self.arrivals_s is not None and not self.arrivals_s:
+                broken.append(Broken(at=("arrivals_s",), message="must be a list of at least one arrival time"))
+        elif self.rate_hz is None:
+            broken.append(Broken(message=f"must have the key rate_hz ({self.kind}), a number > 0", got=False))
+        if broken:
+            raise Broken.error(broken)
+        return self
+
+
+class Service(Model):
+    """What a tenant expects."""
+
+    WHAT: ClassVar[str] = "a mapping such as {deadline_s: 0.033, percentile: 99}"
+    deadline_s: Positive | None = None
+    """Relative to the arrival [s]. Without any deadline, a periodic tenant's is its period."""
+    deadline_x_isolated: Positive | None = None
+    """Multiple of the isolated latency on the same design [-]; instead of deadline_s."""
+    percentile: Annotated[float, number(above=0, at_most=100)] = 99.0
+    """Of the latency that must meet the deadline [%]."""
+    drop_late: Annotated[bool, flag()] = False
+    """Drop a request that is still queued at its deadline."""
+
+    @model_validator(mode="after")
+    def _one_deadline(self) -> "Service":
+        if self.deadline_s is not None and self.deadline_x_isolated is not None:
+            raise Broken.error([Broken(at=("deadline_x_isolated",), message="must be left out when deadline_s is given",
+                                       got=False, at_key=True)])
+        return self
+
+
+def _layer_field(annotation: Any) -> Any:
+    """The rule for a field of `hwmodels.network.Layer`, by its type; its own checks say the rest."""
+    rules = {int: count(0, 2**40), float: number(at_least=0, at_most=1), str: text("a name")}
+    if annotation in rules:
+        return Annotated[annotation, rules[annotation]]
+    return list[Annotated[int, count(-1, 2**20)]] | None
+
+
+class _Layer(Model):
+    """A layer written in place: see `hwmodels.network.Layer`."""
+
+    WHAT: ClassVar[str] = "a mapping such as {name: conv1, op: conv, k: 64, c: 3, oy: 112, ox: 112, fy: 7, fx: 7}"
+
+
+Layer = create_model("Layer", __base__=_Layer, __doc__=_Layer.__doc__, **{
+    item.name: (Annotated[str, one_of(OPS)] if item.name == "op" else _layer_field(item.type),
+                ... if item.default is MISSING else item.default)
+    for item in fields(LayerRecord)
+})  # type: ignore[call-overload]
+
+
+class InlineNetwork(Model):
+    """A network written in place."""
+
+    WHAT: ClassVar[str] = "a mapping with the keys name and layers"
+    name: Name
+    layers: list[Layer]  # type: ignore[valid-type]
+    source: Annotated[str, text("a text")] | None = None
+    notes: list[Annotated[str, text("a text")]] = []
+
+
+def _inline(value: Any) -> str:
+    return "<inline>" if isinstance(value, dict | BaseModel) else "<name>"
+
+
+class Tenant(Model):
+    """One owner of a request stream."""
+
+    WHAT: ClassVar[str] = "a mapping with the keys name, network, traffic and service"
+    name: Name
+    network: Annotated[
+        Annotated[str, text("a network of `dse list networks`, a file (.onnx, config.json, topology .csv) or layers"),
+                  Tag("<name>")] | Annotated[InlineNetwork, Tag("<inline>")], Discriminator(_inline)]
+    bind: dict[str, Annotated[int, count(1, 2**31 - 1)]] = {}
+    """Free dimensions of an ONNX file, e.g. {batch: 1, seq: 384}."""
+    precision: Precision | None = None
+    """All layers at this precision; without, as in the network."""
+    phase: Annotated[str, one_of(("prefill", "decode"))] | None = None
+    """Language models: which phase."""
+    tokens: Annotated[int, count(1, 2**24)] | None = None
+    """Language models: new tokens [-]."""
+    context: Annotated[int, count(1, 2**24)] | None = None
+    """Language models: tokens attended to [-]."""
+    batch: Annotated[int, count(1, 2**16)] | None = None
+    """Language models: sequences processed together [-]."""
+    head: Annotated[str, one_of(("last", "all"))] | None = None
+    """Language models: output product on the last token (serving) or on all."""
+    mlp: Annotated[str, one_of(("gated", "plain"))] | None = None
+    """Language models of an unknown type: form of the feed-forward part."""
+    traffic: Traffic | None = None
+    """Left out for a follower (`after`)."""
+    service: Service = Service()
+    priority: Positive = 1.0
+    """Larger is more important [-]."""
+    after: Name | None = None
+    """Name of the tenant whose request must finish first."""
+    probability: Annotated[float, number(at_least=0, at_most=1)] = 1.0
+    """That a parent request fires this follower [-]."""
+
+    @model_validator(mode="after")
+    def _traffic_or_after(self) -> "Tenant":
+        broken = []
+        if self.traffic is None and self.after is None:
+            broken.append(Broken(message="must have the key traffic (or after, for a follower)", got=False))
+        if self.traffic is not None and self.after is not None:
+            broken.append(Broken(at=("traffic",), message="must be left out: a follower (after) takes the arrivals of "
+                                 "the tenant it follows", got=False, at_key=True))
+        if self.after is None and "probability" in self.model_fields_set:
+            broken.append(Broken(at=("probability",), message="must be left out: it is for followers (after)",
+                                 got=False, at_key=True))
+        if isinstance(self.network, InlineNetwork):
+            broken += [Broken(at=(key,), message="must be left out when the layers are given", got=False, at_key=True)
+                       for key in ("bind", "phase", "tokens", "context", "batch", "head", "mlp")
+                       if key in self.model_fields_set]
+        if broken:
+            raise Broken.error(broken)
+        return self
+
+
+class WorkloadFile(Model):
+    """Tenants, and how long their requests keep arriving."""
+
+    WHAT: ClassVar[str] = "a mapping with the keys kind, name, duration_s and tenants"
+    kind: Annotated[str, one_of(("workload",))] = "workload"
+    name: Name
+    duration_s: Annotated[float, number(above=0, ceiling=1e9)] = 1.0
+    """Arrivals stop here; everything that arrived is served to the end [s]."""
+    tenants: list[Tenant]
+
+    @model_validator(mode="after")
+    def _together(self) -> "WorkloadFile":
+        rates = [t.traffic.rate_hz or 0.0 for t in self.tenants if t.traffic is not None]
+        if sum(rates) * self.duration_s > MAX_REQUESTS:
+            raise Broken.error([Broken(at=("duration_s",) if "duration_s" in self.model_fields_set else (),
+                                       message=f"must be so that at most {MAX_REQUESTS:,} requests arrive "
+                                       f"({sum(rates):g} per second)")])
+        if not self.tenants:
+            raise Broken.error([Broken(at=("tenants",), message="must be a list of at least one tenant")])
+        return self
+
+
+# --- hardware ---------------------------------------------------------------------------------------------------------
+
+
+class EngineFile(Model):
+    """One engine, alone on its DRAM channel."""
+
+    WHAT: ClassVar[str] = "a mapping with the keys rows, cols, dataflow, sram_bytes, dram_bytes_per_s and freq_hz"
+    kind: Annotated[str, one_of(("engine",))] = "engine"
+    rows: Side
+    """Rows of the PE array."""
+    cols: Side
+    """Columns of the PE array."""
+    dataflow: Dataflow
+    sram_bytes: Bytes
+    """On-chip buffer [byte]."""
+    dram_bytes_per_s: Annotated[float, number(above=0, ceiling=1e15)]
+    """[byte/s]."""
+    freq_hz: Annotated[float, number(above=0, ceiling=1e12)]
+    """Clock [Hz]."""
+    precision: Precision = "int8"
+    vector_lanes: Lanes = 64
+    """Scalar operations per cycle of the vector unit."""
+    fold_overlap: FoldOverlap = "double_buffered"
+    node_nm: Node = 16
+    """Process node [nm]."""
+
+
+class DesignEngine(Model):
+    """One engine of a design; the chip's node, clock and DRAM bandwidth are keys of the design."""
+
+    WHAT: ClassVar[str] = "a mapping with the keys rows, cols, dataflow and sram_bytes"
+    rows: Side
+    cols: Side
+    dataflow: Dataflow
+    sram_bytes: Bytes
+    precision: Precision = "int8"
+    vector_lanes: Lanes = 64
+    fold_overlap: FoldOverlap = "double_buffered"
+    tenant: Name | None = None
+    """Dedicated: name of the tenant it serves."""
+    dram_frac: Annotated[float, number(above=0, at_most=1)] | None = None
+    """Dedicated: its share of the DRAM bandwidth [-]."""
+
+
+class DesignFile(Model):
+    """A chip, the policy that schedules it, and who runs the policy."""
+
+    WHAT: ClassVar[str] = "a mapping with the keys kind, architecture, engines, policy, ..."
+    kind: Annotated[str, one_of(("design",))] = "design"
+    architecture: Annotated[str, _names("hwmodels.architectures", "ARCHITECTURES")]
+    node_nm: Node = 16
+    """Process node [nm]."""
+    freq_hz: Annotated[float, number(above=0, ceiling=1e12)]
+    """Clock [Hz]."""
+    dram_bytes_per_s: Annotated[float, number(above=0, ceiling=1e15)]
+    """Of the whole chip [byte/s]."""
+    engines: list[DesignEngine]
+    subarrays: Annotated[int, one_of((4, 16, 64))] | None = None
+    """Composable: parts the array can split into."""
+    policy: Annotated[Any, anything({"oneOf": [{"type": "string"}, {"type": "object", "required": ["name"]}]})]
+    """Name, or {name: NAME, PARAMETER: value ...}; see `dse list policies`."""
+    scheduler: Annotated[str, _names("hwmodels.design", "SCHEDULERS")] = "software"
+    """Who runs the policy."""
+    seed: Annotated[int, count(0)] | None = None
+    """Of the traffic it was evaluated with."""
+    provenance: dict[str, Any] = {}
+    """Where the design comes from; free."""
+
+    @model_validator(mode="after")
+    def _keys_of_the_architecture(self) -> "DesignFile":
+        broken = []
+        if not self.engines:
+            broken.append(Broken(at=("engines",), message="must be a list of at least one engine"))
+        if self.architecture in ("time_mux", "composable") and len(self.engines) > 1:
+            broken.append(Broken(at=("engines",), message=f"must be a list of one engine ({self.architecture}), "
+                                 f"got {len(self.engines)}", got=False))
+        if self.architecture == "composable" and self.subarrays is None:
+            broken.append(Broken(message="must have the key subarrays (composable): 4, 16 or 64", got=False))
+        if self.architecture != "composable" and self.subarrays is not None:
+            broken.append(Broken(at=("subarrays",), message=f"must be left out: it is for composable, not "
+                                 f"{self.architecture}", got=False, at_key=True))
+        for index, engine in enumerate(self.engines):
+            for key in ("tenant", "dram_frac"):
+                given = getattr(engine, key) is not None
+                if self.architecture == "dedicated" and not given:
+                    broken.append(Broken(at=("engines", index), message=f"must have the key {key} (dedicated)",
+                                         got=False))
+                elif self.architecture != "dedicated" and given:
+                    broken.append(Broken(at=("engines", index, key), message="must be left out: it is for dedicated, "
+                                         f"not {self.architecture}", got=False, at_key=True))
+        if broken:
+            raise Broken.error(broken)
+        return self
+
+
+# --- study ------------------------------------------------------------------------------------------------------------
+
+
+class ObjectiveEntry(Model):
+    """A metric being optimised."""
+
+    WHAT: ClassVar[str] = "a metric, or a mapping with the keys metric and direction"
+    metric: Annotated[str, text("a metric of `dse list metrics`, or TENANT.METRIC")]
+    direction: Annotated[str, one_of(("minimise", "maximise"))] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"metric": value} if isinstance(value, str) else value
+
+
+class SpaceSection(Model):
+    """Which designs are searched; without it, all."""
+
+    WHAT: ClassVar[str] = "a mapping with the keys architectures, policies, domains and forbidden"
+    architectures: list[Annotated[str, _names("hwmodels.architectures", "ARCHITECTURES")]] | None = None
+    policies: list[Annotated[str, _names("hwmodels.policies", "POLICIES")]] | None = None
+    domains: dict[str, Annotated[Any, anything()]] = {}
+    """Parameter -> list of values, {low, high, step} or {low, high, log}."""
+    forbidden: list[dict[str, Annotated[Any, anything()]]] = []
+    """Combinations of parameter values that are left out."""
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "SpaceSection":
+        broken = []
+        for key in ("architectures", "policies"):
+            listed = getattr(self, key)
+            if listed == []:
+                broken.append(Broken(at=(key,), message="must be a list of at least one name"))
+            broken += [Broken(at=(key, i), message="must be listed once") for i, name in enumerate(listed or ())
+                       if name in listed[:i]]
+        if broken:
+            raise Broken.error(broken)
+        return self
+
+
+class Search(Model):
+    """How the space is searched."""
+
+    WHAT: ClassVar[str] = "a mapping with the keys sampler, trials and seed"
+    sampler: Annotated[str, _names("dse.samplers", "SAMPLERS")] = "auto"
+    trials: Annotated[int, count(1, 10**9)] = 400
+    """Designs to evaluate."""
+    seed: Annotated[int, count(0)] = 0
+    """Of the sampler and of the traffic."""
+    workers: Annotated[int, count(1, 4096)] | None = None
+    """Processes; without, one per core."""
+    eval_timeout_s: Positive = 60.0
+    """A design that takes longer is a failed trial [s]."""
+
+
+class StudyFile(Model):
+    """Which designs, judged by what, under which budgets, searched how."""
+
+    WHAT: ClassVar[str] = "a mapping with the keys kind, name, workload, objectives, budgets, space and search"
+    kind: Annotated[str, one_of(("study",))] = "study"
+    name: Name
+    workload: Annotated[
+        Annotated[str, text("a workload file, or a name of `dse list workloads`"), Tag("<name>")]
+        | Annotated[WorkloadFile, Tag("<inline>")], Discriminator(_inline)]
+    objectives: list[ObjectiveEntry]
+    budgets: dict[str, Annotated[float, number()]] = {}
+    """Metric -> bound: upper for a metric that is better when smaller, lower otherwise."""
+    space: SpaceSection = SpaceSection()
+    search: Search = Search()
+    fidelity: Annotated[str, _names("hwmodels.evaluate", "FIDELITIES")] = "simulate"
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> "StudyFile":
+        if not self.objectives:
+            raise Broken.error([Broken(at=("objectives",), message="must be a list of at least one metric")])
+        return self
+
+
+KINDS: dict[str, type[Model]] = {
+    "workload": WorkloadFile, "engine": EngineFile, "design": DesignFile, "study": StudyFile,
+}
+
+
+def json_schema(kind: str) -> dict[str, Any]:
+    """JSON schema of a kind, for editors."""
+    schema = KINDS[kind].model_json_schema()
+    schema["properties"]["kind"] = {"const": kind}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": kind} | schema
+
+

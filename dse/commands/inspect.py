@@ -1,8 +1,160 @@
-"""`dse inspect`."""
+"""`dse inspect`: what is in a network, whatever it is written in."""
+
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from dse.readers import NetworkFile
 
-def command() -> None:
-    """Not there yet."""
-    raise typer.Exit(1)
+__all__ = ["command"]
+
+CONVENTION = ("one MAC = one multiply-accumulate of a matrix product or convolution; attention dense; biases, norms, "
+              "activations, pooling and element-wise work are vector operations")
+
+
+def _parse_bind(text: str) -> dict[str, int]:
+    """`batch=1,seq=384` as a mapping."""
+    from dse.errors import InputError, Problem
+
+    found: dict[str, int] = {}
+    problems = []
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        try:
+            size = int(value)
+        except ValueError:
+            size = None
+        if not equals or not name or size is None:
+            problems.append(Problem(field="--bind", message=f"must be NAME=SIZE[,NAME=SIZE...], got '{part.strip()}'"))
+        elif name in found:
+            problems.append(Problem(field="--bind", message=f"must name every dimension once, got '{name}' twice"))
+        else:
+            found[name] = size
+    if problems:
+        raise InputError(*problems)
+    return found
+
+
+def _refuse_flags(read: "NetworkFile", flags: dict[str, object]) -> None:
+    """Flags of language models on anything else would silently do nothing."""
+    from dse.errors import InputError, Problem
+
+    given = [name for name, value in flags.items() if value is not None]
+    if read.kind != "huggingface" and given:
+        raise InputError(*[Problem(field=f"--{name}", message="must be absent (only a config.json has phases and tokens), got "
+                                   f"{flags[name]}") for name in given])
+
+
+def _rows(read: "NetworkFile") -> list[dict[str, Any]]:
+    rows = []
+    unknown = {item.node for item in read.unsupported}
+    for index, layer in enumerate(read.network):
+        row: dict[str, Any] = {
+            "name": layer.name, "op": layer.op, "type": read.types[index] if read.types else layer.op, "macs": layer.macs,
+            "parameters": layer.parameters, "vector_ops": layer.vector_ops, "input_elements": layer.input_elements,
+            "output_elements": layer.output_elements, "weight_elements": layer.weight_elements if layer.has_weights else 0,
+            "weight_bits": layer.weight_bits, "input_bits": layer.input_bits, "output_bits": layer.output_bits,
+            "supported": not (read.types and layer.name in unknown), "inputs": list(read.network.producers(index))}
+        if layer.is_matrix:
+            row |= {name: getattr(layer, name) for name in (
+                "batch", "groups", "k", "c", "oy", "ox", "fy", "fx", "stride_y", "stride_x", "dilation_y", "dilation_x",
+                "pad_y", "pad_x", "repeat")}
+            row |= {"weight_density": layer.weight_density}
+        rows.append(row)
+    return rows
+
+
+def _by_op(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    totals: dict[str, dict[str, int]] = {}
+    for row in rows:
+        total = totals.setdefault(row["op"], {"layers": 0, "macs": 0, "vector_ops": 0, "parameters": 0})
+        total["layers"] += 1
+        for name in ("macs", "vector_ops", "parameters"):
+            total[name] += row[name]
+    return dict(sorted(totals.items(), key=lambda item: (-item[1]["macs"], -item[1]["vector_ops"], item[0])))
+
+
+def _size(row: dict[str, Any]) -> str:
+    """The loop nest in one cell."""
+    if "k" not in row:
+        return f"{row['input_elements']} -> {row['output_elements']}"
+    times = "".join(f"{row[name]}x " for name in ("repeat", "batch", "groups") if row[name] > 1)
+    window = f" {row['fy']}x{row['fx']}" if row["fy"] * row["fx"] > 1 else ""
+    stride = f"/{row['stride_y']}" if max(row["stride_y"], row["stride_x"]) > 1 else ""
+    return f"{times}{row['oy']}x{row['ox']} c{row['c']} k{row['k']}{window}{stride}"
+
+
+def _print_text(read: "NetworkFile", rows: list[dict[str, Any]], top: int | None) -> None:
+    import sys
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
+
+    def table(title: str, columns: list[tuple[str, bool]], cells: list[list[str]]) -> None:
+        drawn = Table(title=title, title_justify="left", box=box.SIMPLE)
+        for name, right in columns:
+            drawn.add_column(name, justify="right" if right else "left", overflow="fold")
+        for line in cells:
+            drawn.add_row(*line)
+        console.print(drawn)
+
+    shown = sorted(rows, key=lambda r: (-r["macs"], -r["vector_ops"])) if top else rows
+    table(f"{read.network.name} ({read.kind})" + (f", the {min(top, len(rows))} largest of {len(rows)} layers" if top else ""),
+          [("layer", False), ("operator", False), ("size", False), ("MACs", True), ("vector ops", True), ("parameters", True),
+           ("bits w/in/out", True)],
+          [[r["name"], r["type"] + ("" if r["supported"] else " (?)"), _size(r), str(r["macs"]), str(r["vector_ops"]),
+            str(r["parameters"]), f"{r['weight_bits'] if 'k' in r else '-'}/{r['input_bits']}/{r['output_bits']}"]
+           for r in shown[:top]])
+    table("by operator", [("operator", False), ("layers", True), ("MACs", True), ("vector ops", True)],
+          [[op, str(t["layers"]), str(t["macs"]), str(t["vector_ops"])] for op, t in _by_op(rows).items()])
+    console.print(f"MACs        {read.network.macs}\nparameters  {read.network.parameters}\n"
+                  f"vector ops  {sum(r['vector_ops'] for r in rows)}")
+    for name, value in read.totals.items():
+        if name != "parameters":
+            console.print(f"{name}  {value}")
+    for item in read.unsupported:
+        console.print(f"not supported: node '{item.node}' ({item.op}, domain {item.domain}): {item.reason}")
+    if read.symbols:
+        console.print(f"free dimensions: {', '.join(read.symbols)}")
+    for note in read.notes:
+        console.print(f"note: {note}")
+    console.print(f"({CONVENTION})")
+
+
+def command(
+    network: Annotated[str, typer.Argument(help="Zoo name, .onnx, Hugging Face config.json or its folder, SCALE-Sim topology .csv")],
+    bind: Annotated[str | None, typer.Option(help="Sizes of free ONNX dimensions, e.g. batch=1,seq=384", metavar="NAME=SIZE,...")] = None,
+    phase: Annotated[str | None, typer.Option(help="prefill (default) or decode, for a config.json")] = None,
+    tokens: Annotated[int | None, typer.Option(help="New tokens of a prefill (default 512)")] = None,
+    context: Annotated[int | None, typer.Option(help="Tokens attended to (default: tokens)")] = None,
+    batch: Annotated[int | None, typer.Option(help="Sequences computed together (default 1)")] = None,
+    head: Annotated[str | None, typer.Option(help="Output product on all tokens (default, as exported graphs) or on the last")] = None,
+    mlp: Annotated[str | None, typer.Option(help="gated or plain, where model_type is unknown")] = None,
+    top: Annotated[int | None, typer.Option(help="Only the N largest layers of the table", min=1)] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout")] = False,
+) -> None:
+    """Layers, MACs, parameters and unsupported operators of a network."""
+    from dse.console import note, print_json
+    from dse.readers import load_network
+
+    read = load_network(network, bind=_parse_bind(bind) if bind is not None else None, phase=phase or "prefill",
+                        tokens=512 if tokens is None else tokens, context=context, batch=1 if batch is None else batch,
+                        head=head or "all", mlp=mlp)
+    _refuse_flags(read, {"phase": phase, "tokens": tokens, "context": context, "batch": batch, "head": head, "mlp": mlp})
+    rows = _rows(read)
+    if not json:
+        _print_text(read, rows, top)
+        return
+    for item in read.unsupported:
+        note(f"not supported: node '{item.node}' ({item.op}, domain {item.domain}): {item.reason}")
+    print_json({
+        "kind": read.kind, "name": read.network.name, "source": read.network.source, "macs": read.network.macs,
+        "parameters": read.network.parameters, "vector_ops": sum(row["vector_ops"] for row in rows),
+        "layers": rows if top is None else sorted(rows, key=lambda r: (-r["macs"], -r["vector_ops"]))[:top],
+        "by_op": _by_op(rows),
+        "unsupported": [{"node": u.node, "domain": u.domain, "op": u.op, "reason": u.reason} for u in read.unsupported],
+        "symbols": list(read.symbols), "totals": read.totals, "notes": list(read.notes), "convention": CONVENTION})

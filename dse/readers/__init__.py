@@ -1,1 +1,84 @@
+"""Readers: any file that describes a network becomes a `hwmodels.network.Network`.
 
+    load_network   a zoo name, *.onnx, a Hugging Face config.json or its folder, a SCALE-Sim topology *.csv
+
+One convention for all (printed by `dse inspect`): one MAC is one multiply-accumulate of a matrix product or convolution;
+attention is counted dense; everything else is a vector operation.
+"""
+
+from pathlib import Path
+
+from dse.errors import InputError, Problem, did_you_mean
+from dse.readers.record import NetworkFile, Unsupported
+
+__all__ = ["NetworkFile", "Unsupported", "load_network"]
+
+_SUFFIXES = (".onnx", ".json", ".csv")
+
+
+def _zoo(spec: str) -> NetworkFile:
+    from hwmodels.errors import ModelError
+    from hwmodels.networks import NETWORKS, network
+
+    try:
+        found = network(spec)
+    except ModelError as error:
+        raise InputError(Problem(
+            field="network", message=f"must be a network of the zoo ({', '.join(NETWORKS)}) or a file (*.onnx, "
+            f"config.json or its folder, topology *.csv), got '{spec}'", hint=did_you_mean(spec, list(NETWORKS)))) from error
+    return NetworkFile(kind="zoo", network=found, notes=found.notes)
+
+
+def _refuse_bind(bind: dict[str, int] | None, path: Path) -> None:
+    if bind:
+        raise InputError(Problem(file=str(path), field="bind",
+                                 message=f"must be absent (only ONNX files have symbols), got {', '.join(sorted(bind))}"))
+
+
+def load_network(spec: str, *, folder: Path | None = None, bind: dict[str, int] | None = None, phase: str = "prefill",
+                 tokens: int = 512, context: int | None = None, batch: int = 1, head: str = "last",
+                 mlp: str | None = None) -> NetworkFile:
+    """The network that `spec` names.
+
+    Parameters
+    ----------
+    spec : zoo name, or path (relative ones against `folder`, default the working directory).
+    bind : values of the symbolic dimensions of an ONNX file [-].
+    phase, tokens, context, batch : of a language model: `prefill` of `tokens`, or `decode` of one token against
+        `context` cached ones (default: `tokens`) [-].
+    head : output product on the `last` token (serving) or on `all` (as exported graphs do); prefill only.
+    mlp : `gated` or `plain`, for configurations whose `model_type` is unknown.
+
+    Raises
+    ------
+    InputError : every problem found in the file.
+    """
+    path = Path(spec) if folder is None else folder / spec
+    suffix = path.suffix.lower()
+    looks_like_file = suffix in _SUFFIXES or "/" in spec or "\\" in spec
+    if not looks_like_file and not path.is_dir():
+        if path.is_file():
+            raise InputError(Problem(file=str(path), message=f"must be a network file ({', '.join(_SUFFIXES)}), got '{suffix}'"))
+        return _zoo(spec)
+    if not looks_like_file:
+        from hwmodels.networks import NETWORKS
+
+        if spec in NETWORKS:  # a folder of the same name must not hide the zoo
+            return _zoo(spec)
+    if not path.exists():
+        raise InputError(Problem(file=str(path), message="no such file"))
+    if path.is_dir() or suffix == ".json":
+        from dse.readers.huggingface import read_config
+
+        _refuse_bind(bind, path)
+        return read_config(path, phase=phase, tokens=tokens, context=context, batch=batch, head=head, mlp=mlp)
+    if suffix == ".onnx":
+        from dse.readers.onnx_layers import read_onnx
+
+        return read_onnx(path, bind or {})
+    if suffix == ".csv":
+        from dse.readers.scalesim import read_topology
+
+        _refuse_bind(bind, path)
+        return read_topology(path)
+    raise InputError(Problem(file=str(path), message=f"must be a network file ({', '.join(_SUFFIXES)}), got '{suffix}'"))

@@ -40,6 +40,7 @@ class LlmConfig:
     gated : the feed-forward part is act(x W1) * (x W3) W2 instead of act(x W1) W2.
     tied : embedding and head share their weights.
     experts, experts_per_token : E, e; 0 for a dense feed-forward part.
+    shared_ffn : width of an expert that every token uses, behind a gate of its own.
     norm : `rms_norm` or `layer_norm`.
     norms_per_layer, final_norm, embedding_norm : norms of width h per layer, after the last one, after the embedding.
     qk_norm : queries and keys are normalised per head (2 d parameters a layer).
@@ -68,6 +69,7 @@ class LlmConfig:
     tied: bool = False
     experts: int = 0
     experts_per_token: int = 0
+    shared_ffn: int = 0
     norm: str = "layer_norm"
     norms_per_layer: int = 2
     final_norm: bool = True
@@ -111,14 +113,21 @@ class LlmConfig:
     @property
     def mlp_stored(self) -> int:
         """Feed-forward weights of a layer, all experts and the router [-]."""
-        return self.experts * self.expert_weights + self.hidden * self.experts if self.experts else self.expert_weights
+        if not self.experts:
+            return self.expert_weights
+        return self.experts * (self.expert_weights + self.hidden) + self.shared_weights
 
     @property
     def mlp_used(self) -> int:
         """Feed-forward weights that one token meets in a layer [-]."""
         if not self.experts:
             return self.expert_weights
-        return self.experts_per_token * self.expert_weights + self.hidden * self.experts
+        return self.experts_per_token * self.expert_weights + self.hidden * self.experts + self.shared_weights
+
+    @property
+    def shared_weights(self) -> int:
+        """Weights of the shared expert and its gate [-]."""
+        return ((3 if self.gated else 2) * self.shared_ffn + 1) * self.hidden if self.shared_ffn else 0
 
     @property
     def kv_elements_per_token(self) -> int:
@@ -190,15 +199,24 @@ def _experts(b: Builder, config: LlmConfig, x: Value, name: str) -> Value:
                     (config.hidden, x.h, 1), config.experts_per_token, name=f"{name}.combine")
 
 
-def _mlp(b: Builder, config: LlmConfig, x: Value, name: str) -> Value:
-    if config.experts:
-        return _experts(b, config, x, name)
+def _dense(b: Builder, config: LlmConfig, x: Value, ffn: int, name: str) -> Value:
     if not config.gated:
-        y = b.gemm(x, config.ffn, bias=config.mlp_bias, act=config.activation, name=f"{name}.up")
+        y = b.gemm(x, ffn, bias=config.mlp_bias, act=config.activation, name=f"{name}.up")
         return b.gemm(y, config.hidden, bias=config.mlp_bias, name=f"{name}.down")
-    y = b.gemm(x, 2 * config.ffn, bias=config.mlp_bias, name=f"{name}.gate_up")
-    y = b.vector("elementwise", [y], (config.ffn, x.h, 1), SCALAR_OPS[config.activation] + 1, name=f"{name}.gate")
+    y = b.gemm(x, 2 * ffn, bias=config.mlp_bias, name=f"{name}.gate_up")
+    y = b.vector("elementwise", [y], (ffn, x.h, 1), SCALAR_OPS[config.activation] + 1, name=f"{name}.gate")
     return b.gemm(y, config.hidden, bias=config.mlp_bias, name=f"{name}.down")
+
+
+def _mlp(b: Builder, config: LlmConfig, x: Value, name: str) -> Value:
+    if not config.experts:
+        return _dense(b, config, x, config.ffn, name)
+    y = _experts(b, config, x, name)
+    if not config.shared_ffn:
+        return y
+    gate = b.gemm(x, 1, bias=False, act="sigmoid", name=f"{name}.shared.weight")
+    shared = _dense(b, config, x, config.shared_ffn, f"{name}.shared")
+    return b.add(y, b.multiply(shared, gate, name=f"{name}.shared.scale"), name=f"{name}.shared.add")
 
 
 def _block(b: Builder, config: LlmConfig, x: Value, context: int, name: str) -> Value:
@@ -263,15 +281,22 @@ def _check(**counts: int) -> None:
             raise InvalidLayer(name, "an integer >= 1", value)
 
 
-def prefill(config: LlmConfig, *, tokens: int = 512, batch: int = 1, head: str = "last") -> Network:
-    """`tokens` prompt tokens at once; the head runs on the `last` token (what serving needs) or on `all` (what exports do)."""
-    _check(tokens=tokens, batch=batch)
+def prefill(config: LlmConfig, *, tokens: int = 512, context: int | None = None, batch: int = 1,
+            head: str = "last") -> Network:
+    """`tokens` prompt tokens at once; the head runs on the `last` token (what serving needs) or on `all` (what exports do).
+
+    `context` > `tokens`: a piece of a longer prompt whose beginning is in the cache already.
+    """
+    context = tokens if context is None else context
+    _check(tokens=tokens, batch=batch, context=context)
+    if context < tokens:
+        raise InvalidLayer("context", f"at least the {tokens} new tokens", context)
     if head not in ("last", "all"):
         raise InvalidLayer("head", "one of last, all", head)
     b = Builder(config.name, config.source, batch=batch)
     x = _embed(b, config, tokens)
     for index in range(config.layers):
-        x = _block(b, config, x, tokens, f"layer{index}")
+        x = _block(b, config, x, context, f"layer{index}")
     return _finish(b, config, x, 1 if head == "last" else tokens)
 
 

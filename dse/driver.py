@@ -1,0 +1,471 @@
+"""Runs a study: asks the sampler, hands trials to workers, tells it the results, keeps them.
+
+Whatever the number and speed of workers, the sampler sees the same history: trials are asked in batches of
+`BATCH`, results are told in the order asked, and batch k is asked right after batch k - `AHEAD` was told, no earlier
+and no later. So a study of a given seed has the same trials with 1 worker or 100, and a run that was killed is
+continued by asking again from the beginning and taking the results that the journal already has.
+"""
+
+import contextlib
+import hashlib
+import math
+import os
+import platform
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from dse.errors import DseError, InputError, Problem
+from dse.objective import DesignEvaluator, Evaluate, Result, Verdict, judge, metric_of, minimised
+from dse.pareto import front_indices, hypervolume, reference_point
+from dse.progress import Best, Progress, Snapshot
+from dse.runs import JOURNAL, Journal, RunFolder, csv_text, trial_columns, trial_row
+from dse.samplers import make_sampler, pick_sampler
+from dse.study import Study
+from dse.workers import LocalPool, Pool, RayPool, default_workers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["AHEAD", "BATCH", "Interrupted", "RunResult", "run_study"]
+
+BATCH = 4
+"""Trials asked at once."""
+AHEAD = 8
+"""Batches asked before the first of them is told: BATCH x AHEAD trials are under way, so that is the most workers a
+study can keep busy. More would feed larger clusters, and make samplers learn later (measured: bench_samplers.py)."""
+
+_FORMAT = 1
+
+
+class Interrupted(DseError):
+    """Ctrl-C or SIGTERM: everything evaluated is saved."""
+
+    exit_code = 130
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """A study that was run.
+
+    Parameters
+    ----------
+    results : by trial number, complete and failed ones; without gaps unless interrupted.
+    front : trial numbers of the feasible non-dominated trials, ordered by the first objective.
+    hypervolume : of the front, from `reference` (objective -> value in its own unit) [-].
+    sampler, reason : which sampler ran, and why that one.
+    """
+
+    study: Study
+    out: Path
+    results: tuple[Result, ...]
+    verdicts: tuple[Verdict, ...]
+    front: tuple[int, ...]
+    hypervolume: float
+    reference: dict[str, float]
+    sampler: str
+    reason: str
+    workers: int
+    wall_s: float
+    interrupted: bool = False
+    by_number: dict[int, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_number", {result.number: i for i, result in enumerate(self.results)})
+
+    @property
+    def n_trials(self) -> int:
+        return len(self.results)
+
+    @property
+    def n_feasible(self) -> int:
+        return sum(verdict.feasible for verdict in self.verdicts)
+
+    @property
+    def n_failed(self) -> int:
+        return sum(result.state == "failed" for result in self.results)
+
+    def result(self, trial: int) -> Result:
+        """A trial by its number."""
+        return self.results[self.by_number[trial]]
+
+    def verdict(self, trial: int) -> Verdict:
+        """Feasibility, values and violations of a trial."""
+        return self.verdicts[self.by_number[trial]]
+
+    def trials(self) -> "pd.DataFrame":
+        """trials.csv as a frame."""
+        return self._frame(range(len(self.results)))
+
+    def front_trials(self) -> "pd.DataFrame":
+        """front.csv as a frame."""
+        return self._frame(self.by_number[number] for number in self.front)
+
+    def _frame(self, rows: Any) -> "pd.DataFrame":
+        import pandas as pd
+
+        records = [trial_row(self.study, self.results[i], self.verdicts[i]) for i in rows]
+        return pd.DataFrame.from_records(records, columns=trial_columns(self.study))
+
+
+def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_address: str | None = None,
+              resume: bool = False, progress: Progress | None = None, evaluate: Evaluate | None = None,
+              describe: Callable[[Result], str] | None = None, command: str = "") -> RunResult:
+    """Run a study into a folder.
+
+    Parameters
+    ----------
+    out : new or empty folder; with `resume` one that holds this study's run (or nothing yet).
+    workers : None takes the study's, else the cores of this machine (or the CPUs of the cluster); 1 evaluates in this
+        process without Ray.
+    ray_address : of a running cluster.
+    evaluate : replaces the evaluation of designs (for tests and other models).
+    describe : design YAML of a trial, for best/*.yaml; None takes `dse.documents`.
+
+    Raises
+    ------
+    InputError : folder, journal or study contradict each other.
+    Interrupted : Ctrl-C or SIGTERM, after saving; `result` holds what there is.
+    """
+    start = time.monotonic()
+    if study.trials < 1:
+        raise InputError(Problem(field="search.trials", message=f"must be >= 1, got {study.trials}"))
+    name, reason = pick_sampler(study.sampler, study.space, study.trials)
+    folder = RunFolder(Path(out), resume=resume)
+    try:
+        journal = Journal(folder.path / JOURNAL, _header(study, name))
+        try:
+            own = evaluate is None
+            n_workers = workers or study.workers
+            run = _Run(study, folder, journal, name, progress)
+            manifest = _manifest(study, name, reason, command)
+            folder.write("study.yaml", _study_text(study))
+            folder.write_json("manifest.json", {**manifest, "state": "running"})
+            evaluator = evaluate or DesignEvaluator(workload=study.workload, seed=study.seed, fidelity=study.fidelity)
+            interrupted = False
+            with _sigterm_interrupts():
+                try:
+                    used = run.go(lambda: _pool(evaluator, study, n_workers, ray_address))
+                except KeyboardInterrupt:
+                    interrupted, used = True, run.workers
+            with _uninterrupted():
+                result = run.result(reason, used, time.monotonic() - start, interrupted)
+                _write_results(folder, result, manifest, describe or (_describe(study) if own else None))
+        finally:
+            journal.close()
+    finally:
+        folder.discard_if_empty()
+        folder.close()
+    if interrupted:
+        error = Interrupted(f"interrupted after {result.n_trials:,} of {study.trials:,} trials; all of them are saved")
+        error.result = result  # type: ignore[attr-defined]
+        raise error
+    return result
+
+
+@final
+class _Run:
+    """The loop, and what it has learnt so far."""
+
+    def __init__(self, study: Study, folder: RunFolder, journal: Journal, sampler: str,
+                 progress: Progress | None) -> None:
+        import optuna
+
+        from dse.points import distributions, suggest
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.study, self.folder, self.journal, self.progress = study, folder, journal, progress
+        self.sampler_name = sampler
+        self.total = int(min(study.trials, study.space.size()))
+        self.workers = 1
+        self._optuna = optuna.create_study(
+            directions=["minimize" if objective.minimise else "maximize" for objective in study.objectives],
+            sampler=make_sampler(sampler, study.space, seed=study.seed))
+        self._distributions = distributions(study.space)
+        self._suggest = suggest
+        self._flying: deque[list[tuple[optuna.Trial, dict[str, Any]]]] = deque()
+        self._done: dict[int, Result] = {}
+        self._asked = 0
+        self.told: list[Result] = []
+        self.verdicts: list[Verdict] = []
+        self._reused = len(journal.results)
+        self._fresh_evaluations = 0
+        self._began = time.monotonic()
+        self._shown = 0.0
+        self._history: deque[tuple[int, float]] = deque()
+
+    def go(self, make_pool: Callable[[], tuple[Pool, int]]) -> int:
+        """Until every trial is told; returns the number of workers."""
+        pool: Pool | None = None
+        if self.progress:
+            self.progress.start(f"{self.study.name}: {self.total:,} trials, {self.sampler_name}")
+        try:
+            while self._asked < self.total or self._flying:
+                while self._asked < self.total and self._may_ask():
+                    tasks = self._ask()
+                    if tasks:
+                        if pool is None:
+                            pool, self.workers = make_pool()
+                            self._began = time.monotonic()
+                        pool.submit(tasks)
+                if self._asked == self.total and self._flying and self._complete(self._flying[0]):
+                    self._tell()
+                elif not self._may_ask() or self._asked == self.total:
+                    assert pool is not None
+                    self._keep(pool.poll())
+                self._show()
+            self._show(last=True)
+        finally:
+            if self.progress:
+                self.progress.stop()
+            if pool is not None:
+                pool.close()
+        return self.workers
+
+    def _complete(self, batch: list[tuple[Any, dict[str, Any]]]) -> bool:
+        return all(trial.number in self._done for trial, _ in batch)
+
+    def _may_ask(self) -> bool:
+        return len(self._flying) < AHEAD or self._complete(self._flying[0])
+
+    def _ask(self) -> list[tuple[int, dict[str, Any]]]:
+        """Ask the next batch, after telling the oldest when enough are under way; returns what must be evaluated."""
+        if len(self._flying) == AHEAD:
+            self._tell()
+        batch, tasks = [], []
+        for _ in range(min(BATCH, self.total - self._asked)):
+            trial = self._optuna.ask()
+            params = self._suggest(trial, self.study.space, self._distributions)
+            batch.append((trial, params))
+            self._asked += 1
+            known = self.journal.results.get(trial.number)
+            if known is None:
+                tasks.append((trial.number, params))
+            elif known.params != params:
+                raise InputError(Problem(file=str(self.journal.path), message=f"must continue as it began: trial "
+                                         f"{trial.number} was another design", hint="the run was made by other "
+                                         "versions (see manifest.json); start anew in another folder"))
+            else:
+                self._done[trial.number] = known
+        self._flying.append(batch)
+        return tasks
+
+    def _keep(self, results: list[Result]) -> None:
+        self.journal.append(results)
+        self._fresh_evaluations += len(results)
+        self._done.update((result.number, result) for result in results)
+
+    def _tell(self) -> None:
+        """Tell the oldest batch, in the order asked."""
+        from optuna.trial import TrialState
+
+        for trial, _ in self._flying.popleft():
+            result = self._done.pop(trial.number)
+            verdict = judge(self.study, result)
+            self.told.append(result)
+            self.verdicts.append(verdict)
+            if result.state == "failed":
+                self._optuna.tell(trial, state=TrialState.FAIL)
+                continue
+            trial.set_constraint("status", 0.0 if verdict.values is not None else 1.0)
+            for metric, violation in verdict.relative.items():
+                trial.set_constraint(metric, 1e6 if math.isnan(violation) else min(max(violation, -1e6), 1e6))
+            self._optuna.tell(trial, self._values(verdict))
+
+    def _values(self, verdict: Verdict) -> list[float]:
+        """Values for Optuna, in its directions; a design that cannot run gets huge ones (Optuna takes no blanks)."""
+        values = verdict.values or (1e12,) * len(self.study.objectives)
+        return [v if objective.minimise else -v for v, objective in zip(values, self.study.objectives, strict=True)]
+
+    # --- what is known ----------------------------------------------------------------------------------------------
+
+    def _feasible(self) -> tuple[list[int], np.ndarray]:
+        rows = [i for i, verdict in enumerate(self.verdicts) if verdict.feasible]
+        values = np.array([self.verdicts[i].values for i in rows], dtype=float)
+        return rows, values.reshape(len(rows), len(self.study.objectives))
+
+    def _bounds(self) -> list[float | None]:
+        budgets = self.study.budgets
+        return [None if objective.metric not in budgets or minimised(objective.metric) != objective.minimise
+                else budgets[objective.metric] * (1.0 if objective.minimise else -1.0)
+                for objective in self.study.objectives]
+
+    def _front(self) -> tuple[list[int], float, np.ndarray]:
+        """Rows of the front by the first objective, hypervolume, reference point."""
+        rows, values = self._feasible()
+        front = sorted(front_indices(values), key=lambda i: tuple(values[i]))
+        reference = reference_point(values, self._bounds())
+        return [rows[i] for i in front], hypervolume(values[front], reference), reference
+
+    def _show(self, *, last: bool = False) -> None:
+        if self.progress is None:
+            return
+        now = time.monotonic()
+        if not last and now - self._shown < self.progress.every_s:
+            return
+        front, volume, _ = self._front()
+        done = len(self.told) + len(self._done)
+        self._history.append((done, volume))
+        while len(self._history) > 1 and self._history[1][0] <= 0.9 * done:
+            self._history.popleft()
+        before = self._history[0][1]
+        elapsed = now - self._began
+        rate = self._fresh_evaluations / elapsed if elapsed > 0.0 else 0.0
+        best = []
+        for i, objective in enumerate(self.study.objectives):
+            if front:
+                row = min(front, key=lambda r: (self.verdicts[r].values[i], r))  # type: ignore[index]
+                best.append(Best(metric=objective.metric, trial=self.told[row].number,
+                                 value=metric_of(self.told[row], objective.metric)))
+        self.progress.update(Snapshot(
+            total=self.total, done=done, failed=sum(result.state == "failed" for result in self.told),
+            infeasible=sum(not v.feasible for v in self.verdicts), reused=self._reused, workers=self.workers,
+            rate_per_s=rate, eta_s=(self.total - done) / rate if rate else math.inf, hypervolume=volume,
+            change_frac=volume / before - 1.0 if before > 0.0 else 0.0, front=len(front), best=tuple(best)))
+        # the front of a large run takes longer to find: never spend more than a few per cent on showing it
+        self._shown = time.monotonic() + 20.0 * (time.monotonic() - now)
+
+    def result(self, reason: str, workers: int, wall_s: float, interrupted: bool) -> RunResult:
+        """Everything evaluated; after an interruption also what was not told yet."""
+        if interrupted:
+            told = {result.number for result in self.told}
+            late = [result for number, result in sorted(self.journal.results.items()) if number not in told]
+            self.told += late
+            self.verdicts += [judge(self.study, result) for result in late]
+        front, volume, reference = self._front()
+        return RunResult(
+            study=self.study, out=self.folder.path, results=tuple(self.told), verdicts=tuple(self.verdicts),
+            front=tuple(self.told[row].number for row in front), hypervolume=volume,
+            reference={objective.metric: float(value if objective.minimise else -value)
+                       for objective, value in zip(self.study.objectives, reference, strict=True)},
+            sampler=self.sampler_name, reason=reason, workers=workers, wall_s=wall_s, interrupted=interrupted)
+
+
+def _pool(evaluate: Evaluate, study: Study, workers: int | None, ray_address: str | None) -> tuple[Pool, int]:
+    if workers is not None and workers < 1:
+        raise InputError(Problem(field="workers", message=f"must be >= 1, got {workers}"))
+    if ray_address is None and (workers or default_workers()) == 1:
+        return LocalPool(evaluate, study.eval_timeout_s), 1
+    pool = RayPool(evaluate, study.eval_timeout_s, workers or (None if ray_address else default_workers()), ray_address)
+    return pool, pool.workers
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM ends a run like Ctrl-C does."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C does not spoil what the first one saves."""
+    try:
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
+
+
+def _header(study: Study, sampler: str) -> dict[str, Any]:
+    """What must be the same for a run to be continued; more trials, other workers and another time limit are fine."""
+    space = study.space
+    return {
+        "kind": "dse-journal", "format": _FORMAT, "sampler": sampler, "seed": study.seed, "fidelity": study.fidelity,
+        "objectives": [[objective.metric, objective.minimise] for objective in study.objectives],
+        "budgets": dict(study.budgets), "workload": _digest(study.workload),
+        "space": _digest((list(space.domains.items()), space.conditions, space.forbidden)),
+        "batch": [BATCH, AHEAD],
+    }
+
+
+def _study_text(study: Study) -> str:
+    """study.yaml: self-contained where the documents can say it, else the source."""
+    try:
+        from dse.documents import dump_study
+    except ImportError:
+        return study.source
+    return dump_study(study)
+
+
+def _describe(study: Study) -> Callable[[Result], str]:
+    """Design YAML of a trial, with where it came from."""
+    from dse.documents import dump_design
+    from spaces.designs import decode_design
+
+    def text(result: Result) -> str:
+        provenance = {"study": study.name, "trial": result.number, "tool": f"npu-codesign {_version('npu-codesign')}"}
+        return dump_design(decode_design(result.params, study.workload), seed=study.seed, provenance=provenance)
+
+    return text
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _manifest(study: Study, sampler: str, reason: str, command: str) -> dict[str, Any]:
+    packages = ("npu-codesign", "numpy", "numba", "optuna", "moocore", "ray")
+    return {
+        "study": study.name, "command": command, "seed": study.seed, "fidelity": study.fidelity, "sampler": sampler,
+        "sampler_reason": reason, "trials": study.trials, "space_size": _finite(study.space.size()),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": sys.version.split()[0], "platform": platform.platform(), "cores": os.cpu_count(),
+        "versions": {package: _version(package) for package in packages},
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _write_results(folder: RunFolder, result: RunResult, manifest: dict[str, Any],
+                   describe: Callable[[Result], str] | None) -> None:
+    study, columns = result.study, trial_columns(result.study)
+    rows = [trial_row(study, r, v) for r, v in zip(result.results, result.verdicts, strict=True)]
+    folder.write("trials.csv", csv_text(columns, rows))
+    front = [result.by_number[number] for number in result.front]
+    folder.write("front.csv", csv_text(columns, [rows[i] for i in front]))
+    if describe is not None:
+        folder.write_best({f"trial_{result.results[i].number:05d}.yaml": describe(result.results[i]) for i in front})
+    folder.write_json("manifest.json", {
+        **manifest, "state": "interrupted" if result.interrupted else "complete", "workers": result.workers,
+        "wall_s": result.wall_s, "n_trials": result.n_trials, "n_feasible": result.n_feasible,
+        "n_failed": result.n_failed, "front": list(result.front), "hypervolume": result.hypervolume,
+        "hypervolume_reference": {name: _finite(value) for name, value in result.reference.items()},
+    })

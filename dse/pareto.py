@@ -1,0 +1,76 @@
+"""Sets of points that nothing dominates. Values are oriented: every objective is to be minimised.
+
+References
+----------
+Hypervolume and dominance by the moocore library (C. M. Fonseca et al., CEC 2006, DOI 10.1109/CEC.2006.1688440).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["front_indices", "hypervolume", "knee", "reference_point", "thin"]
+
+Floats = NDArray[np.float64]
+
+
+def front_indices(values: Floats) -> list[int]:
+    """Rows of (n, objectives) that no other row dominates, ascending; of equal rows the first only."""
+    from moocore import is_nondominated
+
+    points = np.asarray(values, dtype=float)
+    if not len(points):
+        return []
+    _, first = np.unique(points, axis=0, return_index=True)
+    first = np.sort(first)
+    return [int(i) for i in first[is_nondominated(points[first])]]
+
+
+def reference_point(values: Floats, bounds: Sequence[float | None]) -> Floats:
+    """Where hypervolume is measured from: the bound of an objective with a budget, else its worst value in `values`.
+
+    `bounds` are oriented like the values. Without values and bounds the coordinate is NaN.
+    """
+    worst = np.asarray(values, dtype=float).max(axis=0) if len(values) else np.full(len(bounds), np.nan)
+    return np.array([worst[i] if bound is None else bound for i, bound in enumerate(bounds)])
+
+
+def hypervolume(values: Floats, reference: Floats) -> float:
+    """Volume dominated by the points up to the reference, each axis in units of |reference| [-].
+
+    For objectives >= 0 that is the share of the box between zero and the reference.
+    """
+    from moocore import hypervolume as volume
+
+    points = np.asarray(values, dtype=float)
+    if not len(points) or not np.isfinite(reference).all():
+        return 0.0
+    scale = np.where(reference != 0.0, np.abs(reference), 1.0)
+    points, ref = points / scale, reference / scale
+    points = points[(points < ref).all(axis=1)]
+    return float(volume(points, ref=ref)) if len(points) else 0.0
+
+
+def _unit(values: Floats) -> Floats:
+    low, high = values.min(axis=0), values.max(axis=0)
+    return (values - low) / np.where(high > low, high - low, 1.0)
+
+
+def knee(values: Floats) -> int:
+    """Row of a front nearest to its ideal corner, axes scaled to the front (first on ties)."""
+    return int(np.argmin((_unit(np.asarray(values, dtype=float)) ** 2).sum(axis=1)))
+
+
+def thin(values: Floats, n: int) -> list[int]:
+    """At most `n` rows of a front that represent it, ascending: best of each objective, knee, then farthest first."""
+    points = np.asarray(values, dtype=float)
+    if len(points) <= n:
+        return list(range(len(points)))
+    unit = _unit(points)
+    chosen = list(dict.fromkeys([*(int(i) for i in unit.argmin(axis=0)), knee(points)]))[:n]
+    distance = np.min([((unit - unit[i]) ** 2).sum(axis=1) for i in chosen], axis=0)
+    while len(chosen) < n:
+        chosen.append(int(np.argmax(distance)))
+        distance = np.minimum(distance, ((unit - unit[chosen[-1]]) ** 2).sum(axis=1))
+    return sorted(chosen)

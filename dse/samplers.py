@@ -1,0 +1,139 @@
+"""The samplers a study can name. Light to import: Optuna is loaded when a sampler is made.
+
+Every sampler is an Optuna `BaseSampler` over a `Space`; it proposes valid points only, never one twice, and is
+deterministic: what it proposes depends on its seed and on the results told so far, in the order told.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from dse.errors import InputError, Problem, did_you_mean
+from spaces.space import Space
+
+if TYPE_CHECKING:
+    from dse.points import PointSampler
+
+__all__ = ["SAMPLERS", "SamplerSpec", "make_sampler", "pick_sampler"]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplerSpec:
+    """A sampler: `make(space, seed)` gives it, `source` says whose idea it is."""
+
+    name: str
+    summary: str
+    source: str
+    make: Callable[[Space, int], "PointSampler"]
+
+
+def _random(space: Space, seed: int) -> "PointSampler":
+    from dse.points import RandomPoints
+
+    return RandomPoints(space, seed)
+
+
+def _qmc(space: Space, seed: int) -> "PointSampler":
+    from dse.points import HaltonPoints
+
+    return HaltonPoints(space, seed)
+
+
+def _exhaustive(space: Space, seed: int) -> "PointSampler":
+    from dse.points import EveryPoint
+
+    return EveryPoint(space, seed)
+
+
+def _tpe(space: Space, seed: int) -> "PointSampler":
+    import warnings
+
+    import optuna
+
+    from dse.points import OptunaPoints
+
+    with warnings.catch_warnings():
+        # `group` is marked experimental; it is what makes TPE good on conditional spaces
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        inner = optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=20)
+    return OptunaPoints(space, seed, inner)
+
+
+def _nsga2(space: Space, seed: int) -> "PointSampler":
+    import optuna
+
+    from dse.points import OptunaPoints
+
+    return OptunaPoints(space, seed, optuna.samplers.NSGAIISampler(seed=seed, population_size=50))
+
+
+def _nsga3(space: Space, seed: int) -> "PointSampler":
+    import optuna
+
+    from dse.points import OptunaPoints
+
+    return OptunaPoints(space, seed, optuna.samplers.NSGAIIISampler(seed=seed, population_size=50))
+
+
+def _archive(space: Space, seed: int) -> "PointSampler":
+    from dse.archive import ArchiveSampler
+
+    return ArchiveSampler(space, seed)
+
+
+def _auto(space: Space, seed: int) -> "PointSampler":
+    return _archive(space, seed)
+
+
+SAMPLERS: dict[str, SamplerSpec] = {
+    spec.name: spec
+    for spec in (
+        SamplerSpec(name="auto", make=_auto, source="ours",
+                    summary="exhaustive when the trials cover the space, else archive"),
+        SamplerSpec(name="archive", make=_archive, source="ours; Pareto local search after Paquete, Chiarandini and "
+                    "Stuetzle 2004 (DOI 10.1007/978-3-642-17144-4_7)",
+                    summary="archive of the front: crossover, mutation and one-step moves, screened by a regression"),
+        SamplerSpec(name="random", make=_random, source="-",
+                    summary="each parameter uniform over its values, without repetition"),
+        SamplerSpec(name="qmc", make=_qmc, source="Halton 1960 (DOI 10.1007/BF01386213), digits permuted",
+                    summary="low-discrepancy points"),
+        SamplerSpec(name="tpe", make=_tpe, source="Optuna TPESampler; Watanabe 2023, arXiv:2304.11127",
+                    summary="tree-structured Parzen estimator, multivariate, one group per branch of the space"),
+        SamplerSpec(name="nsga2", make=_nsga2, source="Optuna NSGAIISampler; Deb et al. 2002 (DOI 10.1109/4235.996017)",
+                    summary="genetic algorithm with crowding, constrained domination, population 50"),
+        SamplerSpec(name="nsga3", make=_nsga3, source="Optuna NSGAIIISampler; Deb and Jain 2014 "
+                    "(DOI 10.1109/TEVC.2013.2281535)",
+                    summary="genetic algorithm with reference directions: many objectives"),
+        SamplerSpec(name="exhaustive", make=_exhaustive, source="-", summary="every point of the space, in its order"),
+    )
+}
+
+
+def pick_sampler(name: str, space: Space, trials: int) -> tuple[str, str]:
+    """The sampler to use and why: `auto` is resolved, another name is checked and kept.
+
+    Raises
+    ------
+    InputError : an unknown name, or `exhaustive` on a continuous space.
+    """
+    if name not in SAMPLERS:
+        raise InputError(Problem(field="search.sampler", message=f"must be one of {', '.join(SAMPLERS)}, got {name!r}",
+                                 hint=did_you_mean(name, list(SAMPLERS))))
+    size = space.size()
+    if name == "exhaustive" and size == math.inf:
+        raise InputError(Problem(field="search.sampler", message="must be another one than 'exhaustive': the space has "
+                                 "continuous parameters"))
+    if name != "auto":
+        return name, "as the study asks"
+    if size <= trials:
+        return "exhaustive", f"the space has {size:,} points, {trials:,} trials cover it"
+    if trials <= 30:
+        return "qmc", f"{trials} trials are too few to learn from: spread them evenly"
+    return "archive", "best on conditional spaces at any number of trials (tests/benchmarks/bench_samplers.py)"
+
+
+def make_sampler(name: str, space: Space, *, seed: int) -> "PointSampler":
+    """A sampler by name (see `pick_sampler` for `auto`)."""
+    return SAMPLERS[name].make(space, seed)

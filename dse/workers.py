@@ -1,0 +1,318 @@
+"""Who evaluates: this process, or Ray actors. The driver hands in trials and takes results in any order.
+
+A trial that raises is a failed trial. With actors, more can happen: an actor dies (out of memory, SIGKILL, a native
+crash, its node is gone) or hangs. Then its chunk is split and tried again on a new actor; a single trial that kills
+`_ATTEMPTS` actors, or runs past the time limit on its own, is a failed trial with that reason. Evaluation is pure, so
+running one twice does no harm.
+"""
+
+import math
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, final
+
+from dse.errors import DseError, InputError, Problem
+from dse.objective import Evaluate, Result, evaluate_one
+from spaces.space import Params
+
+__all__ = ["LocalPool", "Pool", "RayPool", "Task", "default_workers"]
+
+Task = tuple[int, Params]
+
+_ATTEMPTS = 3
+_CHUNK_S = 0.1  # work per actor call: long against the 1 ms of a call, short against a human's patience
+_COLD_S = 60.0  # added to the time limit until the first result of all: imports and compilation
+_WARM_S = 5.0  # added for the first chunk of an actor that replaces another: imports, compiled code comes from disk
+
+
+def default_workers() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Pool(Protocol):
+    """`submit` never blocks; `poll` returns at least one result when any is due, else waits."""
+
+    workers: int
+
+    def submit(self, tasks: list[Task]) -> None: ...
+
+    def poll(self) -> list[Result]: ...
+
+    def close(self) -> None: ...
+
+
+class _Timeout(BaseException):
+    """Not an `Exception`: the evaluation's own handlers must not swallow it."""
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise `_Timeout` in the main thread after `seconds`; compiled code is interrupted when it returns."""
+    if threading.current_thread() is not threading.main_thread() or not math.isfinite(seconds):
+        yield
+        return
+
+    def expired(*_: object) -> None:
+        raise _Timeout(f"evaluation ran past eval_timeout_s = {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@final
+class LocalPool:
+    """Evaluates in this process, in order."""
+
+    def __init__(self, evaluate: Evaluate, timeout_s: float) -> None:
+        self.workers = 1
+        self._evaluate = evaluate
+        self._timeout_s = timeout_s
+        self._tasks: deque[Task] = deque()
+        self._first = True
+        self._interrupted = False
+
+    def submit(self, tasks: list[Task]) -> None:
+        self._tasks.extend(tasks)
+
+    def poll(self) -> list[Result]:
+        results: list[Result] = []
+        if self._interrupted:
+            raise KeyboardInterrupt
+        end = time.perf_counter() + _CHUNK_S
+        while self._tasks and (not results or time.perf_counter() < end):
+            number, params = self._tasks.popleft()
+            limit = self._timeout_s + (_COLD_S if self._first else 0.0)
+            try:
+                with _time_limit(limit):
+                    results.append(evaluate_one(self._evaluate, number, params))
+            except KeyboardInterrupt:  # hand over what is done first
+                self._interrupted = True
+                return results
+            except _Timeout as error:
+                results.append(_failed((number, params), str(error)))
+            self._first = False
+        return results
+
+    def close(self) -> None:
+        self._tasks.clear()
+
+
+def _failed(task: Task, reason: str) -> Result:
+    return Result(number=task[0], params=task[1], state="failed", status="failed", error=reason)
+
+
+@final
+class _Evaluator:
+    """The actor. Its process holds the caches of the models."""
+
+    def __init__(self, evaluate: Evaluate) -> None:
+        self._evaluate = evaluate
+
+    def ready(self) -> None:
+        """Returns once the actor has a place to run."""
+
+    def run(self, tasks: list[Task]) -> list[Result]:
+        return [evaluate_one(self._evaluate, number, params) for number, params in tasks]
+
+
+@final
+class _Call:
+    """A chunk at an actor."""
+
+    __slots__ = ("deadline", "slot", "tasks")
+
+    def __init__(self, slot: int, tasks: list[Task], deadline: float) -> None:
+        self.slot, self.tasks, self.deadline = slot, tasks, deadline
+
+
+@final
+class RayPool:
+    """Ray actors, one per worker, each with one chunk running and one waiting.
+
+    Parameters
+    ----------
+    workers : number of actors; None: the CPUs of the cluster.
+    address : of a running cluster; None starts Ray on this machine and stops it at the end.
+    """
+
+    def __init__(self, evaluate: Evaluate, timeout_s: float, workers: int | None, address: str | None = None) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+
+        self._ray = ray
+        self._own = not ray.is_initialized()
+        if self._own:
+            self._start(address, workers)
+        self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self._timeout_s = timeout_s
+        self._payload = ray.put(evaluate)
+        self._make = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Evaluator)
+        self._actors: list[Any] = [None] * self.workers
+        self._starting: dict[Any, int] = {}  # call -> slot of an actor that is not up yet: it gets no work
+        self._fresh = [True] * self.workers
+        for slot in range(self.workers):
+            self._replace(slot)
+        self._deaths = self._failed_starts = 0
+        self._tasks: deque[Task] = deque()
+        self._again: deque[list[Task]] = deque()  # chunks that lost their actor: kept apart, in these pieces
+        self._attempts: dict[int, int] = {}
+        self._calls: dict[Any, _Call] = {}
+        self._mean_s = 0.0
+
+    def _start(self, address: str | None, workers: int | None) -> None:
+        ray = self._ray
+        quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+        try:
+            if address:
+                ray.init(address=address, **quiet)
+            else:
+                ray.init(address="local", num_cpus=workers or default_workers(), include_dashboard=False,
+                         object_store_memory=128 * 1024**2, **quiet)
+        except Exception as error:
+            if not address:
+                raise
+            message = f"must be the address of a running Ray cluster, got {address!r}"
+            hint = f"{type(error).__name__}: {_first_line(error)}"
+            raise InputError(Problem(field="--ray-address", message=message, hint=hint)) from None
+
+    def _replace(self, slot: int) -> None:
+        self._actors[slot] = self._make.remote(self._payload)
+        self._starting[self._actors[slot].ready.remote()] = slot
+        self._fresh[slot] = True
+
+    def submit(self, tasks: list[Task]) -> None:
+        self._tasks.extend(tasks)
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Keep every actor busy with one chunk and one more waiting, the waiting work spread evenly."""
+        load = [0] * self.workers
+        for call in self._calls.values():
+            load[call.slot] += 1
+        up = sorted(set(range(self.workers)) - set(self._starting.values()))
+        while up and (self._tasks or self._again):
+            slot = min(up, key=lambda s: (load[s], s))
+            if load[slot] >= (1 if self._again else 2):
+                return
+            if self._again:
+                tasks = self._again.popleft()
+            else:
+                fair = math.ceil(len(self._tasks) / (2 * self.workers))
+                size = max(1, min(fair, int(_CHUNK_S / self._mean_s) if self._mean_s > 0.0 else 1))
+                tasks = [self._tasks.popleft() for _ in range(min(size, len(self._tasks)))]
+            load[slot] += 1
+            self._send(slot, tasks, behind=load[slot] > 1)
+
+    def _send(self, slot: int, tasks: list[Task], *, behind: bool) -> None:
+        # a chunk is short against the limit: one limit for all of it, a second when it waits behind another chunk
+        grace = _COLD_S if self._mean_s == 0.0 else _WARM_S if self._fresh[slot] else 0.0
+        limit = self._timeout_s * (2 if behind else 1) + grace
+        call = self._actors[slot].run.remote(tasks)
+        self._calls[call] = _Call(slot, tasks, time.monotonic() + limit)
+
+    def poll(self) -> list[Result]:
+        results: list[Result] = []
+        while not results and (self._calls or self._tasks or self._again):
+            self._dispatch()
+            wait = min((call.deadline - time.monotonic() for call in self._calls.values()), default=1.0)
+            refs = [*self._calls, *self._starting]
+            done, _ = self._ray.wait(refs, num_returns=1, timeout=max(0.0, min(wait, 1.0)))
+            for ref in done:
+                if ref in self._starting:
+                    self._started(ref)
+                elif ref in self._calls:
+                    results += self._take(ref)
+            now = time.monotonic()
+            late = [ref for ref, call in self._calls.items() if call.deadline < now]
+            if late and late[0] in self._calls:
+                results += self._lost(self._calls[late[0]].slot, f"evaluation ran past eval_timeout_s = "
+                                      f"{self._timeout_s:g} s", late[0], hang=True)
+        self._dispatch()
+        return results
+
+    def _started(self, ref: Any) -> None:
+        slot = self._starting.pop(ref)
+        try:
+            self._ray.get(ref)
+        except self._ray.exceptions.RayError as error:
+            self._failed_starts += 1
+            if getattr(error, "actor_init_failed", False) or self._failed_starts >= 10:
+                raise DseError(f"workers cannot start: {_first_line(error)}") from error
+            time.sleep(0.2 * self._failed_starts)
+            self._replace(slot)
+
+    def _take(self, ref: Any) -> list[Result]:
+        call = self._calls[ref]
+        try:
+            results: list[Result] = self._ray.get(ref)
+        except self._ray.exceptions.RayActorError as error:
+            return self._lost(call.slot, f"worker died: {_first_line(error)}", ref)
+        except self._ray.exceptions.RayError as error:
+            del self._calls[ref]
+            return self._retry(call.tasks, f"{type(error).__name__}: {_first_line(error)}", hang=False)
+        del self._calls[ref]
+        self._fresh[call.slot] = False
+        self._deaths = self._failed_starts = 0
+        mean = sum(result.duration_s for result in results) / len(results)
+        self._mean_s = mean if self._mean_s == 0.0 else 0.8 * self._mean_s + 0.2 * mean
+        return results
+
+    def _lost(self, slot: int, reason: str, ref: Any, *, hang: bool = False) -> list[Result]:
+        """An actor is gone or must go: replace it, send its first chunk again in pieces, its waiting one as it was."""
+        self._ray.kill(self._actors[slot])
+        mine = [r for r, call in self._calls.items() if call.slot == slot]
+        first = mine[0] if ref not in mine or not hang else ref
+        results: list[Result] = []
+        finished, _ = self._ray.wait(mine, num_returns=len(mine), timeout=0.0)
+        for r in mine:
+            call = self._calls.pop(r)
+            if r in finished and r is not ref:
+                try:
+                    results += self._ray.get(r)
+                    continue
+                except self._ray.exceptions.RayError:
+                    pass
+            if r == first:
+                results += self._retry(call.tasks, reason, hang=hang)
+            else:
+                self._again.append(call.tasks)
+        self._deaths += 1
+        if not hang:
+            time.sleep(min(0.05 * 2**self._deaths, 5.0))  # back off: the machine may be out of memory
+        self._replace(slot)
+        return results
+
+    def _retry(self, tasks: list[Task], reason: str, *, hang: bool) -> list[Result]:
+        if len(tasks) > 1:
+            size = 1 if hang else len(tasks) // 2  # a hang costs its whole time limit: find it at once
+            self._again.extend(tasks[i:i + size] for i in range(0, len(tasks), size))
+            return []
+        number = tasks[0][0]
+        self._attempts[number] = self._attempts.get(number, 0) + 1
+        if hang or self._attempts[number] >= _ATTEMPTS:
+            tries = "" if hang else f" ({self._attempts[number]} attempts)"
+            return [_failed(tasks[0], reason + tries)]
+        self._again.append(tasks)
+        return []
+
+    def close(self) -> None:
+        for actor in self._actors:
+            self._ray.kill(actor)
+        if self._own:
+            self._ray.shutdown()
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -242,7 +242,7 @@ def _read_network(reading: Reading, file: Tenant, loc: Loc) -> Network | None:
 def _inline_network(reading: Reading, file: InlineNetwork, loc: Loc) -> Network | None:
     layers = []
     for index, layer in enumerate(file.layers):
-        values = layer.model_dump()
+        values: dict[str, Any] = layer.model_dump()  # type: ignore[attr-defined]
         if values["inputs"] is not None:
             values["inputs"] = tuple(values["inputs"])
         with reading.blaming((*loc, "layers", index)):
@@ -308,7 +308,7 @@ def design_record(reading: Reading, file: DesignFile | None) -> Design | None:
         reading.report(("policy",), "must be the name of a policy, or a mapping with the key name, got nothing")
     if file is None or policy is None or reading.problems:
         return None
-    common = {"node_nm": file.node_nm, "freq_hz": file.freq_hz, "dram_bytes_per_s": file.dram_bytes_per_s}
+    common: dict[str, Any] = {"node_nm": file.node_nm, "freq_hz": file.freq_hz, "dram_bytes_per_s": file.dram_bytes_per_s}
     engines = []
     for index, item in enumerate(file.engines):
         with reading.blaming(("engines", index)):

@@ -174,13 +174,14 @@ def self_contained(study: Study) -> str:
         "objectives": [{"metric": item.metric, "direction": "minimise" if item.minimise else "maximise"}
                        for item in study.objectives],
         "budgets": study.budgets,
-        "space": {"domains": {name: _domain(domain) for name, domain in space.domains.items()},
-                  "forbidden": _forbidden(study)},
+        "space": {"domains": {name: _domain(domain) for name, domain in space.domains.items()}}
+        | ({"forbidden": clauses} if (clauses := _forbidden(study)) else {}),
         "search": {key: value for key, value in (
             ("sampler", study.sampler), ("trials", study.trials), ("seed", study.seed), ("workers", study.workers),
             ("eval_timeout_s", study.eval_timeout_s)) if value is not None},
-        "fidelity": study.fidelity,
     }
+    if study.fidelity != "simulate":
+        document["fidelity"] = study.fidelity
     return f"# As run: dse run THIS_FILE --out RUN\n{_yaml(document)}"
 
 

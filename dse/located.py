@@ -149,16 +149,13 @@ def _got(node: yaml.Node) -> str:
         return "a mapping" if node.value else "an empty mapping"
     if isinstance(node, yaml.SequenceNode):
         return "a list" if node.value else "an empty list"
+    assert isinstance(node, yaml.ScalarNode)
     text = str(node.value)
     short = text if len(text) <= 60 else text[:57] + "..."
-    if node.style is None and node.tag != f"{_TAG}str":
-        if node.tag == f"{_TAG}null":
-            return "nothing"
-        if isinstance(_scalar(node), int | float):
-            return short
-    elif node.style is None and isinstance(_scalar(node), int | float):
-        return short
-    return repr(short)
+    value = _scalar(node)
+    if value is None:
+        return "nothing"
+    return short if isinstance(value, int | float) else repr(short)
 
 
 def _child(node: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:

@@ -1,8 +1,108 @@
-"""`dse evaluate`."""
+"""`dse evaluate`: one design under one workload."""
+
+from typing import Annotated, Any
 
 import typer
 
+__all__ = ["command"]
 
-def command() -> None:
-    """Not there yet."""
-    raise typer.Exit(1)
+
+def command(
+    design: Annotated[str, typer.Argument(metavar="DESIGN.yaml", help="A design, e.g. RUN/best/trial_00017.yaml.")],
+    workload: Annotated[str, typer.Option(
+        metavar="WORKLOAD", help="A workload file, a name of `dse list workloads`, or a study (its workload).")],
+    seed: Annotated[int | None, typer.Option(
+        min=0, help="Seed of the traffic; else the one recorded in the design, else 0.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Evaluate a design: every metric, per tenant too, what is violated, where area, energy and time go."""
+    from dse.console import print_json
+    from dse.documents import load_design_document, load_workload
+
+    document, used = _both(lambda: load_design_document(design), lambda: load_workload(workload))
+    chosen = seed if seed is not None else document.seed or 0
+    detail = _evaluate(design, document.design, used, chosen)
+    outcome = detail.outcome
+    violations = _violations(outcome, used, detail.isolated_s) | _beyond(outcome, document.provenance.get("budgets"))
+    if as_json:
+        print_json({"status": outcome.status, "metrics": outcome.metrics, "tenants": outcome.tenants,
+                    "violations": violations, "breakdown": outcome.breakdown, "seed": chosen})
+        return
+    _print(outcome, violations, f"{design} under workload {used.name!r}, seed {chosen}")
+
+
+def _both(*loads: Any) -> list[Any]:
+    """Results of all, or one `InputError` with the problems of all."""
+    from dse.errors import InputError
+
+    results, problems = [], []
+    for load in loads:
+        try:
+            results.append(load())
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    return results
+
+
+def _evaluate(path: str, design: Any, workload: Any, seed: int) -> Any:
+    """The evaluation; a design that contradicts the workload is a problem of its file."""
+    from dse.convert import Reading
+    from dse.errors import InputError
+    from dse.located import read
+    from hwmodels.evaluate import evaluate_detail
+
+    reading = Reading(read(path), [])
+    with reading.blaming(()):
+        return evaluate_detail(design, workload, seed=seed, record=False)
+    raise InputError(*reading.problems)
+
+
+def _violations(outcome: Any, workload: Any, isolated_s: Any) -> dict[str, float]:
+    """`TENANT.slo_s`: latency at the tenant's percentile minus its deadline [s]; > 0 is violated."""
+    from hwmodels.traffic import relative_deadline_s
+
+    if isolated_s is None or not outcome.tenants:
+        return {}
+    found = {}
+    for tenant, deadline_s in zip(workload.tenants, relative_deadline_s(workload, isolated_s), strict=True):
+        metrics = outcome.tenants.get(tenant.name, {})
+        if deadline_s < float("inf") and "slo_miss_frac" in metrics:
+            found[f"{tenant.name}.slo_s"] = float(metrics["slo_miss_frac"] * deadline_s)
+    return found
+
+
+def _beyond(outcome: Any, budgets: Any) -> dict[str, float]:
+    """Amount beyond each budget that the design's file records; > 0 is violated."""
+    from hwmodels.outcome import METRICS
+
+    found = {}
+    for name, bound in budgets.items() if isinstance(budgets, dict) else ():
+        tenant, _, metric = str(name).rpartition(".")
+        value = (outcome.tenants.get(tenant, {}) if tenant else outcome.metrics).get(metric)
+        if value is not None and metric in METRICS and isinstance(bound, int | float):
+            found[str(name)] = float(value - bound if METRICS[metric].minimise else bound - value)
+    return found
+
+
+def _print(outcome: Any, violations: dict[str, float], title: str) -> None:
+    from dse.console import out
+    from hwmodels.outcome import METRICS
+
+    out(f"{title}: {outcome.status}")
+    out()
+    for name, value in outcome.metrics.items():
+        unit = METRICS[name].unit if name in METRICS else ""
+        out(f"  {name:<24} {value:>12.6g}  {unit.replace('-', '')}".rstrip())
+    columns = ("p50_latency_s", "p99_latency_s", "p99_deadline_frac", "slo_violation_frac", "energy_per_inference_j")
+    if outcome.tenants:
+        width = max(len("tenant"), *(len(name) for name in outcome.tenants))
+        out()
+        out(f"  {'tenant':<{width}}  " + "  ".join(f"{column:>18}" for column in columns))
+        for name, metrics in outcome.tenants.items():
+            cells = [f"{metrics[column]:>18.6g}" if column in metrics else f"{'-':>18}" for column in columns]
+            out(f"  {name:<{width}}  " + "  ".join(cells))
+    broken = {name: amount for name, amount in violations.items() if amount > 0.0}
+    out()
+    out("  violated: " + (", ".join(f"{name} by {amount:.4g}" for name, amount in broken.items()) or "nothing"))

@@ -1,0 +1,328 @@
+"""The answer of a run in words: the ranked front, a small plot, one sentence of advice, what to do next.
+
+A front is ranked by the distance to its ideal corner, with every objective scaled to the range it has on the front
+(compromise programming, M. Zeleny, 1973): the first is the recommended design. A class wins when that design is its
+own; every other class is compared through its own nearest design.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dse.report.rundata import RunData, metric_column
+from dse.report.words import budget_margin, describe_hardware, describe_policy, label, quantity, ratio
+
+__all__ = ["Advice", "advise", "limits_sentence", "ranked_front", "recommended", "scores", "summary", "text_plot"]
+
+Floats = NDArray[np.float64]
+
+_MARKS = {"time_mux": "T", "composable": "C", "heterogeneous": "H", "dedicated": "D"}
+_TABLE_ROWS = 12
+_LEVELS = (1.0, 0.75, 0.5, 0.25)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What to build.
+
+    Parameters
+    ----------
+    sentence : which class wins, by how much, what limits it.
+    winner : class of the recommended design, '' when nothing is feasible.
+    trial : the recommended design, or the one nearest to feasible; -1 when every trial failed.
+    rivals : class -> its own best trial, for every other class with a feasible design.
+    limits : what limits the recommended design.
+    """
+
+    sentence: str
+    winner: str
+    trial: int
+    rivals: dict[str, int]
+    limits: str
+
+
+def _values(run: RunData, frame: pd.DataFrame) -> Floats:
+    """(n, objectives), signed so that less is better."""
+    signs = np.array([1.0 if o.minimise else -1.0 for o in run.objectives])
+    columns = [frame[metric_column(o.metric)].to_numpy(dtype=float) for o in run.objectives]
+    return np.stack(columns, axis=1) * signs if len(frame) else np.empty((0, len(signs)))
+
+
+def scores(run: RunData, frame: pd.DataFrame) -> Floats:
+    """Distance of each row to the ideal corner of the front, objectives scaled to their range on the front [-]."""
+    front = _values(run, run.front)
+    front = front[np.isfinite(front).all(axis=1)]
+    points = _values(run, frame)
+    if not len(front):
+        return np.full(len(points), np.inf)
+    ideal = front.min(axis=0)
+    span = front.max(axis=0) - ideal
+    # An objective that is constant on the front is scaled by its own size: others are still told apart by it.
+    span = np.where(span > 0.0, span, np.maximum(np.abs(ideal), 1e-300))
+    with np.errstate(invalid="ignore"):
+        distance = np.sqrt((((points - ideal) / span) ** 2).sum(axis=1))
+    return np.where(np.isfinite(distance), distance, np.inf)
+
+
+def ranked_front(run: RunData) -> pd.DataFrame:
+    """The front, best compromise first, with columns `rank` and `score`; ties by trial number."""
+    frame = run.front.assign(score=scores(run, run.front))
+    frame = frame.sort_values(["score", "trial"], kind="stable").reset_index(drop=True)
+    return frame.assign(rank=np.arange(1, len(frame) + 1))
+
+
+def _within(run: RunData, frame: pd.DataFrame, budgets: Mapping[str, float]) -> pd.DataFrame:
+    keep = np.ones(len(frame), dtype=bool)
+    for metric, bound in budgets.items():
+        column = metric_column(metric)
+        if column in frame.columns:
+            values = frame[column].to_numpy(dtype=float)
+            keep &= (values <= bound) if run.minimise(metric) else (values >= bound)
+    return frame[keep]
+
+
+def recommended(run: RunData) -> list[dict[str, Any]]:
+    """Designs worth a look: the best compromise, the best of every objective, and the best compromise under tighter
+    budgets of the first objective that has one.
+
+    Returns
+    -------
+    list of `{"label", "trial"}`, a trial once (the labels of one trial are joined); empty without a feasible design.
+    """
+    ranked = ranked_front(run)
+    if ranked.empty:
+        return []
+    found: list[tuple[str, int]] = [("best compromise", int(ranked["trial"].iloc[0]))]
+    for objective in run.objectives:
+        column = ranked[metric_column(objective.metric)]
+        at = column.idxmin() if objective.minimise else column.idxmax()
+        found.append((f"{'least' if objective.minimise else 'most'} {label(objective.metric)}",
+                      int(ranked["trial"].loc[at])))
+    tight = next((o.metric for o in run.objectives if o.metric in run.budgets and o.minimise), None)
+    if tight is not None and run.budgets[tight] > 0.0:
+        for level in _LEVELS[1:]:
+            bound = level * run.budgets[tight]
+            inside = _within(run, ranked, {tight: bound})
+            if not inside.empty:
+                found.append((f"{label(tight)} within {quantity(tight, bound)}", int(inside["trial"].iloc[0])))
+    labels: dict[int, list[str]] = {}
+    for text, trial in found:
+        labels.setdefault(trial, []).append(text)
+    return [{"label": "; ".join(texts), "trial": trial} for trial, texts in labels.items()]
+
+
+def _architecture(row: Mapping[str, Any]) -> str:
+    return str(row.get("params.architecture") or "design")
+
+
+def margins(run: RunData, row: Mapping[str, Any]) -> dict[str, float]:
+    """Room left to each budget, as a fraction of it [-]; negative beyond it."""
+    return {metric: budget_margin(bound, float(row[metric_column(metric)]), run.minimise(metric))
+            for metric, bound in run.budgets.items() if metric_column(metric) in row}
+
+
+def limits_sentence(run: RunData, row: Mapping[str, Any],
+                    breakdown: Mapping[str, Mapping[str, float]] | None = None) -> str:
+    """What limits a design: its worst tenant, where that tenant's time goes, and the tightest budget.
+
+    Parameters
+    ----------
+    breakdown : of the design's `Outcome`; its `time_frac.TENANT` tells compute, memory and waiting apart.
+    """
+    parts: list[str] = []
+    worst = {t: float(row[c]) for t in run.tenants if (c := f"tenants.{t}.p99_deadline_frac") in row}
+    worst = {t: v for t, v in worst.items() if math.isfinite(v)}
+    if worst:
+        tenant = max(worst, key=lambda t: worst[t])
+        parts.append(f"{tenant} (p99 at {worst[tenant]:.0%} of its deadline")
+        shares = (breakdown or {}).get(f"time_frac.{tenant}", {})
+        if shares:
+            named = sorted(shares.items(), key=lambda item: -item[1])[:2]
+            parts[-1] += "; its time is " + " and ".join(f"{v:.0%} {k}" for k, v in named if v >= 0.01)
+        else:
+            busy = [f"{label(m).removesuffix(' utilisation')} {row[m]:.0%} busy"
+                    for m in ("engine_utilisation_frac", "dram_utilisation_frac")
+                    if m in row and math.isfinite(float(row[m]))]
+            parts[-1] += "; " + ", ".join(busy) if busy else ""
+        parts[-1] += ")"
+    room = margins(run, row)
+    if room:
+        metric = min(room, key=lambda m: room[m])
+        word = f"{room[metric]:.0%} left" if room[metric] >= 0 else f"{-room[metric]:.0%} beyond it"
+        parts.append(f"the budget of {label(metric)} ({word})")
+    return " and ".join(parts)
+
+
+def _nearest(run: RunData) -> Advice:
+    """Nothing is feasible: the design whose worst violation is smallest, relative to its budget."""
+    trials = run.trials[run.trials["state"] == "complete"]
+    best, least, missed = -1, math.inf, {}
+    for row in trials.to_dict("records"):
+        beyond = {m: -room for m, room in margins(run, row).items() if room < 0.0}
+        worst = max(beyond.values(), default=math.inf)
+        if str(row.get("status", "ok")) == "ok" and worst < least:
+            best, least, missed = int(row["trial"]), worst, beyond
+    if best < 0:
+        why = next((str(s) for s in trials.get("status", ()) if str(s) not in ("ok", "")), "")
+        sentence = "No design can serve the workload" + (f": {why}" if why else f": all {len(run.trials)} trials failed")
+        return Advice(sentence=sentence + ".", winner="", trial=-1, rivals={}, limits="")
+    row = run.row(best)
+    parts = []
+    for metric, share in sorted(missed.items(), key=lambda item: -item[1]):
+        value, bound = quantity(metric, float(row[metric_column(metric)])), quantity(metric, run.budgets[metric])
+        parts.append(f"{label(metric)} is {value}, budget {bound}" + (f" ({share:.0%} beyond)" if share < 1e6 else ""))
+    sentence = (f"No design meets every budget: trial {best} ({_architecture(row)}, {describe_hardware(run.params(row))}, "
+                f"{describe_policy(run.params(row))}) comes nearest, but its " + " and its ".join(parts) + ".")
+    return Advice(sentence=sentence, winner="", trial=best, rivals={}, limits=limits_sentence(run, row))
+
+
+def advise(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None = None) -> Advice:
+    """Which class wins, by how much against the best of each other class, and what limits it.
+
+    Parameters
+    ----------
+    breakdown : of the recommended design's `Outcome`, when there is one; makes the limits sharper.
+    """
+    ranked = ranked_front(run)
+    if ranked.empty:
+        return _nearest(run)
+    best = ranked.iloc[0]
+    winner, trial = _architecture(best), int(best["trial"])
+    params = run.params(best)
+    values = ", ".join(f"{label(o.metric)} {quantity(o.metric, float(best[metric_column(o.metric)]))}"
+                       for o in run.objectives)
+    head = (f"{winner} wins: trial {trial} ({describe_hardware(params)}, {describe_policy(params)}) "
+            f"is the best compromise with {values}")
+    rivals: dict[str, int] = {}
+    clauses: list[str] = []
+    feasible = run.feasible.assign(score=scores(run, run.feasible))
+    searched = [str(a) for a in run.trials["params.architecture"].dropna().unique()] \
+        if "params.architecture" in run.trials.columns else []
+    for name in sorted(set(searched) - {winner}):
+        own = feasible[feasible["params.architecture"] == name].sort_values(["score", "trial"], kind="stable")
+        if own.empty:
+            clauses.append(f"no {name} design meets the budgets")
+            continue
+        other = own.iloc[0]
+        rivals[name] = int(other["trial"])
+        gaps = []
+        for o in run.objectives:
+            mine, its = float(best[metric_column(o.metric)]), float(other[metric_column(o.metric)])
+            gaps.append(f"{ratio(mine, its)} {'in' if ratio(mine, its) == 'the same' else 'the'} {label(o.metric)}")
+        clauses.append(f"the best {name} (trial {rivals[name]}) takes {', '.join(gaps)}")
+    limits = limits_sentence(run, best, breakdown)
+    sentence = "; ".join([head, *clauses]) + (f"; what limits it is {limits}" if limits else "") + "."
+    return Advice(sentence=sentence, winner=winner, trial=trial, rivals=rivals, limits=limits)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    widths = [max(len(str(r[i])) for r in (header, *rows)) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        return "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True)).rstrip()
+
+    return [line(header), line(["-" * w for w in widths]), *(line(row) for row in rows)]
+
+
+def front_table(run: RunData, rows: int = _TABLE_ROWS) -> list[str]:
+    """The ranked front as lines of text: design, objectives, budgeted metrics, least margin."""
+    ranked = ranked_front(run)
+    metrics = list(dict.fromkeys([*(o.metric for o in run.objectives), *run.budgets]))
+    metrics = [m for m in metrics if metric_column(m) in ranked.columns]
+    header = ["rank", "trial", "class", "hardware", "policy", *(label(m) for m in metrics), "least margin"]
+    body = []
+    for row in ranked.head(rows).to_dict("records"):
+        params = run.params(row)
+        room = margins(run, row)
+        least = min(room, key=lambda m: room[m]) if room else None
+        body.append([str(row["rank"]), str(row["trial"]), _architecture(row), describe_hardware(params),
+                     describe_policy(params), *(quantity(m, float(row[metric_column(m)])) for m in metrics),
+                     f"{room[least]:.0%} {label(least)}" if least else "-"])
+    lines = _table(header, body, [True, True, False, False, False, *[True] * len(metrics), False])
+    if len(ranked) > rows:
+        lines.append(f"... and {len(ranked) - rows} more in front.csv")
+    return lines
+
+
+def text_plot(run: RunData, width: int = 64, height: int = 14) -> list[str]:
+    """Feasible designs over the first two objectives as characters: the front by the letter of its class, the
+    recommended design as `*`, dominated ones as `.`; plain ASCII, so that it survives every terminal and log."""
+    if len(run.objectives) < 2 or run.front.empty:
+        return []
+    x_of, y_of = run.objectives[0].metric, run.objectives[1].metric
+    cloud = run.feasible[[metric_column(x_of), metric_column(y_of)]].to_numpy(dtype=float)
+    front = run.front[[metric_column(x_of), metric_column(y_of)]].to_numpy(dtype=float)
+    finite = cloud[np.isfinite(cloud).all(axis=1)]
+    if not len(finite):
+        return []
+    # Axes show the front with some room: a few far outliers would press it into a corner.
+    low = np.minimum(finite.min(axis=0), front.min(axis=0))
+    high = np.minimum(finite.max(axis=0), low + 1.6 * (front.max(axis=0) - low) + 1e-300)
+    high = np.maximum(high, front.max(axis=0))
+    span = np.where(high > low, high - low, 1.0)
+    grid = [[" "] * width for _ in range(height)]
+
+    def put(point: Floats, mark: str) -> None:
+        at = (point - low) / span
+        if np.isfinite(at).all() and (at <= 1.0).all():
+            grid[height - 1 - round(at[1] * (height - 1))][round(at[0] * (width - 1))] = mark
+
+    for point in finite:
+        put(point, ".")
+    ranked = ranked_front(run)
+    classes = [_architecture(row) for row in ranked.to_dict("records")]
+    marks = {name: _MARKS.get(name, name[:1].upper() or "?") for name in dict.fromkeys(classes)}
+    points = ranked[[metric_column(x_of), metric_column(y_of)]].to_numpy(dtype=float)
+    for point, name in reversed(list(zip(points, classes, strict=True))):
+        put(point, marks[name])
+    put(points[0], "*")
+    legend = ", ".join(f"{mark} {name}" for name, mark in sorted(marks.items()))
+    top, bottom = quantity(y_of, float(high[1])), quantity(y_of, float(low[1]))
+    pad = max(len(top), len(bottom))
+    lines = [f"{label(y_of)} over {label(x_of)}   (* best compromise, {legend}, . dominated)"]
+    for i, cells in enumerate(grid):
+        name = top if i == 0 else bottom if i == height - 1 else ""
+        lines.append(f"{name:>{pad}} |{''.join(cells)}".rstrip())
+    left, right = quantity(x_of, float(low[0])), quantity(x_of, float(high[0]))
+    lines.append(" " * pad + " +" + "-" * width)
+    lines.append(" " * (pad + 2) + left + right.rjust(width - len(left)))
+    return lines
+
+
+def next_commands(run: RunData, trial: int) -> list[str]:
+    """What to type next."""
+    lines = [f"dse report {run.path}"]
+    if trial >= 0:
+        lines.append(f"dse export {run.path} --format yaml --trial {trial} --out design.yaml")
+        if isinstance(run.study.get("workload"), str):
+            lines.append(f"dse evaluate design.yaml --workload {run.study['workload']}")
+    lines.append(f"dse run {run.path / 'study.yaml'} --out {run.path} --resume --trials {2 * len(run.trials)}")
+    return lines
+
+
+def summary(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None = None) -> str:
+    """The answer for a terminal: ranked table, plot, sentence of advice, next commands and the path of the report.
+
+    Parameters
+    ----------
+    breakdown : see `advise`.
+    """
+    found = advise(run, breakdown)
+    counts = (f"{run.name}: {len(run.trials)} trials, {len(run.feasible)} feasible, {len(run.failed)} failed, "
+              f"{len(run.front)} on the front")
+    lines = [counts, ""]
+    if len(run.front):
+        lines += [*front_table(run), ""]
+        plot = text_plot(run)
+        lines += [*plot, ""] if plot else []
+    lines += [found.sentence, "", "next:", *(f"  {command}" for command in next_commands(run, found.trial))]
+    report = run.path / "report.html"
+    if report.is_file():
+        lines += ["", f"report: {report}"]
+    return "\n".join(lines)

@@ -1,0 +1,185 @@
+"""What the page knows, as one JSON-able mapping of columns; figures are drawn from it in the browser."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import yaml
+
+from dse.advice import advise, margins, ranked_front, recommended
+from dse.pareto import front_indices, hypervolume, reference_point
+from dse.report.rundata import RunData, metric_column
+from dse.report.words import describe_hardware, describe_policy, label
+from hwmodels.outcome import METRICS
+
+__all__ = ["columns_of", "embed", "payload"]
+
+_TENANT_METRICS = ("p99_latency_s", "p99_deadline_frac", "slo_violation_frac")
+"""Shown for every trial; the others of a tenant stay in trials.csv: they would triple the page."""
+_HISTORY_POINTS = 100
+_MAX_YAML = 200
+_MAX_TENANT_CELLS = 250_000
+"""Numbers of tenants in the page (about 1.5 MB); above that only the front carries them."""
+
+
+def _number(value: float) -> float | int | None:
+    """Five significant digits: finer than any plot, a third of the size."""
+    value = float(value)
+    if not math.isfinite(value):
+        return None
+    rounded = float(f"{value:.5g}")
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
+
+
+def _coded(values: Iterable[Any]) -> dict[str, list[Any]]:
+    """A column of few distinct values as codes; code -1 = inactive."""
+    found: dict[Any, int] = {}
+    codes = [-1 if v is None or v != v else found.setdefault(v, len(found)) for v in values]
+    return {"values": [v.item() if hasattr(v, "item") else v for v in found], "codes": codes}
+
+
+def columns_of(run: RunData) -> dict[str, Any]:
+    """Trials as columns."""
+    frame = run.trials
+    tenants: dict[str, dict[str, list[Any]]] = {}
+    names = [m for m in _TENANT_METRICS if f"tenants.{run.tenants[0]}.{m}" in frame.columns] if run.tenants else []
+    shown = np.ones(len(frame), dtype=bool)
+    if len(frame) * len(run.tenants) * len(names) > _MAX_TENANT_CELLS:
+        shown = frame["trial"].isin(set(run.front["trial"])).to_numpy()
+    for tenant in run.tenants:
+        tenants[tenant] = {
+            m: [_number(v) if keep else None
+                for v, keep in zip(frame[f"tenants.{tenant}.{m}"], shown, strict=True)] for m in names
+        }
+    rows = frame.to_dict("records")
+    return {
+        "trial": [int(t) for t in frame["trial"]],
+        "state": _coded(frame["state"]),
+        "status": _coded(frame["status"]) if "status" in frame.columns else _coded([None] * len(frame)),
+        "feasible": [int(f) for f in frame["feasible"]],
+        "params": {name: _coded(frame[f"params.{name}"]) for name in run.parameters},
+        "metrics": {name: [_number(v) for v in frame[name]] for name in run.metrics},
+        "extra": {o.metric: [_number(v) for v in frame[metric_column(o.metric)]]
+                  for o in run.objectives if o.metric not in run.metrics},
+        "tenants": tenants,
+        "hardware": _coded(describe_hardware(run.params(row)) for row in rows),
+    }
+
+
+def history(run: RunData) -> dict[str, Any]:
+    """Hypervolume of the feasible designs after so many trials, in trial order."""
+    frame = run.trials.sort_values("trial", kind="stable")
+    signs = np.array([1.0 if o.minimise else -1.0 for o in run.objectives])
+    values = frame[[metric_column(o.metric) for o in run.objectives]].to_numpy(dtype=float) * signs
+    usable = frame["feasible"].to_numpy() & np.isfinite(values).all(axis=1)
+    bounds = [run.budgets[o.metric] * sign if o.metric in run.budgets else None
+              for o, sign in zip(run.objectives, signs, strict=True)]
+    reference = reference_point(values[usable], bounds)
+    ends = np.unique(np.linspace(1, len(frame), min(_HISTORY_POINTS, len(frame))).round().astype(int))
+    archive, start = np.empty((0, len(signs))), 0
+    volumes, sizes = [], []
+    for end in ends:
+        fresh = values[start:end][usable[start:end]]
+        archive, start = np.concatenate([archive, fresh]), int(end)
+        archive = archive[front_indices(archive)]
+        volumes.append(_number(hypervolume(archive, reference)))
+        sizes.append(len(archive))
+    return {"trials": [int(e) for e in ends], "hypervolume": volumes, "front": sizes,
+            "reference": {o.metric: _number(r * s)
+                          for o, r, s in zip(run.objectives, reference, signs, strict=True)}}
+
+
+def _metric_info(run: RunData) -> dict[str, dict[str, Any]]:
+    names = dict.fromkeys([*run.metrics, *(o.metric for o in run.objectives), *run.budgets])
+    info = {}
+    for name in names:
+        record = METRICS.get(name.rpartition(".")[2])
+        if record is not None:
+            info[name] = {"label": label(name), "unit": record.unit, "minimise": run.minimise(name),
+                          "meaning": record.meaning}
+    return info
+
+
+def designs_yaml(run: RunData) -> dict[str, str]:
+    """Trial -> design YAML, as the run wrote it."""
+    found = {}
+    for file in sorted((run.path / "best").glob("trial_*.yaml"))[:_MAX_YAML]:
+        digits = file.stem.removeprefix("trial_")
+        if digits.isdigit():
+            found[str(int(digits))] = file.read_text(encoding="utf-8")
+    return found
+
+
+def payload(run: RunData, details: Mapping[int, Mapping[str, Any]], constants: list[dict[str, Any]],
+            breakdown: Mapping[str, Mapping[str, float]] | None = None) -> dict[str, Any]:
+    """Everything the page shows.
+
+    Parameters
+    ----------
+    details : trial -> what `dse.report.detail.detail_payload` makes.
+    constants : rows of the table of constants.
+    breakdown : of the recommended design, for the sentence of advice.
+    """
+    found = advise(run, breakdown)
+    ranked = ranked_front(run)
+    return {
+        "name": run.name,
+        "advice": {"sentence": found.sentence, "winner": found.winner, "trial": found.trial, "limits": found.limits,
+                   "rivals": found.rivals},
+        "recommended": recommended(run),
+        "counts": {"trials": len(run.trials), "feasible": len(run.feasible), "failed": len(run.failed),
+                   "front": len(run.front)},
+        "objectives": [{"metric": o.metric, "minimise": o.minimise} for o in run.objectives],
+        "budgets": run.budgets,
+        "metrics": _metric_info(run),
+        "ranking": [int(t) for t in ranked["trial"]],
+        "margins": {str(int(row["trial"])): {m: _number(v) for m, v in margins(run, row).items()}
+                    for row in ranked.to_dict("records")},
+        "policies": {str(int(row["trial"])): describe_policy(run.params(row)) for row in ranked.to_dict("records")},
+        "policy_notes": policy_notes(run),
+        "columns": columns_of(run),
+        "history": history(run),
+        "details": {str(trial): detail for trial, detail in details.items()},
+        "yaml": designs_yaml(run),
+        "manifest": run.manifest,
+        "study_yaml": yaml.safe_dump(run.study, sort_keys=False, width=100, allow_unicode=True),
+        "constants": constants,
+    }
+
+
+def policy_notes(run: RunData) -> dict[str, str]:
+    """Policy -> its sentence and source, for the policies that were searched."""
+    try:
+        from hwmodels.policies import POLICIES
+    except ImportError:
+        return {}
+    used = set(run.trials["params.policy"].dropna()) if "params.policy" in run.trials.columns else set()
+    notes = {}
+    for name in sorted(used & set(POLICIES)):
+        record = POLICIES[name]
+        source = getattr(record, "source", "")
+        notes[name] = str(getattr(record, "summary", "")) + (f" ({source})" if source else "")
+    return notes
+
+
+def _finite(value: Any) -> Any:
+    """Infinities and NaN become null: JSON has neither."""
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if hasattr(value, "tolist"):
+        return _finite(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return str(value)
+
+
+def embed(value: Any) -> str:
+    """JSON that may stand inside a script element: no `<` is left that could end or open one."""
+    text = json.dumps(_finite(value), separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

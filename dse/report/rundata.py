@@ -1,0 +1,250 @@
+"""A RUN folder as the frames and settings that advice, report and exports need."""
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import pandas as pd
+import yaml
+
+from dse.errors import InputError, Problem, did_you_mean
+from dse.study import Objective
+from hwmodels.outcome import METRICS
+
+__all__ = ["LEADING_COLUMNS", "RunData", "cell_value", "metric_column", "read_run"]
+
+LEADING_COLUMNS = ("trial", "state", "feasible", "status", "duration_s")
+_PREFIXES = ("params.", "tenants.", "violations.")
+
+
+def metric_column(metric: str) -> str:
+    """Column of a metric in trials.csv: its name, or `tenants.TENANT.METRIC` for `TENANT.METRIC`."""
+    return metric if metric in METRICS else f"tenants.{metric}"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class RunData:
+    """What a finished run left behind.
+
+    Parameters
+    ----------
+    trials : one row per trial; parameters as `int | float | bool | str`, None where inactive; `feasible` is bool.
+    front : rows of `trials` on the feasible front, ordered by the first objective.
+    study, manifest : parsed `study.yaml` and `manifest.json`.
+    """
+
+    path: Path
+    name: str
+    objectives: tuple[Objective, ...]
+    budgets: dict[str, float]
+    trials: pd.DataFrame
+    front: pd.DataFrame
+    study: dict[str, Any]
+    manifest: dict[str, Any]
+
+    @property
+    def feasible(self) -> pd.DataFrame:
+        """Complete trials that meet every budget."""
+        return self.trials[self.trials["feasible"]]
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """Trials that crashed."""
+        return self.trials[self.trials["state"] != "complete"]
+
+    @property
+    def parameters(self) -> list[str]:
+        """Names of the parameters, in the order of the columns."""
+        return [c.removeprefix("params.") for c in self.trials.columns if c.startswith("params.")]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Overall metrics present, in the order of the columns."""
+        return [c for c in self.trials.columns if c in METRICS]
+
+    @cached_property
+    def tenants(self) -> list[str]:
+        """Tenant names, in the order of the columns."""
+        names = (c.removeprefix("tenants.").rpartition(".")[0] for c in self.trials.columns if c.startswith("tenants."))
+        return list(dict.fromkeys(names))
+
+    def row(self, trial: int) -> "pd.Series[Any]":
+        """The row of a trial; raises `InputError` when there is none."""
+        rows = self.trials[self.trials["trial"] == trial]
+        if rows.empty:
+            known = sorted(int(t) for t in self.trials["trial"])
+            raise InputError(Problem(
+                field="trial", file=str(self.path / "trials.csv"),
+                message=f"must be one of the {len(known)} trials {known[0]} to {known[-1]}, got {trial}",
+                hint=did_you_mean(str(trial), [str(k) for k in known])))
+        return rows.iloc[0]
+
+    def params(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Active parameters of a row."""
+        return {name: row[f"params.{name}"] for name in self.parameters if row[f"params.{name}"] is not None}
+
+    def minimise(self, metric: str) -> bool:
+        """Whether less is better: as the study says, else as the metric is defined."""
+        for objective in self.objectives:
+            if objective.metric == metric:
+                return objective.minimise
+        return METRICS[metric.rpartition(".")[2]].minimise
+
+
+def cell_value(text: Any) -> Any:
+    """A CSV cell as int, float, bool or str; None when empty."""
+    if not isinstance(text, str) or text == "":
+        return None
+    if text in ("True", "False"):
+        return text == "True"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _bad(path: Path, message: str, **place: Any) -> InputError:
+    return InputError(Problem(file=str(path), message=message, **place))
+
+
+def _locate(path: Path, column: str) -> tuple[int, int, str]:
+    """Line, column and text of the first cell of a column that is no number."""
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.reader(file)
+        index = next(reader).index(column)
+        for cells in reader:
+            try:
+                float(cells[index] or "nan")
+            except ValueError:
+                return reader.line_num, len(",".join(cells[:index])) + 1 + bool(index), cells[index]
+    return 0, 0, ""
+
+
+def _numbers(path: Path, frame: pd.DataFrame, column: str) -> "pd.Series[float]":
+    try:
+        return pd.to_numeric(frame[column]).astype(float)
+    except (ValueError, TypeError):
+        line, at, text = _locate(path, column)
+        raise _bad(path, f"must be a number, got {text!r}", line=line, column=at, field=column) from None
+
+
+def _typed(path: Path, frame: pd.DataFrame, column: str) -> "pd.Series[Any]":
+    """One column with its type; see `RunData.trials`."""
+    if column.startswith("params."):
+        return pd.Series([cell_value(c) for c in frame[column]], index=frame.index, dtype=object)
+    if column == "feasible":
+        return frame[column].str.lower() == "true"
+    if column == "trial":
+        numbers = _numbers(path, frame, column)
+        bad = (numbers.isna() | (numbers % 1 != 0)).to_numpy()
+        if bad.any():
+            raise _bad(path, "must be a whole number in every row", field="trial", line=int(bad.argmax()) + 2)
+        return numbers.astype(int)
+    if column in METRICS or column == "duration_s" or column.startswith(_PREFIXES):
+        return _numbers(path, frame, column)
+    return frame[column].astype(object)
+
+
+def _read_csv(path: Path, metrics: tuple[str, ...]) -> pd.DataFrame:
+    """One of the CSV files of a run, checked and typed."""
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except pd.errors.EmptyDataError:
+        raise _bad(path, "must be a table with a header, got an empty file") from None
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise _bad(path, f"must be CSV as `dse run` writes it: {str(error).strip()}") from None
+    missing = [c for c in (*LEADING_COLUMNS[:3], *metrics) if c not in frame.columns]
+    if missing:
+        raise _bad(path, f"must have the column{'s' * (len(missing) > 1)} {', '.join(missing)}", line=1, field="header",
+                   hint=did_you_mean(missing[0], list(frame.columns)))
+    typed = {column: _typed(path, frame, column) for column in frame.columns}
+    frame = pd.DataFrame(typed, index=frame.index)
+    doubled = frame["trial"][frame["trial"].duplicated()]
+    if len(doubled):
+        raise _bad(path, f"must be unique, got {doubled.iloc[0]} twice", field="trial")
+    return frame
+
+
+def _objectives(study: Mapping[str, Any], path: Path) -> tuple[Objective, ...]:
+    found = []
+    for item in study.get("objectives") or []:
+        metric = str(item.get("metric", "")) if isinstance(item, Mapping) else str(item)
+        base = METRICS.get(metric.rpartition(".")[2])
+        if base is None:
+            raise _bad(path, f"must be a metric, got {metric!r}", field="objectives",
+                       hint=did_you_mean(metric, list(METRICS)))
+        direction = item.get("direction") if isinstance(item, Mapping) else None
+        found.append(Objective(metric=metric, minimise=direction == "minimise" if direction else base.minimise))
+    if not found:
+        raise _bad(path, "must be a list of at least one metric", field="objectives")
+    return tuple(found)
+
+
+def _mapping(path: Path, what: str) -> dict[str, Any]:
+    """A YAML or JSON file that must hold a mapping."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except json.JSONDecodeError as error:
+        raise _bad(path, f"must be JSON: {error.msg}", line=error.lineno, column=error.colno) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = {"line": mark.line + 1, "column": mark.column + 1} if mark else {}
+        raise _bad(path, f"must be YAML: {getattr(error, 'problem', None) or error}", **place) from None
+    except UnicodeDecodeError:
+        raise _bad(path, "must be UTF-8 text") from None
+    if not isinstance(value, dict):
+        raise _bad(path, f"must be {what}, got {type(value).__name__}")
+    return value
+
+
+def read_run(path: Path) -> RunData:
+    """Read a RUN folder.
+
+    Raises
+    ------
+    InputError : no such folder, not a run, a run that was cut off before its tables were written, a corrupt file.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise _bad(path, "must be the folder of a run" + ("" if path.exists() else ", and does not exist"))
+    study_file, trials_file, front_file, manifest_file = (
+        path / name for name in ("study.yaml", "trials.csv", "front.csv", "manifest.json"))
+    missing = [f.name for f in (study_file, trials_file, front_file, manifest_file) if not f.is_file()]
+    if not study_file.is_file():
+        raise _bad(path, f"must be the folder of a run: it has no {', '.join(missing)}",
+                   hint="a run is made by `dse run STUDY --out RUN`")
+    if missing:
+        raise _bad(path, f"must be a finished run: it has no {', '.join(missing)}",
+                   hint="finish it with `dse run STUDY --out RUN --resume`")
+    study = _mapping(study_file, "a study")
+    objectives = _objectives(study, study_file)
+    budgets = {str(k): float(v) for k, v in (study.get("budgets") or {}).items()
+               if isinstance(v, int | float) or _is_number(v)}
+    columns = tuple(metric_column(o.metric) for o in objectives)
+    trials = _read_csv(trials_file, columns)
+    if trials.empty:
+        raise _bad(trials_file, "must hold at least one trial")
+    front_ids = _read_csv(front_file, columns)["trial"]
+    stray = sorted(set(front_ids) - set(trials["trial"]))
+    if stray:
+        raise _bad(front_file, f"must hold trials of trials.csv only, got trial {stray[0]}")
+    front = trials.set_index("trial", drop=False).loc[list(front_ids)].reset_index(drop=True)
+    return RunData(path=path, name=str(study.get("name") or path.name), objectives=objectives, budgets=budgets,
+                   trials=trials, front=front, study=study, manifest=_mapping(manifest_file, "a manifest"))
+
+
+def _is_number(value: Any) -> bool:
+    """`8e9` is a string in YAML 1.1."""
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False

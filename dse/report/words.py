@@ -1,0 +1,111 @@
+"""Numbers and designs in words: units with prefixes, hardware and policy in a line."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from hwmodels.outcome import METRICS
+
+__all__ = ["budget_margin", "describe_hardware", "describe_policy", "label", "quantity", "ratio"]
+
+_LABELS = {
+    "area_mm2": "area", "power_w": "power", "energy_j": "energy", "energy_per_inference_j": "energy per inference",
+    "p99_deadline_frac": "p99 latency / deadline", "slo_violation_frac": "SLO violations",
+    "slo_miss_frac": "SLO miss", "drop_frac": "drops", "antt": "ANTT", "stp": "STP",
+    "throughput_per_s": "throughput", "fairness_frac": "fairness", "engine_utilisation_frac": "engine utilisation",
+    "dram_utilisation_frac": "DRAM utilisation",
+}
+_SUFFIXES = ("_per_s", "_frac", "_mm2", "_s", "_j", "_w")
+_PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"))
+_MIB, _KIB = 1024 * 1024, 1024
+
+
+def label(metric: str) -> str:
+    """Short name of a metric for a sentence; `TENANT.METRIC` names the tenant."""
+    tenant, _, base = metric.rpartition(".")
+    text = _LABELS.get(base)
+    if text is None:
+        text = next((base.removesuffix(s) for s in _SUFFIXES if base.endswith(s)), base).replace("_", " ")
+    return f"{text} of {tenant}" if tenant else text
+
+
+def _three(value: float) -> str:
+    """Three significant digits without an exponent where that is short."""
+    if value == 0.0:
+        return "0"
+    if 1e-4 <= abs(value) < 1e6:
+        digits = max(0, 2 - math.floor(math.log10(abs(value))))
+        text = f"{value:.{digits}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{value:.2e}"
+
+
+def prefixed(value: float, unit: str) -> str:
+    """`0.0031, "s"` -> `3.1 ms`."""
+    if value == 0.0:
+        return f"0 {unit}"
+    scale, prefix = next((p for p in _PREFIXES if abs(value) >= p[0] * 0.9995), _PREFIXES[-1])
+    return f"{_three(value / scale)} {prefix}{unit}"
+
+
+def quantity(metric: str, value: float) -> str:
+    """A value of a metric with its unit."""
+    if not math.isfinite(value):
+        return "inf" if value > 0 else "-"
+    base = metric.rpartition(".")[2]
+    unit = METRICS[base].unit if base in METRICS else "-"
+    if unit in ("s", "J", "W"):
+        return prefixed(value, unit)
+    return _three(value) if unit == "-" else f"{_three(value)} {unit.replace('1/s', '/s')}"
+
+
+def ratio(mine: float, other: float) -> str:
+    """`other` in terms of `mine`: `1.4x`, `the same`; a difference where a ratio has no meaning."""
+    if mine == other:
+        return "the same"
+    if mine > 0.0 and other > 0.0 and math.isfinite(other):
+        factor = other / mine
+        return "the same" if abs(factor - 1.0) < 0.005 else f"{_three(factor)}x"
+    return f"{other - mine:+.3g}"
+
+
+def budget_margin(bound: float, value: float, minimise: bool) -> float:
+    """Room left to a budget as a fraction of it, negative beyond it [-]."""
+    room = bound - value if minimise else value - bound
+    if not math.isfinite(room):
+        return -math.inf
+    return room / abs(bound) if bound else (0.0 if room == 0.0 else math.copysign(math.inf, room))
+
+
+def _bytes(value: float) -> str:
+    return f"{_three(value / _MIB)} MiB" if value >= _MIB else f"{_three(value / _KIB)} KiB"
+
+
+def describe_hardware(params: Mapping[str, Any]) -> str:
+    """Sizes of a design in a line, from the parameters of its trial."""
+    p = {name: value for name, value in params.items() if value is not None}
+    parts: list[str] = []
+    if "engines" in p:
+        indices = range(int(p["engines"]))
+        parts.append(" + ".join(f"{p.get(f'side{i}', '?')}x{p.get(f'side{i}', '?')} {p.get(f'dataflow{i}', '')}".strip()
+                                for i in indices))
+        sram = [p[f"sram_bytes{i}"] for i in indices if f"sram_bytes{i}" in p]
+        if sram:
+            parts.append(_bytes(sum(sram)))
+    elif "rows" in p and "cols" in p:
+        parts.append(f"{p['rows']}x{p['cols']} {p.get('dataflow', '')}".strip())
+        if "subarrays" in p:
+            parts[-1] += f" in {p['subarrays']} sub-arrays"
+    elif "total_pes" in p:
+        parts.append(f"{p['total_pes']} PEs {p.get('dataflow', '')}".strip())
+    if "sram_bytes" in p:
+        parts.append(_bytes(p["sram_bytes"]))
+    if "dram_bytes_per_s" in p:
+        parts.append(f"{_three(p['dram_bytes_per_s'] / 1e9)} GB/s")
+    return ", ".join(parts) or "no sizes given"
+
+
+def describe_policy(params: Mapping[str, Any]) -> str:
+    """Policy and who runs it: `edf (hardware)`."""
+    name = str(params.get("policy", "?"))
+    return f"{name} ({params['scheduler']})" if params.get("scheduler") else name

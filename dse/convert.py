@@ -242,9 +242,7 @@ def _read_network(reading: Reading, file: Tenant, loc: Loc) -> Network | None:
 def _inline_network(reading: Reading, file: InlineNetwork, loc: Loc) -> Network | None:
     layers = []
     for index, layer in enumerate(file.layers):
-        values: dict[str, Any] = layer.model_dump()  # type: ignore[attr-defined]
-        if values["inputs"] is not None:
-            values["inputs"] = tuple(values["inputs"])
+        values = _tuples(layer.model_dump())
         with reading.blaming((*loc, "layers", index)):
             layers.append(Layer(**values))
     if len(layers) < len(file.layers):
@@ -252,6 +250,11 @@ def _inline_network(reading: Reading, file: InlineNetwork, loc: Loc) -> Network 
     with reading.blaming((*loc, "layers")):
         return Network(name=file.name, layers=tuple(layers), source=file.source or "", notes=tuple(file.notes))
     return None
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of a record, whose sequences are tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 # --- hardware ---------------------------------------------------------------------------------------------------------
@@ -262,7 +265,7 @@ def engine_record(reading: Reading, file: EngineFile | None) -> Engine | None:
     if file is None or reading.problems:
         return None
     with reading.blaming(()):
-        return Engine(**file.model_dump(exclude={"kind"}))
+        return Engine(**_tuples(file.model_dump(exclude={"kind"})))
     return None
 
 
@@ -308,11 +311,11 @@ def design_record(reading: Reading, file: DesignFile | None) -> Design | None:
         reading.report(("policy",), "must be the name of a policy, or a mapping with the key name, got nothing")
     if file is None or policy is None or reading.problems:
         return None
-    common: dict[str, Any] = {"node_nm": file.node_nm, "freq_hz": file.freq_hz, "dram_bytes_per_s": file.dram_bytes_per_s}
+    common: dict[str, Any] = {key: getattr(file, key) for key in ("node_nm", "freq_hz", "dram_bytes_per_s")}
     engines = []
     for index, item in enumerate(file.engines):
         with reading.blaming(("engines", index)):
-            engines.append(Engine(**item.model_dump(exclude={"tenant", "dram_frac"}), **common))
+            engines.append(Engine(**_tuples(item.model_dump(exclude={"tenant", "dram_frac"})), **common))
     if len(engines) < len(file.engines):
         return None
     with reading.blaming(()):

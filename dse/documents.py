@@ -3,7 +3,7 @@
     load_workload   load_engine   load_design   load_study        raise InputError with every problem of the file
     dump_workload   dump_design   self_contained                  text that the loaders read back to equal records
 
-Paths inside a file are relative to that file. The parts: `dse.located` (YAML with lines and columns), `dse.schema` (what
+Paths inside a file are relative to that file. The parts: `dse.located` (YAML with its lines), `dse.schema` (what
 may be in it), `dse.problems` (broken rules as problems), `dse.convert` and `dse.convert_study` (records), `dse.dump`.
 """
 
@@ -17,9 +17,9 @@ from dse.convert_study import study_record
 from dse.dump import dump_design, dump_workload, self_contained
 from dse.errors import InputError, Problem, did_you_mean
 from dse.located import Document, near_file, read
+from dse.problems import check
 from dse.schema import KINDS, DesignFile, EngineFile, Search, StudyFile, WorkloadFile
 from dse.study import Study
-from dse.problems import check
 from hwmodels.design import Design
 from hwmodels.engine import Engine
 from hwmodels.workload import Workload

@@ -91,8 +91,12 @@ def _engines(architecture: Any) -> tuple[Engine, ...]:
 
 
 def _engine(engine: Engine) -> dict[str, Any]:
-    keys = ("rows", "cols", "dataflow", "sram_bytes", "precision", "vector_lanes", "fold_overlap")
-    return {key: getattr(engine, key) for key in keys}
+    """What was chosen, the main sizes in any case; the chip's own keys stand above the engines."""
+    always = ("rows", "cols", "dataflow", "sram_bytes", "precision", "vector_lanes", "fold_overlap")
+    given = _given(engine)
+    return {item.name: getattr(engine, item.name) for item in fields(engine)
+            if (item.name in always or item.name in given)
+            and item.name not in ("node_nm", "freq_hz", "dram_bytes_per_s")}
 
 
 # --- workloads --------------------------------------------------------------------------------------------------------

@@ -4,16 +4,17 @@ A rule is put on a field as `Annotated[float, number(above=0)]`; pydantic calls 
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, final
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Annotated, Any, final
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from dse.errors import did_you_mean
 
-__all__ = ["Broken", "Rule", "anything", "count", "flag", "number", "one_of", "text"]
+__all__ = ["Broken", "Rule", "anything", "count", "flag", "number", "one_of", "record_fields", "text"]
 
 MAX_WHOLE = 2**53
 """Integers up to here survive every format (JSON, CSV, float columns)."""
@@ -176,3 +177,31 @@ def flag() -> Rule:
 def anything(json: dict[str, Any] | None = None) -> Rule:
     """Any value: it is judged later, where more is known."""
     return Rule("any value", lambda value: value, "", json or {})
+
+
+def record_fields(record: type, rules: dict[str, Any], without: Iterable[str] = ()) -> dict[str, Any]:
+    """Fields for `create_model` from a dataclass of the models: its names, defaults and documentation.
+
+    Parameters
+    ----------
+    rules : name -> annotation; a field without one takes the rule of its type (the record's own checks say the rest).
+    """
+    by_type = {int: count(0), float: number(at_least=0), str: text(), bool: flag()}
+    meanings = _meanings(record.__doc__ or "")
+    made: dict[str, Any] = {}
+    for item in fields(record):
+        if item.name in without:
+            continue
+        annotation = rules.get(item.name) or Annotated[item.type, by_type[item.type]]  # type: ignore[index]
+        default = ... if item.default is MISSING else item.default
+        made[item.name] = (annotation, Field(default, description=meanings.get(item.name)))
+    return made
+
+
+def _meanings(doc: str) -> dict[str, str]:
+    """Name -> description out of a numpydoc section of parameters."""
+    meanings = {}
+    for names, text_ in re.findall(r"^    (\w[\w, ]*) : (.+(?:\n {8}.+)*)", doc, re.MULTILINE):
+        for name in names.split(", "):
+            meanings[name] = " ".join(text_.split())
+    return meanings

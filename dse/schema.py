@@ -11,16 +11,15 @@ Names come from the registries, so a new policy, architecture, network or sample
 
 import importlib
 from collections.abc import Iterable
-from dataclasses import MISSING, fields
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, create_model, model_validator
 
-from dse.rules import Broken, anything, count, flag, number, one_of, text
-from hwmodels.network import OPS
-from hwmodels.network import Layer as LayerRecord
+from dse.rules import Broken, anything, count, flag, number, one_of, record_fields, text
+from hwmodels import engine, network
 
-__all__ = ["KINDS", "DesignFile", "EngineFile", "Model", "StudyFile", "Tenant", "WorkloadFile", "json_schema"]
+__all__ = ["KINDS", "DesignFile", "EngineFile", "InlineNetwork", "Model", "Search", "StudyFile", "Tenant", "Traffic",
+           "WorkloadFile", "json_schema"]
 
 MAX_REQUESTS = 20_000_000
 """Requests of one workload: their columns must fit in memory."""
@@ -36,10 +35,6 @@ def _names(module: str, name: str) -> Any:
     return one_of(lambda: _registry(module, name))
 
 
-def _dataflows() -> Iterable[str]:
-    return _registry("hwmodels.engine", "DATAFLOWS")
-
-
 Positive = Annotated[float, number(above=0)]
 NonNegative = Annotated[float, number(at_least=0)]
 Name = Annotated[str, text()]
@@ -47,8 +42,8 @@ Side = Annotated[int, count(1, 2**16)]
 Bytes = Annotated[int, count(1, 2**40)]
 Lanes = Annotated[int, count(1, 2**20)]
 Precision = Annotated[str, _names("hwmodels.engine", "PRECISION_BITS")]
-Dataflow = Annotated[str, one_of(_dataflows)]
-FoldOverlap = Annotated[str, _names("hwmodels.engine", "FOLD_OVERLAPS")]
+Clock = Annotated[float, number(above=0, ceiling=1e12)]
+Bandwidth = Annotated[float, number(above=0, ceiling=1e15)]
 Node = Annotated[int, _names("hwmodels.engine", "NODES_NM")]
 
 
@@ -128,25 +123,14 @@ class Service(Model):
         return self
 
 
-def _layer_field(annotation: Any) -> Any:
-    """The rule for a field of `hwmodels.network.Layer`, by its type; its own checks say the rest."""
-    rules = {int: count(0, 2**40), float: number(at_least=0, at_most=1), str: text("a name")}
-    if annotation in rules:
-        return Annotated[annotation, rules[annotation]]
-    return list[Annotated[int, count(-1, 2**20)]] | None
-
-
 class _Layer(Model):
     """A layer written in place: see `hwmodels.network.Layer`."""
 
     WHAT: ClassVar[str] = "a mapping such as {name: conv1, op: conv, k: 64, c: 3, oy: 112, ox: 112, fy: 7, fx: 7}"
 
 
-Layer = create_model("Layer", __base__=_Layer, __doc__=_Layer.__doc__, **{
-    item.name: (Annotated[str, one_of(OPS)] if item.name == "op" else _layer_field(item.type),
-                ... if item.default is MISSING else item.default)
-    for item in fields(LayerRecord)
-})  # type: ignore[call-overload]
+Layer: Any = create_model("Layer", __base__=_Layer, __doc__=_Layer.__doc__, **record_fields(
+    network.Layer, {"op": Annotated[str, one_of(network.OPS)], "inputs": list[Annotated[int, count(-1)]] | None}))
 
 
 class InlineNetwork(Model):
@@ -154,7 +138,7 @@ class InlineNetwork(Model):
 
     WHAT: ClassVar[str] = "a mapping with the keys name and layers"
     name: Name
-    layers: list[Layer]  # type: ignore[valid-type]
+    layers: list[Layer]
     source: Annotated[str, text("a text")] | None = None
     notes: list[Annotated[str, text("a text")]] = []
 
@@ -242,45 +226,42 @@ class WorkloadFile(Model):
 # --- hardware ---------------------------------------------------------------------------------------------------------
 
 
-class EngineFile(Model):
+_CHIP = ("node_nm", "freq_hz", "dram_bytes_per_s")
+_ENGINE_RULES: dict[str, Any] = {
+    "rows": Side, "cols": Side, "sram_bytes": Bytes, "vector_lanes": Lanes, "node_nm": Node,
+    "freq_hz": Clock, "dram_bytes_per_s": Bandwidth, "precision": Precision,
+    "stacks": Side, "sram_words_per_cycle": Annotated[int, count(0, 2**30)],
+    "skipping_efficiency_frac": Annotated[float, number(at_least=0, at_most=1)],
+    "depthwise_modes": list[Annotated[str, _names("hwmodels.engine", "DEPTHWISE_MODES")]],
+    "sram_fracs": list[Annotated[float, number(above=0, at_most=1)]] | None,
+} | {
+    name: Annotated[str, _names("hwmodels.engine", options)] for name, options in (
+        ("dataflow", "DATAFLOWS"), ("fold_overlap", "FOLD_OVERLAPS"), ("im2col", "IM2COL"),
+        ("multi_precision", "MULTI_PRECISION"), ("zero_skipping", "ZERO_SKIPPING"))
+}
+
+
+class _EngineFile(Model):
     """One engine, alone on its DRAM channel."""
 
     WHAT: ClassVar[str] = "a mapping with the keys rows, cols, dataflow, sram_bytes, dram_bytes_per_s and freq_hz"
     kind: Annotated[str, one_of(("engine",))] = "engine"
-    rows: Side
-    """Rows of the PE array."""
-    cols: Side
-    """Columns of the PE array."""
-    dataflow: Dataflow
-    sram_bytes: Bytes
-    """On-chip buffer [byte]."""
-    dram_bytes_per_s: Annotated[float, number(above=0, ceiling=1e15)]
-    """[byte/s]."""
-    freq_hz: Annotated[float, number(above=0, ceiling=1e12)]
-    """Clock [Hz]."""
-    precision: Precision = "int8"
-    vector_lanes: Lanes = 64
-    """Scalar operations per cycle of the vector unit."""
-    fold_overlap: FoldOverlap = "double_buffered"
-    node_nm: Node = 16
-    """Process node [nm]."""
 
 
-class DesignEngine(Model):
+class _DesignEngine(Model):
     """One engine of a design; the chip's node, clock and DRAM bandwidth are keys of the design."""
 
     WHAT: ClassVar[str] = "a mapping with the keys rows, cols, dataflow and sram_bytes"
-    rows: Side
-    cols: Side
-    dataflow: Dataflow
-    sram_bytes: Bytes
-    precision: Precision = "int8"
-    vector_lanes: Lanes = 64
-    fold_overlap: FoldOverlap = "double_buffered"
     tenant: Name | None = None
     """Dedicated: name of the tenant it serves."""
     dram_frac: Annotated[float, number(above=0, at_most=1)] | None = None
     """Dedicated: its share of the DRAM bandwidth [-]."""
+
+
+EngineFile: Any = create_model("EngineFile", __base__=_EngineFile, __doc__=_EngineFile.__doc__,
+                               **record_fields(engine.Engine, _ENGINE_RULES))
+DesignEngine: Any = create_model("DesignEngine", __base__=_DesignEngine, __doc__=_DesignEngine.__doc__,
+                                 **record_fields(engine.Engine, _ENGINE_RULES, without=_CHIP))
 
 
 class DesignFile(Model):
@@ -291,9 +272,9 @@ class DesignFile(Model):
     architecture: Annotated[str, _names("hwmodels.architectures", "ARCHITECTURES")]
     node_nm: Node = 16
     """Process node [nm]."""
-    freq_hz: Annotated[float, number(above=0, ceiling=1e12)]
+    freq_hz: Clock
     """Clock [Hz]."""
-    dram_bytes_per_s: Annotated[float, number(above=0, ceiling=1e15)]
+    dram_bytes_per_s: Bandwidth
     """Of the whole chip [byte/s]."""
     engines: list[DesignEngine]
     subarrays: Annotated[int, one_of((4, 16, 64))] | None = None
@@ -320,9 +301,9 @@ class DesignFile(Model):
         if self.architecture != "composable" and self.subarrays is not None:
             broken.append(Broken(at=("subarrays",), message=f"must be left out: it is for composable, not "
                                  f"{self.architecture}", got=False, at_key=True))
-        for index, engine in enumerate(self.engines):
+        for index, item in enumerate(self.engines):
             for key in ("tenant", "dram_frac"):
-                given = getattr(engine, key) is not None
+                given = getattr(item, key) is not None
                 if self.architecture == "dedicated" and not given:
                     broken.append(Broken(at=("engines", index), message=f"must have the key {key} (dedicated)",
                                          got=False))

@@ -1,0 +1,456 @@
+"""What every layer of a network costs on an engine.
+
+Model
+-----
+A matrix layer takes the best of the forms in which the engine can run it (`hwmodels.engines`), each with the best mapping
+(`hwmodels.mapping`); its epilogue runs on the vector unit beside the array. Other layers stream through the vector unit.
+
+    latency   max(mapping, vector cycles, DRAM bytes / bandwidth)   [cycles] / freq_hz
+    energy    MACs e_mac + hops + scratchpads + vector operations + buffer bytes e_sram + DRAM bytes e_dram
+
+Between layers: the output of a layer may stay on chip for the next one. Then its bytes are reserved in the buffer during
+both layers, the next one does not fetch it, and it is not written unless a later layer needs it too. An element-wise layer
+that is the only reader of the layer before takes its input tile by tile (fusion), with no room reserved. Which outputs
+stay is decided for the whole network by dynamic programming over the objective. Recurrent steps keep the weights on chip if
+that is better; their state never leaves.
+
+Leakage is not in `energy_j`: it depends on how long the chip is on, not on the layer.
+
+Limits
+------
+Only consecutive layers share data on chip. Parameters outside the loop nest (biases, gains) are fetched once per layer. A
+vector layer's first and last elements are not charged apart.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwmodels.area import accumulator_bits
+from hwmodels.engine import PRECISION_BITS, Engine
+from hwmodels.engines import Form, forms
+from hwmodels.engines.common import untiled_cycles
+from hwmodels.engines.precision import unsupported
+from hwmodels.engines.sparsity import stored_weight_frac, work_frac
+from hwmodels.engines.vector import vector_cycles
+from hwmodels.errors import ModelError
+from hwmodels.mapping import OBJECTIVES, Mapping, Problem, search_mappings
+from hwmodels.network import Layer, Network
+from hwmodels.technology import (
+    dram_energy_j_per_byte,
+    hop_energy_j_per_byte,
+    mac_energy_j,
+    register_file_energy_j_per_byte,
+    sram_energy_j_per_byte,
+    vector_op_energy_j,
+)
+
+__all__ = ["COMPUTE", "DRAM", "LIMITS", "NOC", "SRAM", "VECTOR", "LayerCosts", "LayerMapping", "layer_costs"]
+
+LIMITS = ("compute", "dram", "sram", "vector", "noc")
+COMPUTE, DRAM, SRAM, VECTOR, NOC = range(5)
+
+_FUSED_OPS = ("activation", "elementwise")
+_FOREVER = 1e300
+
+
+class LayerMapping(NamedTuple):
+    """How a layer runs."""
+
+    form: str
+    """Kind of engine and mode, e.g. `ws`, `ws packed`, `vector`."""
+    mappings: tuple[Mapping, ...]
+    """One per nest; empty for vector layers."""
+    input_on_chip: bool
+    output_on_chip: bool
+    weights_on_chip: bool
+
+
+class LayerCosts(NamedTuple):
+    """Costs of the L layers of a network: columns of shape (L,). Zero in every column for a layer that cannot run."""
+
+    compute_cycles: NDArray[np.int64]
+    """Closed form of the layer as one tile, operands at hand; a vector layer: its operations / lanes."""
+    cycles: NDArray[np.float64]
+    """Latency, DRAM and everything else included."""
+    latency_s: NDArray[np.float64]
+    dram_read_bytes: NDArray[np.float64]
+    dram_write_bytes: NDArray[np.float64]
+    weight_bytes: NDArray[np.float64]
+    """Part of `dram_read_bytes` that is parameters."""
+    sram_bytes: NDArray[np.float64]
+    """Moved in and out of the buffer, at the array's edge and at its DRAM port."""
+    energy_j: NDArray[np.float64]
+    """Dynamic; the sum of the next five."""
+    mac_energy_j: NDArray[np.float64]
+    noc_energy_j: NDArray[np.float64]
+    """Hops between PEs, and scratchpads inside them."""
+    sram_energy_j: NDArray[np.float64]
+    dram_energy_j: NDArray[np.float64]
+    vector_energy_j: NDArray[np.float64]
+    live_bytes: NDArray[np.float64]
+    """Activations that stay on chip when the layer has ended: what a preemption there must save."""
+    utilisation_frac: NDArray[np.float64]
+    """Multiply-accumulates / (PEs x cycles) of matrix layers, operations / (lanes x cycles) of vector layers."""
+    limited_by: NDArray[np.int64]
+    """Index into `LIMITS`: the resource that is busy longest."""
+    mappings: tuple[LayerMapping, ...]
+    unsupported: tuple[str, ...]
+    """Why layers cannot run, one sentence each; empty if all can."""
+
+
+class _Row(NamedTuple):
+    """One layer under one residency: the columns of `LayerCosts`."""
+
+    score: tuple[float, float]
+    compute_cycles: int
+    cycles: float
+    dram_read_bytes: float
+    dram_write_bytes: float
+    weight_bytes: float
+    sram_bytes: float
+    energies_j: tuple[float, float, float, float, float]
+    utilisation_frac: float
+    limited_by: int
+    mapping: LayerMapping
+
+
+class _Energies(NamedTuple):
+    """Energy per event on one engine [J]."""
+
+    hop_byte: float
+    scratchpad_byte: float
+    sram_byte: float
+    dram_byte: float
+    vector_op: float
+
+
+class _Option(NamedTuple):
+    """A form with its search problems; `once_bytes` are fetched before the first repeat."""
+
+    form: Form
+    problems: tuple[Problem, ...]
+    once_bytes: float
+
+
+class _Case(NamedTuple):
+    """A layer and what is on chip around it."""
+
+    layer: Layer
+    input_on_chip: bool
+    output_on_chip: bool
+    stored: bool
+    """The output is written to DRAM although it stays on chip, for a later reader."""
+    reserved_bytes: float
+    weights_stay: bool
+
+
+@lru_cache(maxsize=256)
+def _energies(node_nm: int, precision: str, sram_bytes: int) -> _Energies:
+    return _Energies(hop_energy_j_per_byte(node_nm, precision), register_file_energy_j_per_byte(node_nm),
+                     sram_energy_j_per_byte(node_nm, sram_bytes), dram_energy_j_per_byte(), vector_op_energy_j(node_nm))
+
+
+def _array_energy_j(layer: Layer, engine: Engine, form: Form, each: _Energies) -> tuple[float, float]:
+    """(multiply-accumulates, hops and scratchpads) of a matrix layer [J]."""
+    done = layer.macs * work_frac(layer, engine)
+    mac = mac_energy_j(engine.node_nm, engine.precision, weight_bits=min(64, layer.weight_bits),
+                       input_bits=min(64, layer.input_bits))
+    if form.kind == "vector":
+        return 0.0, 0.0
+    return done * mac, done * (form.hop_bytes_per_mac * each.hop_byte
+                               + form.register_file_bytes_per_mac * each.scratchpad_byte)
+
+
+def _options(case: _Case, engine: Engine, each: _Energies) -> Iterator[_Option]:
+    """Every way to run a matrix layer under a residency, as search problems of one repeat."""
+    layer = case.layer
+    room = engine.sram_bytes - case.reserved_bytes
+    stored = stored_weight_frac(layer, engine)
+    weights = layer.weight_elements * layer.weight_bits / 8.0 * stored
+    output_bytes = layer.output_bits / 8.0
+    private = engine.sram_fracs
+    recurrent = layer.op == "recurrent"
+    keeps = [True] if case.weights_stay else ([False, True] if layer.repeat > 1 else [False])
+    for form in forms(layer, engine):
+        for keep in keeps:
+            here = room - (weights if keep and not case.weights_stay else 0.0)
+            if here <= 0.0:
+                continue
+            problems = tuple(
+                Problem(
+                    nest=nest,
+                    units=(*form.units[0], *form.units[1], *form.units[2]),
+                    steps=form.steps,
+                    element_bytes=(layer.input_bits / 8.0, layer.weight_bits / 8.0 * stored / together,
+                                   max(accumulator_bits(engine.precision) / 8.0, output_bytes), output_bytes),
+                    sram_bytes=here,
+                    private_bytes=tuple(here * share for share in private) if private else (np.inf,) * 3,
+                    bytes_per_cycle=engine.dram_bytes_per_s / engine.freq_hz,
+                    fetched=(float(not (case.input_on_chip or recurrent)), float(not keep),
+                             float(not case.output_on_chip or case.stored)),
+                    tiled=(float(not case.input_on_chip), float(not keep), 1.0),
+                    floor_cycles=float(vector_cycles(layer.vector_ops, engine)) if layer.repeat == 1 else 0.0,
+                    dram_j_per_byte=each.dram_byte + each.sram_byte,
+                    sram_j_per_byte=each.sram_byte,
+                    fixed_energy_j=sum(_array_energy_j(layer, engine, form, each)) / layer.repeat,
+                    buffers=2 if engine.double_buffered_sram else 1,
+                    on_the_fly=engine.im2col == "on_the_fly" or engine.dataflow == "rs",
+                )
+                for nest, together in zip(form.nests, form.together, strict=True)
+            )
+            yield _Option(form, problems, weights if keep and not case.weights_stay else 0.0)
+
+
+def _score(objective: str, cycles: float, energy: float, traffic: float) -> tuple[float, float]:
+    if objective == "latency":
+        return cycles, energy
+    if objective == "energy":
+        return energy, cycles
+    if objective == "dram_bytes":
+        return traffic, cycles
+    return energy * cycles, cycles
+
+
+def _matrix_row(case: _Case, engine: Engine, each: _Energies, objective: str, option: _Option,
+                found: Sequence[Mapping]) -> _Row:
+    layer, form = case.layer, option.form
+    repeat = layer.repeat
+    per_cycle = engine.dram_bytes_per_s / engine.freq_hz
+    extra = 0.0 if case.weights_stay else layer.extra_parameters * layer.weight_bits / 8.0
+    vector = vector_cycles(layer.vector_ops, engine)
+    array = repeat * sum(mapping.compute_cycles for mapping in found)
+    weights = repeat * sum(mapping.weight_bytes for mapping in found) + option.once_bytes + extra
+    read = weights + repeat * sum(mapping.input_bytes + mapping.partial_read_bytes for mapping in found)
+    write = repeat * sum(mapping.output_bytes for mapping in found)
+    transfer = (read + write) / per_cycle
+    cycles = max(repeat * sum(mapping.latency_cycles for mapping in found) + option.once_bytes / per_cycle, float(vector),
+                 transfer)
+    sram = repeat * sum(mapping.edge_bytes for mapping in found) + option.once_bytes + extra
+    mac_j, noc_j = _array_energy_j(layer, engine, form, each)
+    operations = layer.vector_ops + (layer.macs if form.kind == "vector" else 0)
+    energies = (mac_j, noc_j, sram * each.sram_byte, (read + write) * each.dram_byte, operations * each.vector_op)
+    on_vector = form.kind == "vector"
+    busy = (0.0 if on_vector or form.stream_stretch > 1.0 else array, transfer,
+            array if form.stream_stretch > 1.0 else 0.0, max(float(vector), array if on_vector else 0.0))
+    mapping = LayerMapping(form.kind, tuple(found), case.input_on_chip, case.output_on_chip,
+                           case.weights_stay or option.once_bytes > 0.0)
+    native = PRECISION_BITS[engine.precision]
+    products = max(1, native // layer.weight_bits) * max(1, native // layer.input_bits)
+    rate = products if engine.multi_precision == "packed" else 1
+    peak = engine.vector_lanes if on_vector else engine.pes * rate
+    useful = layer.macs * (1.0 if on_vector else work_frac(layer, engine))
+    return _Row(_score(objective, cycles, sum(energies), read + write), round(repeat * untiled_cycles(form)), cycles, read,
+                write, weights, sram, energies, min(1.0, useful / (cycles * peak)), busy.index(max(busy)), mapping)
+
+
+def _vector_row(case: _Case, engine: Engine, each: _Energies, objective: str, resident_bytes: float) -> _Row:
+    """A layer of the vector unit; `resident_bytes` of its input are on chip."""
+    layer = case.layer
+    inputs, outputs = layer.in_elements * layer.input_bits / 8.0, layer.out_elements * layer.output_bits / 8.0
+    weights = 0.0 if case.weights_stay else layer.extra_parameters * layer.weight_bits / 8.0
+    read = max(0.0, inputs - resident_bytes) + weights
+    write = 0.0 if case.output_on_chip and not case.stored else outputs
+    compute = vector_cycles(layer.vector_ops, engine)
+    transfer = (read + write) * engine.freq_hz / engine.dram_bytes_per_s
+    cycles = max(float(compute), transfer)
+    sram = inputs + outputs + read + write
+    energies = (0.0, 0.0, sram * each.sram_byte, (read + write) * each.dram_byte, layer.vector_ops * each.vector_op)
+    used = layer.vector_ops / (cycles * engine.vector_lanes) if cycles else 0.0
+    mapping = LayerMapping("vector", (), case.input_on_chip, case.output_on_chip, case.weights_stay)
+    return _Row(_score(objective, cycles, sum(energies), read + write), compute, cycles, read, write, weights, sram,
+                energies, used, DRAM if transfer > compute else VECTOR, mapping)
+
+
+class _Edge(NamedTuple):
+    """The output of a layer, seen from the next one."""
+
+    can_stay: bool
+    stored: bool
+    out_bytes: float
+    reserved_bytes: float
+    """Room it takes while it stays: nothing if it is passed on tile by tile."""
+
+
+def _edges(network: Network, engine: Engine) -> list[_Edge]:
+    """For every layer, whether its output can wait on chip for the next layer."""
+    readers: list[list[int]] = [[] for _ in network]
+    for index in range(len(network)):
+        for producer in network.producers(index):
+            if producer >= 0:
+                readers[producer].append(index)
+    edges = []
+    for index, layer in enumerate(network):
+        size = layer.output_elements * layer.output_bits / 8.0
+        following = index + 1
+        if not engine.inter_layer_reuse or following not in readers[index]:
+            edges.append(_Edge(False, True, size, size))
+            continue
+        reader = network.layers[following]
+        alone = network.producers(following) == (index,)
+        if reader.is_matrix:
+            matches = reader.input_elements <= layer.output_elements and (
+                alone if reader.op != "attention" else reader.input_elements == layer.output_elements)
+        else:
+            matches = reader.in_elements >= layer.output_elements or alone
+        fused = reader.op in _FUSED_OPS and readers[index] == [following]
+        can = matches and (fused or size < engine.sram_bytes)
+        edges.append(_Edge(can, len(readers[index]) > 1, size, 0.0 if fused else size))
+    return edges
+
+
+def _cases(network: Network, edges: list[_Edge], weights_bytes: float) -> dict[tuple[int, int, int], _Case]:
+    """The cases (layer, input stays, output stays) that can exist."""
+    cases = {}
+    for index, layer in enumerate(network):
+        before = index > 0 and edges[index - 1].can_stay
+        for incoming in ((0, 1) if before else (0,)):
+            for outgoing in ((0, 1) if edges[index].can_stay else (0,)):
+                reserved = ((edges[index - 1].reserved_bytes if incoming else 0.0)
+                            + (edges[index].reserved_bytes if outgoing else 0.0) + weights_bytes)
+                cases[index, incoming, outgoing] = _Case(layer, bool(incoming), bool(outgoing), edges[index].stored,
+                                                         reserved, weights_bytes > 0.0)
+    return cases
+
+
+def _rows(cases: dict[tuple[int, int, int], _Case], edges: list[_Edge], engine: Engine,
+          objective: str) -> dict[tuple[int, int, int], _Row]:
+    """The best row of every case that can run; equal problems are searched once."""
+    each = _energies(engine.node_nm, engine.precision, engine.sram_bytes)
+    room = float(engine.sram_bytes)
+    options: dict[tuple[int, int, int], list[_Option]] = {}
+    numbers: dict[Problem, int] = {}
+    rows: dict[tuple[int, int, int], _Row] = {}
+    for key, case in cases.items():
+        if case.reserved_bytes >= room:
+            continue
+        if not case.layer.is_matrix:
+            index = key[0]
+            rows[key] = _vector_row(case, engine, each, objective, edges[index - 1].out_bytes if key[1] else 0.0)
+        elif not unsupported(case.layer, engine):
+            options[key] = list(_options(case, engine, each))
+            for option in options[key]:
+                for problem in option.problems:
+                    numbers.setdefault(problem, len(numbers))
+    found = search_mappings(list(numbers), objective)
+    for key, choices in options.items():
+        for option in choices:
+            mappings = [found[numbers[problem]] for problem in option.problems]
+            runnable = [mapping for mapping in mappings if mapping is not None]
+            if len(runnable) < len(mappings):
+                continue
+            row = _matrix_row(cases[key], engine, each, objective, option, runnable)
+            if key not in rows or row.score < rows[key].score:
+                rows[key] = row
+    return rows
+
+
+def _choose(count: int, rows: dict[tuple[int, int, int], _Row]) -> list[tuple[int, int, int]] | None:
+    """The outputs that stay, by dynamic programming; None if some layer cannot run."""
+    best: dict[int, tuple[tuple[float, float], list[tuple[int, int, int]]]] = {0: ((0.0, 0.0), [])}
+    for index in range(count):
+        following: dict[int, tuple[tuple[float, float], list[tuple[int, int, int]]]] = {}
+        for incoming, (score, path) in best.items():
+            for outgoing in (0, 1):
+                row = rows.get((index, incoming, outgoing))
+                if row is None:
+                    continue
+                total = (score[0] + row.score[0], score[1] + row.score[1])
+                if outgoing not in following or total < following[outgoing][0]:
+                    following[outgoing] = (total, [*path, (index, incoming, outgoing)])
+        best = following
+    return best[0][1] if 0 in best else None
+
+
+def _sentences(network: Network, engine: Engine, rows: dict[tuple[int, int, int], _Row]) -> tuple[str, ...]:
+    found = []
+    for index, layer in enumerate(network):
+        if (index, 0, 0) not in rows:
+            found.append(unsupported(layer, engine)
+                         or f"{layer.name} does not fit: its smallest tile needs more than {engine.sram_bytes} bytes of SRAM")
+    return tuple(found)
+
+
+def _table(chosen: Sequence[_Row | None], live: Sequence[float], engine: Engine,
+           sentences: tuple[str, ...]) -> LayerCosts:
+    empty = _Row((0.0, 0.0), 0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.0,) * 5, 0.0, COMPUTE,  # type: ignore[arg-type]
+                 LayerMapping("", (), False, False, False))
+    rows = [empty if row is None else row for row in chosen]
+    energies = np.array([row.energies_j for row in rows], dtype=np.float64)
+
+    def column(field: str) -> NDArray[np.float64]:
+        return np.array([getattr(row, field) for row in rows], dtype=np.float64)
+
+    cycles = column("cycles")
+    table = LayerCosts(
+        compute_cycles=np.array([row.compute_cycles for row in rows], dtype=np.int64),
+        cycles=cycles,
+        latency_s=cycles / engine.freq_hz,
+        dram_read_bytes=column("dram_read_bytes"),
+        dram_write_bytes=column("dram_write_bytes"),
+        weight_bytes=column("weight_bytes"),
+        sram_bytes=column("sram_bytes"),
+        energy_j=energies.sum(axis=1),
+        mac_energy_j=energies[:, 0].copy(),
+        noc_energy_j=energies[:, 1].copy(),
+        sram_energy_j=energies[:, 2].copy(),
+        dram_energy_j=energies[:, 3].copy(),
+        vector_energy_j=energies[:, 4].copy(),
+        live_bytes=np.array(live, dtype=np.float64),
+        utilisation_frac=column("utilisation_frac"),
+        limited_by=np.array([row.limited_by for row in rows], dtype=np.int64),
+        mappings=tuple(row.mapping for row in rows),
+        unsupported=sentences,
+    )
+    for values in table[:-2]:
+        values.setflags(write=False)
+    return table
+
+
+def _costs(network: Network, engine: Engine, objective: str, weights_bytes: float) -> tuple[tuple[float, ...], LayerCosts]:
+    edges = _edges(network, engine)
+    rows = _rows(_cases(network, edges, weights_bytes), edges, engine, objective)
+    path = _choose(len(network), rows)
+    if path is None:
+        chosen = [rows.get((index, 0, 0)) for index in range(len(network))]
+        return (_FOREVER,), _table(chosen, [0.0] * len(network), engine, _sentences(network, engine, rows))
+    picked = [rows[key] for key in path]
+    live = [edges[key[0]].out_bytes if key[2] else 0.0 for key in path]
+    score = (sum(row.score[0] for row in picked), sum(row.score[1] for row in picked))
+    return score, _table(picked, live, engine, ())
+
+
+@lru_cache(maxsize=4096)
+def _cached(network: Network, engine: Engine, objective: str) -> LayerCosts:
+    score, costs = _costs(network, engine, objective, 0.0)
+    if engine.weights_stay:
+        weights = sum(layer.parameters * layer.weight_bits / 8.0 for layer in network)
+        if 0.0 < weights < engine.sram_bytes:
+            kept_score, kept = _costs(network, engine, objective, weights)
+            if kept_score < score:
+                return kept
+    return costs
+
+
+def layer_costs(network: Network, engine: Engine, *, objective: str = "latency") -> LayerCosts:
+    """Costs of every layer of `network` on `engine`; the same arguments give the same record from a cache.
+
+    Parameters
+    ----------
+    objective : what the mappings minimise: latency (then energy), energy, dram_bytes or edp.
+
+    Returns
+    -------
+    LayerCosts : columns of shape (L,), read-only. If `unsupported` is not empty the network cannot run; the sentences say
+        why, and the rows of those layers are zero.
+
+    Raises
+    ------
+    ModelError : unknown objective.
+    """
+    if objective not in OBJECTIVES:
+        raise ModelError("objective", f"one of {', '.join(OBJECTIVES)}", objective)
+    return _cached(network, engine, objective)

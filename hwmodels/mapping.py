@@ -1,0 +1,182 @@
+"""The mapping search: tile sizes and loop order of one loop nest on one engine, exactly optimal over a stated space.
+
+Model
+-----
+A nest has the loop groups m (batch, rows and columns of the output), n (filters) and k (input channels, the filter window
+whole). A mapping is a tile size for each of b, y, x, n, k and one of six orders of m, n, k. Operands need X {m, k},
+W {n, k}, Y {m, n}; with trip counts q = ceil(size / tile):
+
+    capacity  f_x |X tile| b_x + f_w |W tile| b_w + f_y |Y tile| b_a <= S,  f = 2 if the operand's tile changes, else 1
+    reloads   product of the trips of the loops an operand does not need that lie outside its innermost needed loop
+    X bytes   (sum over m tiles of the input region, halo included) C b_x reloads
+    W bytes   N C FY FX b_w reloads
+    Y bytes   M N (b_o + 2 (reloads - 1) b_a): spilled partial sums are written and read, the last write is final
+    latency   load(1) + sum_i max(compute(i), (load(i+1) + store(i-1)) / bandwidth) + store(last)
+    compute   of a tile = u_m u_n u_k + v_m v_n v_k; u and v of one role each, from the engine (`hwmodels.engines`)
+
+Candidates per dimension: the smallest tile for each reachable trip count, and each of them rounded up to a multiple of the
+array's side along that dimension. They do not depend on the capacity, so a larger buffer or a wider channel never worsens
+the objective. Ties: objective, energy, traffic, latency, then smaller tiles (b, y, x, n, k), then the earlier order; with
+traffic as the objective latency comes second.
+
+Steps are of few kinds (each loop is at its first, a middle, the last but one or the last trip), so the sum over steps is a
+sum over at most 4 kinds per loop. Mappings whose lower bound max(compute + first load + last store, traffic / bandwidth)
+exceeds the best so far are skipped; nothing else is.
+
+Limits
+------
+No snake order, no reuse of halos between tiles, rectangular tiles only. The first and the last tile of an axis do not fetch
+the padding; those between are charged whole. A stride larger than the window still fetches the pixels between.
+
+References
+----------
+The traffic form is that of Y. Ma et al., FPGA 2017, doi:10.1145/3020078.3021736; lower bounds: J. Hong, H. T. Kung,
+STOC 1981, doi:10.1145/800076.802486.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwmodels import mapping_kernel as kernel
+from hwmodels.errors import ModelError
+
+__all__ = ["OBJECTIVES", "Mapping", "Nest", "Problem", "search_mappings", "walked_latency_cycles"]
+
+OBJECTIVES = ("latency", "energy", "dram_bytes", "edp")
+
+
+class Nest(NamedTuple):
+    """`groups` identical loop nests run back to back; sizes [-], strides, halos and padding [elements]."""
+
+    groups: int
+    batch: int
+    oy: int
+    ox: int
+    n: int
+    c: int
+    window: int
+    """FY FX."""
+    stride_y: int = 1
+    stride_x: int = 1
+    halo_y: int = 1
+    """Input rows of one output row, (FY - 1) dilation + 1."""
+    halo_x: int = 1
+    pad_y: int = 0
+    pad_x: int = 0
+
+    def flat(self) -> "Nest":
+        """The same nest as a matrix product, where windows do not overlap: one output axis instead of three."""
+        if self.halo_y == self.halo_x == self.stride_y == self.stride_x == 1 and not self.pad_y and not self.pad_x:
+            return self._replace(batch=1, oy=self.batch * self.oy * self.ox, ox=1)
+        return self
+
+
+class Problem(NamedTuple):
+    """One nest on one engine, in numbers."""
+
+    nest: Nest
+    units: tuple[float, ...]
+    """(15,) code and four parameters per role m, n, k; see `hwmodels.engines`."""
+    steps: tuple[int, int, int] = (1, 1, 1)
+    """Sides of the array along m, n, k that candidate tiles are rounded to."""
+    element_bytes: tuple[float, float, float, float] = (1.0, 1.0, 4.0, 1.0)
+    """Input, weight, accumulator, output [byte]."""
+    sram_bytes: float = np.inf
+    private_bytes: tuple[float, float, float] = (np.inf, np.inf, np.inf)
+    """Private buffers of X, W, Y [byte]."""
+    bytes_per_cycle: float = 1.0
+    """DRAM [byte/cycle]."""
+    fetched: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Per operand 1, or 0 if it is on chip anyway and moves nothing (final outputs: kept)."""
+    tiled: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Per operand 1, or 0 if its tiles take no room in `sram_bytes`."""
+    floor_cycles: float = 0.0
+    """Latency is no less than this (vector unit) [cycle]."""
+    fixed_energy_j: float = 0.0
+    dram_j_per_byte: float = 0.0
+    """DRAM and the buffer access behind it."""
+    sram_j_per_byte: float = 0.0
+    buffers: int = 2
+    on_the_fly: bool = False
+
+
+class Mapping(NamedTuple):
+    """A tile, its loop order, and what follows from them."""
+
+    tile: tuple[int, int, int, int, int]
+    """Tile sizes (b, y, x, n, k) [elements]."""
+    order: str
+    """Loop groups, outermost first."""
+    latency_cycles: float
+    energy_j: float
+    input_bytes: float
+    weight_bytes: float
+    partial_read_bytes: float
+    output_bytes: float
+    """Written, partial sums included [byte]."""
+    compute_cycles: float
+    """Of all tiles; at least those of the untiled nest."""
+    edge_bytes: float
+    """Moved in and out of the buffer, at the array's edge and at the DRAM port [byte]."""
+    steps: int
+    head_cycles: float
+    tail_cycles: float
+    used_bytes: float
+    """Of the buffer, second buffers included [byte]."""
+
+    @property
+    def dram_bytes(self) -> float:
+        """Read and written [byte]."""
+        return self.input_bytes + self.weight_bytes + self.partial_read_bytes + self.output_bytes
+
+
+def _columns(problems: Sequence[Problem]) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    ints, floats, units = [], [], []
+    for p in problems:
+        nest = p.nest
+        ints.append((nest.batch, nest.oy, nest.ox, nest.n, nest.c, nest.window, nest.stride_y, nest.stride_x, nest.halo_y,
+                     nest.halo_x, nest.pad_y, nest.pad_x, nest.groups, p.buffers, p.on_the_fly, p.steps[1], p.steps[2],
+                     p.steps[0]))
+        bx, bw, ba, bo = p.element_bytes
+        e = p.sram_j_per_byte
+        floats.append((bx, bw, ba, bo, p.sram_bytes, *p.private_bytes, p.bytes_per_cycle, *p.fetched, p.floor_cycles,
+                       p.fixed_energy_j, p.dram_j_per_byte, bx * e, bw * e, ba * e, ba * e, *p.tiled))
+        units.append(p.units)
+    return (np.array(ints, dtype=np.int64).reshape(-1, kernel.N_INTS),
+            np.array(floats, dtype=np.float64).reshape(-1, kernel.N_FLOATS),
+            np.array(units, dtype=np.float64).reshape(-1, 3, 5))
+
+
+def _mapping(row: list[float]) -> Mapping | None:
+    if not row[0]:
+        return None
+    tb, ty, tx, tn, tk = (int(value) for value in row[9:14])
+    return Mapping((tb, ty, tx, tn, tk), kernel.ORDERS[int(row[14])], row[1], row[2], row[3], row[4], row[5], row[6],
+                   row[7], row[8], int(row[15]), row[16], row[17], row[18])
+
+
+def search_mappings(problems: Sequence[Problem], objective: str = "latency", *,
+                    prune: bool = True) -> list[Mapping | None]:
+    """The best mapping of every problem; None where no tile fits the buffer.
+
+    Parameters
+    ----------
+    objective : one of `OBJECTIVES`; `edp` is energy x latency.
+    prune : False tries every candidate (a test of the bounds).
+    """
+    if objective not in OBJECTIVES:
+        raise ModelError("objective", f"one of {', '.join(OBJECTIVES)}", objective)
+    ints, floats, units = _columns(problems)
+    results = np.zeros((len(problems), kernel.N_RESULT))
+    kernel.search_all(ints, floats, units, OBJECTIVES.index(objective), prune, results)
+    return [_mapping(row) for row in results.tolist()]
+
+
+def walked_latency_cycles(problem: Problem, mapping: Mapping) -> float:
+    """Latency by walking every step of a mapping: slow, for tests and for validating a mapping given by hand."""
+    ints, floats, units = _columns([problem])
+    return float(kernel.latency_walk(ints[0], floats[0], units[0], np.array(mapping.tile, dtype=np.int64),
+                                     kernel.ORDERS.index(mapping.order)))

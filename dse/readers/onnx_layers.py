@@ -198,9 +198,11 @@ class Converter:
 
     def _visit(self, node: Any) -> None:
         outputs = [name for name in node.output if name]
-        if outputs and all(self.is_constant(name) for name in outputs):
-            return
         kind = node.op_type
+        if outputs and all(self.is_constant(name) for name in outputs):
+            if kind in FREE:
+                self._rename(node)  # a weight keeps its bits through DequantizeLinear and the like
+            return
         if node.domain not in ("", "ai.onnx"):
             self._not_supported(node, "operator of another domain: its cost is unknown")
         elif kind in FREE:
@@ -292,6 +294,8 @@ class Converter:
         read = sum(self.tensors.size(name) or 0 for name in node.input if name and not self.is_constant(name))
         index = self.add(node, "elementwise", node.input, node.output[0] if node.output else "", in_elements=read,
                          out_elements=sum(sizes), vector_ops=sum(sizes))
+        for name in node.output:
+            self._owner.pop(name, None)
         self.claim(index, node.input, stored_only=True)
 
     # ---- the result ------------------------------------------------------------------------------------------------

@@ -39,6 +39,10 @@ class CostTable(NamedTuple):
     """(R,) measured share of zeros (profiles); 0 where unknown."""
     estimate_s: NDArray[np.float64]
     """(R,) latency the scheduler is told (averages); equals `latency_s` where nothing is hidden."""
+    pattern_s: NDArray[np.float64] | None = None
+    """(R,) finer estimate, the network's own average where `estimate_s` averages a family; None = `estimate_s`."""
+    pattern_sparsity_frac: NDArray[np.float64] | None = None
+    """(R,) average of `sparsity_frac` over the samples of the network; None = `sparsity_frac`."""
 
 
 class Machine(NamedTuple):
@@ -56,6 +60,12 @@ class Machine(NamedTuple):
     """Paid by a task that starts on another set of units than it (or the engine) last used."""
     decision_s: float
     """Latency of one scheduling decision: delays the layer that the decision starts."""
+    engine_dram_bytes_per_s: NDArray[np.float64] | None = None
+    """(E,) bandwidth at which an engine saves and restores; None = all of `dram_bytes_per_s`."""
+    switch_s: float = 0.0
+    """Fixed part of a save and restore, paid when a preempted task resumes, beside its live bytes."""
+    dram_j_per_byte: float = 0.0
+    """Energy of saving or restoring one byte."""
 
 
 class TaskRecords(NamedTuple):

@@ -1,1 +1,27 @@
+"""Scheduling policies: one file each, registered by being listed here."""
 
+from difflib import get_close_matches
+
+from hwmodels.errors import InvalidPolicy
+from hwmodels.policies import edf, fcfs, least_slack, prema, round_robin, sjf
+from hwmodels.policies.base import Param, Policy
+
+__all__ = ["POLICIES", "Param", "Policy", "policy"]
+
+_FILES = (fcfs, round_robin, sjf, edf, least_slack, prema)
+
+POLICIES: dict[str, Policy] = {file.POLICY.name: file.POLICY for file in _FILES}
+
+
+def policy(name: str) -> Policy:
+    """The policy of this name.
+
+    Raises
+    ------
+    InvalidPolicy : unknown, with the nearest name.
+    """
+    if name not in POLICIES:
+        near = get_close_matches(str(name), list(POLICIES), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else ""
+        raise InvalidPolicy("policy", f"one of {', '.join(POLICIES)}", name, hint)
+    return POLICIES[name]

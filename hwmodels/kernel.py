@@ -1,0 +1,192 @@
+"""Event simulation of a request stream on a machine under a policy.
+
+Model
+-----
+A request becomes a task when it arrives, or when the request it follows finishes. A task runs its layers in order, one
+at a time, each on one engine or on some units of a pool; at the end of a layer the policy decides who goes on.
+
+* One decision per instant, after everything else that happens then: ends of layers (engine, then request), followers
+  of finished requests, arrivals, drops. So a finish frees its engine before an arrival of the same instant is seen,
+  and the decision sees both. Equal tasks run in the order of admission.
+* The kernel charges, never the policy: live data of a preempted task are saved by the task that takes its place and
+  restored when it resumes (bytes over the DRAM bandwidth); another set of units costs `reconfigure_s`; a decision
+  delays the layer that it starts by `decision_s`. A decision is charged at the first layer of a task, and at later
+  layers if another task could have been chosen: under a `run_ahead` policy that takes an arrival or a completion.
+* Several engines: the best task (by policy) goes where it is expected to finish first, to an idle engine or, by
+  waiting, to a busy one; then the next best. A busy engine is expected to be free when the task on it is done or, if
+  the policy has a key and prefers the new task, at the end of its layer. Moving to another engine saves and restores.
+* A pool lends the best task at most an equal share of its idle units (`kernel_general.lendable`).
+* DRAM: running layers whose needs exceed the bandwidth are slowed, see `hwmodels.tables`.
+* A request with `drop_late` that has not started at its deadline is dropped, with all that would follow it.
+
+A request alone takes `isolated_s` under every policy: the same sums in the same order.
+
+Limits
+------
+Preemption at layer boundaries only; a layer's traffic is uniform over its duration; placement looks at expected times
+without contention.
+
+References
+----------
+`total order`, `charges`: the event model of the project's scheduling specification, section 5.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwmodels.errors import InvalidPolicy, InvalidWorkload
+from hwmodels.kernel_columns import Hardware, hardware, lookups
+from hwmodels.kernel_general import alone_s, run_general
+from hwmodels.kernel_parts import NEED_DENSITY, NEED_LEFT, NEED_PATTERN, NEED_TRUTH, Requests, Visible, results
+from hwmodels.kernel_single import run_single
+from hwmodels.policies import policy as named_policy
+from hwmodels.policies.base import TASK, Policy, key, select
+from hwmodels.tables import CostTable, Machine, TaskRecords
+from hwmodels.workload import RequestTrace
+
+__all__ = ["isolated_s", "request_isolated_s", "run", "simulate"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_GROUPS = (
+    (NEED_LEFT, ("isolated_s", "remaining_s", "next_s")),
+    (NEED_PATTERN, ("pattern_isolated_s", "pattern_remaining_s", "pattern_next_s")),
+    (NEED_TRUTH, ("true_isolated_s", "true_remaining_s")),
+    (NEED_DENSITY, ("density_ratio", "measured_density_ratio")),
+)
+
+
+@key
+def _no_key(tasks, i, params):  # type: ignore[no-untyped-def]
+    return 0.0
+
+
+@select
+def _no_select(tasks, queue, count, now, params, state):  # type: ignore[no-untyped-def]
+    return 0
+
+
+def _single(hw: Hardware) -> bool:
+    return hw.offset.shape[2:] == (1, 1) and int(hw.units[0]) == 1
+
+
+def isolated_s(table: CostTable, machine: Machine, network: Ints, *, tenant: Ints | None = None,
+               sample: Ints | None = None) -> Floats:
+    """Latency of one request alone on the machine, by the arithmetic of the simulation.
+
+    Parameters
+    ----------
+    network, tenant, sample : columns of shape (k,); by default entry i belongs to tenant i, sample 0.
+
+    Returns
+    -------
+    shape (k,) [s]; inf where the network cannot run.
+    """
+    hw = hardware(table, machine)
+    tenant = np.arange(len(network)) if tenant is None else tenant
+    sample = np.zeros(len(network), dtype=np.int64) if sample is None else sample
+    engine = machine.tenant_engine[tenant]
+    known: dict[tuple[int, int, int], float] = {}
+    for triple in zip(network.tolist(), sample.tolist(), engine.tolist(), strict=True):
+        if triple not in known:
+            known[triple] = float(alone_s(hw, *triple))
+    return np.array([known[t] for t in zip(network.tolist(), sample.tolist(), engine.tolist(), strict=True)])
+
+
+def request_isolated_s(table: CostTable, machine: Machine, trace: RequestTrace) -> Floats:
+    """`isolated_s` of every request of a trace, with its own sample, shape (n,) [s]."""
+    return isolated_s(table, machine, trace.network, tenant=trace.tenant, sample=trace.sample)
+
+
+def _requests(table: CostTable, machine: Machine, trace: RequestTrace) -> tuple[Requests, Ints]:
+    engine = machine.tenant_engine[trace.tenant] if len(trace.tenant) else np.empty(0, dtype=np.int64)
+    if len(trace.arrival_s) and np.any(np.diff(trace.arrival_s) < 0.0):
+        raise InvalidWorkload("trace.arrival_s", "non-decreasing")
+    places = table.offset[trace.network, trace.sample]
+    for e in range(len(machine.units)):
+        places[(engine >= 0) & (engine != e), e] = -1
+    stuck = np.flatnonzero(places.max(axis=(1, 2), initial=-1) < 0)
+    if len(stuck):
+        raise InvalidWorkload("trace.network", "able to run on an engine it may use", int(trace.network[stuck[0]]))
+    return Requests(
+        arrival_s=np.ascontiguousarray(trace.arrival_s, dtype=np.float64),
+        deadline_s=np.ascontiguousarray(trace.deadline_s, dtype=np.float64),
+        priority=np.ascontiguousarray(trace.priority, dtype=np.float64),
+        tenant=np.ascontiguousarray(trace.tenant, dtype=np.int64),
+        network=np.ascontiguousarray(trace.network, dtype=np.int64),
+        sample=np.ascontiguousarray(trace.sample, dtype=np.int64),
+        parent=np.ascontiguousarray(trace.parent, dtype=np.int64),
+        drop_late=np.ascontiguousarray(trace.drop_late, dtype=np.bool_),
+        engine=np.ascontiguousarray(engine, dtype=np.int64),
+        look=np.empty(0, dtype=np.int64),
+    ), engine
+
+
+def simulate(table: CostTable, machine: Machine, trace: RequestTrace, policy: str,
+             params: dict[str, float] | None = None, *, record: bool = False) -> TaskRecords:
+    """Serve all requests of a trace.
+
+    Parameters
+    ----------
+    policy : name in `hwmodels.policies.POLICIES`.
+    params : parameter -> value; missing ones take their defaults.
+    record : keep one span per executed layer.
+
+    Raises
+    ------
+    InvalidPolicy : unknown policy or parameter, value out of range, or a machine that the policy cannot run.
+    InvalidWorkload : a request whose network cannot run on any engine it may use, or arrivals out of order.
+    """
+    return run(table, machine, trace, named_policy(policy), params, record=record)
+
+
+def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
+        params: dict[str, float] | None = None, *, record: bool = False, rewind: bool = False,
+        general: bool = False) -> TaskRecords:
+    """As `simulate`, for a policy record that need not be registered.
+
+    Parameters
+    ----------
+    rewind : the clock of the Dysta artefact (`hwmodels.policies.dysta_artifact`); one undivided engine only.
+    general : take the general loop where the fast one would do (for tests).
+    """
+    values = policy.values(params)
+    hw = hardware(table, machine)
+    single = _single(hw)
+    if not single and (policy.machines == "single" or rewind):
+        raise InvalidPolicy("policy", "able to run on this machine", policy.name, "it needs one undivided engine")
+    requests, engine = _requests(table, machine, trace)
+    columns, look = lookups(table, machine, requests.network, requests.sample, engine + 1)
+    requests = requests._replace(look=look)
+    count = len(requests.arrival_s)
+    visible = Visible(
+        groups=sum(bit for bit, names in _GROUPS if set(names) & set(policy.needs)),
+        arrival="arrival_s" in policy.needs,
+        deadline="deadline_s" in policy.needs,
+        priority="priority" in policy.needs,
+    )
+    layers = int(table.n_layers[requests.network].sum()) if record else 0
+    out = results(count, len(machine.units), layers)
+    use_key = policy.key is not None
+    functions = (policy.key or _no_key, policy.select or _no_select, use_key, policy.run_ahead)
+    tasks = np.empty(count, dtype=TASK)
+    if single and not general:
+        run_single(hw, requests, columns, visible, *functions, values, rewind, record, tasks, out)
+    elif count:
+        run_general(hw, requests, columns, visible, *functions, values, record, tasks, out)
+    events = int(out.totals[3])
+    return TaskRecords(
+        ready_s=out.ready_s,
+        start_s=out.start_s,
+        finish_s=out.finish_s,
+        service_s=out.service_s,
+        energy_j=out.energy_j,
+        preemptions=out.preemptions,
+        engine_busy_s=out.busy_s,
+        dram_bytes=float(out.totals[0]),
+        overhead_s=float(out.totals[1]),
+        decisions=int(out.totals[2]),
+        events=events,
+        spans=out.spans[:events],
+    )

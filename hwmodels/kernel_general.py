@@ -1,0 +1,478 @@
+"""The event loop for any machine: several engines, pools of units, a shared DRAM channel.
+
+Order of what happens at one instant: ends of layers (engine, then request), followers of what finished, arrivals,
+drops, one round of decisions, and the rates of the DRAM channel.
+
+A round of decisions hands out the idle units. The policy names the best waiting task; it goes to the place where it is
+expected to finish first (`_choose`), or keeps waiting for a busy engine if that ends sooner; then the next best, until
+no unit is idle, nobody is left, or `_PATIENCE` tasks chose to wait.
+"""
+
+import numpy as np
+from numba import njit
+
+from hwmodels.kernel_parts import admit, children_of, heap_pop, heap_push, refresh
+from hwmodels.tables import DRAM_FIXED, DRAM_MAX_MIN
+
+__all__ = ["alone_s", "run_general"]
+
+_PATIENCE = 32
+"""Tasks that may prefer a busy engine before a round of decisions gives up on the idle ones."""
+_ROUNDING = 1.0 + 1e-9
+"""A demand above the bandwidth by less than this is rounding, not contention."""
+
+
+@njit(cache=True)
+def lendable(units, waiting, least):  # type: ignore[no-untyped-def]
+    """The lending rule: how many of `units` idle units one of `waiting` tasks may take at most: an equal share among
+    the waiting tasks that can get `least` units, so that a task alone may take all."""
+    takers = units // least
+    if waiting < takers:
+        takers = waiting
+    return units // takers if takers > 0 else 0
+
+
+@njit(cache=True)
+def _to_place(hw, slot_engine, slot_level, engine_level, holds, live, continues, e, u):  # type: ignore[no-untyped-def]
+    """(time, bytes moved) before a task can run at place (e, u); `holds` = engine with its live data, -1 = DRAM."""
+    seconds, moved = 0.0, 0.0
+    if live >= 0.0:  # it has run before
+        if holds == -1:
+            moved = live
+            seconds = hw.switch_s
+        elif holds != e:
+            moved = 2.0 * live
+            seconds = hw.switch_s
+        seconds += moved / hw.engine_bytes_per_s[e]
+    if continues and slot_engine == e:
+        if slot_level != u:
+            seconds += hw.reconfigure_s
+    elif (slot_engine >= 0 and (slot_engine != e or slot_level != u)) or engine_level[e] != u:
+        seconds += hw.reconfigure_s
+    return seconds, moved
+
+
+@njit(cache=True)
+def _best_level(hw, offset, left, layer, most, limit, slot_engine, slot_level, engine_level, holds, live, continues, e):  # type: ignore[no-untyped-def]
+    """(expected time from the start at engine e to the end of the task, level); level -1 = cannot run there.
+
+    Of the levels with at most `most` units the one that ends the task first, the smallest on ties; if it needs more to
+    run at all, its smallest level, if that is within `limit`.
+    """
+    for u in range(hw.level_units.size):
+        if offset[e, u] >= 0:
+            if hw.level_units[u] > most and hw.level_units[u] <= limit:
+                most = hw.level_units[u]
+            break
+    best, level = np.inf, -1
+    for u in range(hw.level_units.size):
+        if offset[e, u] < 0 or hw.level_units[u] > most:
+            continue
+        seconds, _ = _to_place(hw, slot_engine, slot_level, engine_level, holds, live, continues, e, u)
+        seconds += left[offset[e, u] + layer]
+        if seconds < best:
+            best, level = seconds, u
+    return best, level
+
+
+@njit(cache=True)
+def _speeds(count, need, speed, mode, bandwidth):  # type: ignore[no-untyped-def]
+    """Speed of every running layer, 1 = unhindered, from the bandwidth each needs at full speed."""
+    total = 0.0
+    for x in range(count):
+        total += need[x]
+        speed[x] = 1.0
+    if count < 2 or mode == DRAM_FIXED or total <= bandwidth * _ROUNDING:
+        return
+    if mode != DRAM_MAX_MIN:
+        for x in range(count):
+            speed[x] = bandwidth / total
+        return
+    left, sharing = bandwidth, count
+    settled = np.zeros(count, dtype=np.bool_)
+    moved = True
+    while moved and sharing > 0:
+        moved = False
+        share = left / sharing
+        for x in range(count):
+            if not settled[x] and need[x] <= share:
+                settled[x] = True
+                left -= need[x]
+                sharing -= 1
+                moved = True
+    for x in range(count):
+        if not settled[x]:
+            speed[x] = left / sharing / need[x]
+
+
+@njit(cache=True)
+def alone_s(hw, network, sample, engine):  # type: ignore[no-untyped-def]
+    """Latency of one request alone on the machine, by the arithmetic of the loops, layer after layer from time 0."""
+    offset = hw.offset[network, sample]
+    left = hw.any_left_s if engine < 0 else hw.own_left_s
+    now, live = 0.0, -1.0
+    at_engine, at_level = -1, -1
+    for layer in range(hw.n_layers[network]):
+        best, e, u = np.inf, -1, -1
+        for candidate in range(hw.units.size):
+            if engine >= 0 and candidate != engine:
+                continue
+            seconds, level = _best_level(hw, offset, left, layer, hw.units[candidate], hw.units[candidate],
+                                         at_engine, at_level, hw.top_level, at_engine, live, True, candidate)
+            if level >= 0 and now + seconds < best:
+                best, e, u = now + seconds, candidate, level
+        if e < 0:
+            return np.inf
+        overhead, _ = _to_place(hw, at_engine, at_level, hw.top_level, at_engine, live, True, e, u)
+        if layer == 0:
+            overhead += hw.decision_s
+        row = offset[e, u] + layer
+        now += overhead + hw.latency_s[row]
+        live = hw.live_bytes[row]
+        at_engine, at_level = e, u
+    return now
+
+
+# Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
+@njit(cache=True, error_model="numpy")
+def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead, params, record, tasks, out):  # type: ignore[no-untyped-def]
+    """Serve all requests; writes `out`. Parameters as in `kernel_single.run_single`."""
+    n = len(requests.arrival_s)
+    n_engines = hw.units.size
+    first_child, sibling = children_of(requests.parent)
+    state = np.zeros(8)
+    request_of = np.full(n, -1, dtype=np.int64)
+    free_slots = np.arange(n - 1, -1, -1)
+    n_free = n
+    live = np.empty(n)  # bytes held since the last layer, -1 before the first
+    holds = np.empty(n, dtype=np.int64)  # engine that holds them, -1 = DRAM
+    last_engine = np.empty(n, dtype=np.int64)
+    last_level = np.empty(n, dtype=np.int64)
+    seen = np.zeros(n, dtype=np.int64)
+    picked = np.zeros(n, dtype=np.bool_)
+    keys = np.empty(n)
+    queue = np.empty(n, dtype=np.int64)
+    candidates = np.empty(n, dtype=np.int64)
+    size = 0
+    late_keys = np.empty(n)
+    late_requests = np.empty(n, dtype=np.int64)
+    late_slots = np.empty(n, dtype=np.int64)
+    n_late = 0
+    arriving = np.empty(n, dtype=np.int64)
+    # running layers
+    most = 0
+    for e in range(n_engines):
+        most += hw.units[e]
+    run_slot = np.empty(most, dtype=np.int64)
+    run_engine = np.empty(most, dtype=np.int64)
+    run_units = np.empty(most, dtype=np.int64)
+    run_begin = np.empty(most)
+    run_since = np.empty(most)
+    run_left = np.empty(most)
+    run_end = np.empty(most)
+    run_need = np.empty(most)
+    run_row = np.empty(most, dtype=np.int64)
+    speed = np.empty(most)
+    new_speed = np.empty(most)
+    running = 0
+    ended = np.empty(most, dtype=np.int64)
+    # engines
+    idle = hw.units.copy()
+    engine_level = hw.top_level.copy()
+    resident = np.full(n_engines, -1, dtype=np.int64)  # engines of one unit: unfinished task whose data they hold
+    free_at = np.empty(n_engines)
+    layer_end = np.empty(n_engines)
+    displaced = np.empty(n_engines, dtype=np.int64)  # running task that a smaller key would displace
+    bound_here = np.empty(n_engines, dtype=np.int64)
+    # choices of one round
+    pick_slot = np.empty(most, dtype=np.int64)
+    pick_engine = np.empty(most, dtype=np.int64)
+    pick_level = np.empty(most, dtype=np.int64)
+    unsaved = np.zeros(n_engines)
+    now = 0.0
+    upcoming = 0
+    order = 0
+    epoch = 0
+    total_bytes, total_overhead, decisions, events = 0.0, 0.0, 0, 0
+    while True:
+        while upcoming < n and requests.parent[upcoming] >= 0:
+            upcoming += 1
+        now = requests.arrival_s[upcoming] if upcoming < n else np.inf
+        for x in range(running):
+            if run_end[x] < now:
+                now = run_end[x]
+        if now == np.inf:
+            break
+        n_arriving = 0
+
+        # ends of layers
+        n_ended = 0
+        for x in range(running):
+            if run_end[x] <= now:
+                at = n_ended
+                while at > 0 and (run_engine[ended[at - 1]] > run_engine[x] or (
+                        run_engine[ended[at - 1]] == run_engine[x]
+                        and request_of[run_slot[ended[at - 1]]] > request_of[run_slot[x]])):
+                    ended[at] = ended[at - 1]
+                    at -= 1
+                ended[at] = x
+                n_ended += 1
+        for index in range(n_ended):
+            x = ended[index]
+            slot, e = run_slot[x], run_engine[x]
+            r = request_of[slot]
+            took = now - run_begin[x]
+            idle[e] += run_units[x]
+            out.busy_s[e] += took * run_units[x] / hw.units[e]
+            out.service_s[r] += took
+            if record:
+                out.spans[events, 0], out.spans[events, 1], out.spans[events, 2] = run_begin[x], now, r
+                out.spans[events, 3], out.spans[events, 4] = tasks[slot].layer, e
+                out.spans[events, 5] = run_units[x]
+            events += 1
+            live[slot] = hw.live_bytes[run_row[x]]
+            holds[slot] = e
+            tasks[slot].layer += 1
+            tasks[slot].last_s = now
+            tasks[slot].service_s += took
+            if tasks[slot].layer < hw.n_layers[requests.network[r]]:
+                refresh(tasks[slot], requests.look[r], lookups, visible.groups)
+                if use_key:
+                    keys[slot] = key(tasks, slot, params)
+                at = size
+                while at > 0 and tasks[queue[at - 1]].order > tasks[slot].order:
+                    queue[at] = queue[at - 1]
+                    at -= 1
+                queue[at] = slot
+                size += 1
+                continue
+            out.finish_s[r] = now
+            epoch += 1
+            if resident[e] == slot:
+                resident[e] = -1
+            request_of[slot] = -1
+            free_slots[n_free] = slot
+            n_free += 1
+            child = first_child[r]
+            while child >= 0:
+                arriving[n_arriving] = child
+                n_arriving += 1
+                child = sibling[child]
+        if n_ended > 0:
+            kept = 0
+            for x in range(running):
+                if run_end[x] > now:
+                    run_slot[kept], run_engine[kept], run_units[kept] = run_slot[x], run_engine[x], run_units[x]
+                    run_begin[kept], run_since[kept], run_left[kept] = run_begin[x], run_since[x], run_left[x]
+                    run_end[kept], run_need[kept], run_row[kept] = run_end[x], run_need[x], run_row[x]
+                    speed[kept] = speed[x]
+                    kept += 1
+            running = kept
+
+        # arrivals and drops
+        while upcoming < n and requests.arrival_s[upcoming] <= now:
+            if requests.parent[upcoming] < 0:
+                arriving[n_arriving] = upcoming
+                n_arriving += 1
+            upcoming += 1
+        for a in range(n_arriving):
+            r = arriving[a]
+            n_free -= 1
+            slot = free_slots[n_free]
+            request_of[slot] = r
+            live[slot] = -1.0
+            holds[slot] = -1
+            last_engine[slot] = -1
+            last_level[slot] = -1
+            out.ready_s[r] = now
+            admit(tasks[slot], order, now, r, requests, lookups, visible)
+            if use_key:
+                keys[slot] = key(tasks, slot, params)
+            order += 1
+            queue[size] = slot
+            size += 1
+            if requests.drop_late[r]:
+                n_late = heap_push(late_keys, late_requests, late_slots, n_late, requests.deadline_s[r], r, slot)
+        if n_arriving > 0:
+            epoch += 1
+        while n_late > 0 and late_keys[0] <= now:
+            slot, r = late_slots[0], late_requests[0]
+            n_late = heap_pop(late_keys, late_requests, late_slots, n_late)
+            if request_of[slot] != r or not np.isnan(out.start_s[r]):
+                continue
+            position = 0
+            while queue[position] != slot:
+                position += 1
+            size -= 1
+            for p in range(position, size):
+                queue[p] = queue[p + 1]
+            request_of[slot] = -1
+            free_slots[n_free] = slot
+            n_free += 1
+
+        # one round of decisions
+        n_picks = 0
+        spare = 0
+        for e in range(n_engines):
+            spare += idle[e]
+            free_at[e], layer_end[e], unsaved[e] = now, now, 0.0
+            displaced[e] = -1
+            bound_here[e] = 0
+        unbound = 0
+        if size > 0 and spare > 0:
+            for x in range(running):
+                e, slot = run_engine[x], run_slot[x]
+                r = request_of[slot]
+                after = run_row[x] + 1
+                stays = run_end[x]
+                if tasks[slot].layer + 1 < hw.n_layers[requests.network[r]]:
+                    stays += hw.own_left_s[after]
+                if idle[e] == 0 and (free_at[e] == now or stays < free_at[e]):
+                    free_at[e] = stays
+                    layer_end[e] = run_end[x]
+                    displaced[e] = slot
+            waiting = 0
+            for p in range(size):
+                e = requests.engine[request_of[queue[p]]]
+                if e < 0:
+                    unbound += 1
+                else:
+                    bound_here[e] += 1
+                if e < 0 or idle[e] > 0:
+                    candidates[waiting] = queue[p]
+                    waiting += 1
+            patience = _PATIENCE
+            while waiting > 0 and spare > 0 and patience > 0:
+                position = 0
+                if use_key:
+                    for p in range(1, waiting):
+                        if keys[candidates[p]] < keys[candidates[position]]:
+                            position = p
+                else:
+                    position = select(tasks, candidates, waiting, now, params, state)
+                slot = candidates[position]
+                r = request_of[slot]
+                offset = hw.offset[requests.network[r], requests.sample[r]]
+                left = hw.any_left_s if requests.engine[r] < 0 else hw.own_left_s
+                continues = live[slot] >= 0.0 and tasks[slot].last_s == now
+                best, best_e, best_u, best_idle = np.inf, -1, -1, False
+                for e in range(n_engines):
+                    if requests.engine[r] >= 0 and requests.engine[r] != e:
+                        continue
+                    begin, lend, limit = now, hw.units[e], hw.units[e]
+                    if idle[e] > 0:
+                        lend = lendable(idle[e], waiting, hw.level_units[0])
+                        limit = idle[e]
+                    else:
+                        begin = free_at[e]
+                        if use_key and displaced[e] >= 0 and keys[slot] < key(tasks, displaced[e], params):
+                            begin = layer_end[e]
+                    seconds, level = _best_level(hw, offset, left, tasks[slot].layer, lend, limit, last_engine[slot],
+                                                 last_level[slot], engine_level, holds[slot], live[slot], continues, e)
+                    if level >= 0 and (begin + seconds < best
+                                       or (begin + seconds == best and idle[e] > 0 and not best_idle)):
+                        best, best_e, best_u, best_idle = begin + seconds, e, level, idle[e] > 0
+                if best_e >= 0 and best_idle:
+                    pick_slot[n_picks], pick_engine[n_picks], pick_level[n_picks] = slot, best_e, best_u
+                    n_picks += 1
+                    idle[best_e] -= hw.level_units[best_u]
+                    spare -= hw.level_units[best_u]
+                else:
+                    patience -= 1
+                if best_e >= 0 and idle[best_e] == 0:
+                    free_at[best_e] = best
+                    layer_end[best_e] = best
+                    displaced[best_e] = -1
+                full = best_e if best_e >= 0 and idle[best_e] == 0 else -2
+                kept = position
+                for p in range(position + 1, waiting):
+                    candidates[kept] = candidates[p]
+                    kept += 1
+                waiting = kept
+                if full >= 0 and bound_here[full] > 0:  # those bound to it need not be asked any more
+                    kept = 0
+                    for p in range(waiting):
+                        if requests.engine[request_of[candidates[p]]] != full:
+                            candidates[kept] = candidates[p]
+                            kept += 1
+                    waiting = kept
+        if n_picks == 0:
+            if n_ended > 0:
+                _rates(hw, now, running, run_need, speed, new_speed, run_since, run_left, run_end)
+            continue
+
+        # who gives way: in a pool a task that was not picked again as its layer ended, on an engine of one unit the
+        # task whose data it holds, as soon as another one starts there
+        for p in range(n_picks):
+            slot = pick_slot[p]
+            if holds[slot] >= 0 and resident[holds[slot]] == slot and holds[slot] != pick_engine[p]:
+                resident[holds[slot]] = -1
+            if tasks[slot].layer == 0:
+                out.start_s[request_of[slot]] = now
+            picked[slot] = True
+        kept = 0
+        for q in range(size):
+            slot = queue[q]
+            if picked[slot]:
+                picked[slot] = False
+                continue
+            queue[kept] = slot
+            kept += 1
+            e = holds[slot]
+            if e >= 0 and hw.units[e] > 1:
+                unsaved[e] += live[slot]
+                holds[slot] = -1
+                out.preemptions[request_of[slot]] += 1
+        size = kept
+
+        for p in range(n_picks):
+            slot, e, u = pick_slot[p], pick_engine[p], pick_level[p]
+            r = request_of[slot]
+            layer = tasks[slot].layer
+            continues = layer > 0 and tasks[slot].last_s == now
+            overhead, moved = _to_place(hw, last_engine[slot], last_level[slot], engine_level, holds[slot], live[slot],
+                                        continues, e, u)
+            if hw.units[e] == 1:
+                other = resident[e]
+                if other >= 0 and other != slot:
+                    unsaved[e] += live[other]
+                    holds[other] = -1
+                    out.preemptions[request_of[other]] += 1
+                resident[e] = slot
+            if unsaved[e] > 0.0:
+                overhead += unsaved[e] / hw.engine_bytes_per_s[e]
+                moved += unsaved[e]
+                unsaved[e] = 0.0
+            if layer == 0 or (unbound + bound_here[e] >= 2 and (not run_ahead or seen[slot] != epoch)):
+                overhead += hw.decision_s
+                decisions += 1
+            seen[slot] = epoch
+            engine_level[e] = u
+            last_engine[slot], last_level[slot] = e, u
+            holds[slot] = e
+            row = hw.offset[requests.network[r], requests.sample[r], e, u] + layer
+            duration = overhead + hw.latency_s[row]
+            total_bytes += moved + hw.dram_bytes[row]
+            total_overhead += overhead
+            out.energy_j[r] += hw.energy_j[row] + moved * hw.j_per_byte
+            run_slot[running], run_engine[running], run_units[running] = slot, e, hw.level_units[u]
+            run_begin[running], run_since[running], run_left[running] = now, now, duration
+            run_end[running] = now + duration
+            run_need[running] = (moved + hw.dram_bytes[row]) / duration if duration > 0.0 else 0.0
+            run_row[running] = row
+            speed[running] = 1.0
+            running += 1
+        _rates(hw, now, running, run_need, speed, new_speed, run_since, run_left, run_end)
+    out.totals[0], out.totals[1], out.totals[2], out.totals[3] = total_bytes, total_overhead, decisions, events
+
+
+@njit(cache=True)
+def _rates(hw, now, running, need, speed, new_speed, since, left, end):  # type: ignore[no-untyped-def]
+    """Share the DRAM channel anew: a running layer whose speed changes gets a new end; the others keep theirs."""
+    _speeds(running, need, new_speed, hw.dram_mode, hw.bytes_per_s)
+    for x in range(running):
+        if new_speed[x] != speed[x]:
+            left[x] -= (now - since[x]) * speed[x]
+            since[x] = now
+            speed[x] = new_speed[x]
+            end[x] = now + left[x] / speed[x]

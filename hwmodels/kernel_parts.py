@@ -1,0 +1,179 @@
+"""Pieces of the event loops: requests in, records out, admission, drops, heaps."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = [
+    "NEED_DENSITY",
+    "NEED_LEFT",
+    "NEED_PATTERN",
+    "NEED_TRUTH",
+    "Requests",
+    "Results",
+    "Visible",
+    "admit",
+    "children_of",
+    "heap_pop",
+    "heap_push",
+    "refresh",
+    "results",
+]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+NEED_LEFT, NEED_PATTERN, NEED_TRUTH, NEED_DENSITY = 1, 2, 4, 8
+"""Groups of columns that change as a task proceeds."""
+
+
+class Requests(NamedTuple):
+    """The trace, with what follows from it; shape (n,) each."""
+
+    arrival_s: Floats
+    deadline_s: Floats
+    priority: Floats
+    tenant: Ints
+    network: Ints
+    sample: Ints
+    parent: Ints
+    drop_late: NDArray[np.bool_]
+    engine: Ints
+    """Bound engine, -1 = any."""
+    look: Ints
+    """First row of the look-ups."""
+
+
+class Visible(NamedTuple):
+    """Which columns the policy declared."""
+
+    groups: int
+    arrival: bool
+    deadline: bool
+    priority: bool
+
+
+class Results(NamedTuple):
+    """Columns being written; see `TaskRecords`. `totals` = DRAM bytes, overhead [s], decisions, events."""
+
+    ready_s: Floats
+    start_s: Floats
+    finish_s: Floats
+    service_s: Floats
+    energy_j: Floats
+    preemptions: Ints
+    busy_s: Floats
+    totals: Floats
+    spans: Floats
+
+
+def results(count: int, engines: int, spans: int) -> Results:
+    """Empty records."""
+    return Results(
+        ready_s=np.full(count, np.nan),
+        start_s=np.full(count, np.nan),
+        finish_s=np.full(count, np.nan),
+        service_s=np.zeros(count),
+        energy_j=np.zeros(count),
+        preemptions=np.zeros(count, dtype=np.int64),
+        busy_s=np.zeros(engines),
+        totals=np.zeros(4),
+        spans=np.empty((spans, 6)),
+    )
+
+
+@njit(cache=True)
+def children_of(parent):  # type: ignore[no-untyped-def]
+    """(first child of every request, next sibling), -1 = none; siblings in the order of the trace."""
+    first = np.full(len(parent), -1, dtype=np.int64)
+    sibling = np.full(len(parent), -1, dtype=np.int64)
+    for r in range(len(parent) - 1, -1, -1):
+        if parent[r] >= 0:
+            sibling[r] = first[parent[r]]
+            first[parent[r]] = r
+    return first, sibling
+
+
+@njit(cache=True, error_model="numpy")
+def refresh(task, look, lookups, groups):  # type: ignore[no-untyped-def]
+    """Update what the policy is told of a task that has executed `task.layer` layers."""
+    at = look + task.layer
+    if groups & NEED_LEFT:
+        task.remaining_s = lookups.left_s[at]
+        task.next_s = lookups.next_s[at]
+    if groups & NEED_PATTERN:
+        task.pattern_remaining_s = lookups.pattern_left_s[at]
+        task.pattern_next_s = lookups.pattern_next_s[at]
+    if groups & NEED_DENSITY:
+        task.density_ratio = lookups.density_ratio[at]
+        task.measured_density_ratio = lookups.measured_density_ratio[at]
+    if groups & NEED_TRUTH:
+        task.true_remaining_s = lookups.true_left_s[at]
+
+
+@njit(cache=True, error_model="numpy")
+def admit(task, order, now, r, requests, lookups, visible):  # type: ignore[no-untyped-def]
+    """Write the task of request r that becomes ready now; columns that were not declared stay NaN."""
+    nan = np.nan
+    task.order = order
+    task.layer = 0
+    task.tenant = requests.tenant[r]
+    task.ready_s = now
+    task.last_s = now
+    task.service_s = 0.0
+    task.memory_a = nan
+    task.memory_b = nan
+    task.memory_c = nan
+    task.arrival_s = requests.arrival_s[r] if visible.arrival else nan
+    task.deadline_s = requests.deadline_s[r] if visible.deadline else nan
+    task.priority = requests.priority[r] if visible.priority else nan
+    look = requests.look[r]
+    task.isolated_s = lookups.left_s[look] if visible.groups & NEED_LEFT else nan
+    task.remaining_s = nan
+    task.next_s = nan
+    task.pattern_isolated_s = lookups.pattern_left_s[look] if visible.groups & NEED_PATTERN else nan
+    task.pattern_remaining_s = nan
+    task.pattern_next_s = nan
+    task.density_ratio = nan
+    task.measured_density_ratio = nan
+    task.true_isolated_s = lookups.true_left_s[look] if visible.groups & NEED_TRUTH else nan
+    task.true_remaining_s = nan
+    refresh(task, look, lookups, visible.groups)
+
+
+@njit(cache=True)
+def heap_push(keys, orders, items, size, key, order, item):  # type: ignore[no-untyped-def]
+    """Insert into a binary heap ordered by (key, order); returns the new size."""
+    at = size
+    while at > 0:
+        up = (at - 1) >> 1
+        if keys[up] < key or (keys[up] == key and orders[up] < order):
+            break
+        keys[at], orders[at], items[at] = keys[up], orders[up], items[up]
+        at = up
+    keys[at], orders[at], items[at] = key, order, item
+    return size + 1
+
+
+@njit(cache=True)
+def heap_pop(keys, orders, items, size):  # type: ignore[no-untyped-def]
+    """Remove the least entry, which the caller has read at index 0; returns the new size."""
+    size -= 1
+    key, order, item = keys[size], orders[size], items[size]
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        right = child + 1
+        if right < size and (keys[right] < keys[child]
+                             or (keys[right] == keys[child] and orders[right] < orders[child])):
+            child = right
+        if key < keys[child] or (key == keys[child] and order < orders[child]):
+            break
+        keys[at], orders[at], items[at] = keys[child], orders[child], items[child]
+        at = child
+    keys[at], orders[at], items[at] = key, order, item
+    return size

@@ -1,0 +1,225 @@
+"""The event loop for one undivided engine: the fast path of `hwmodels.kernel`, with the semantics of the general one.
+
+A decision is taken at a layer boundary if it could change the choice. For a policy with a key the waiting tasks stand
+in a heap, so that a queue of thousands costs a logarithm; with `run_ahead` the running task goes on, layer by layer,
+up to the next arrival or its own end.
+"""
+
+import numpy as np
+from numba import njit
+
+from hwmodels.kernel_parts import admit, children_of, heap_pop, heap_push, refresh
+
+__all__ = ["run_single"]
+
+
+# Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
+@njit(cache=True, error_model="numpy")
+def run_single(hw, requests, lookups, visible, key, select, use_key, run_ahead, params, rewind, record, tasks, out):  # type: ignore[no-untyped-def]
+    """Serve all requests; writes `out`.
+
+    Parameters
+    ----------
+    tasks : scratch for the tasks in the system, shape (n,).
+    rewind : admission and clock of the Dysta artefact: strictly before now, and when the queue runs empty exactly the
+        next request is admitted and now becomes its arrival, even if that lies in the past.
+    """
+    n = len(requests.arrival_s)
+    first_child, sibling = children_of(requests.parent)
+    state = np.zeros(8)
+    request_of = np.empty(n, dtype=np.int64)
+    free_slots = np.arange(n - 1, -1, -1)
+    n_free = n
+    saved = np.zeros(n, dtype=np.bool_)
+    dead = np.zeros(n, dtype=np.bool_)
+    live = np.zeros(n)
+    seen = np.zeros(n, dtype=np.int64)
+    queue = np.empty(n, dtype=np.int64)  # select: all tasks in queue order; key: heap of the waiting ones
+    keys = np.empty(n if use_key else 0)
+    orders = np.empty(n if use_key else 0, dtype=np.int64)
+    size = 0
+    late_keys = np.empty(n)
+    late_requests = np.empty(n, dtype=np.int64)
+    late_slots = np.empty(n, dtype=np.int64)
+    n_late = 0
+    arriving = np.empty(n, dtype=np.int64)  # requests that become ready at this instant
+    latency_s, dram_bytes, energy_j, live_bytes = hw.latency_s, hw.dram_bytes, hw.energy_j, hw.live_bytes
+    bandwidth = hw.engine_bytes_per_s[0]
+    now = 0.0
+    upcoming = 0
+    ready = 0
+    order = 0
+    epoch = 0
+    runner = -1  # key: the task out of the heap
+    resident = -1  # unfinished task whose live data are on the engine
+    total_bytes, total_overhead, decisions, events, busy = 0.0, 0.0, 0, 0, 0.0
+    finished = -1
+    while True:
+        n_arriving = 0
+        if finished >= 0:
+            child = first_child[finished]
+            while child >= 0:
+                arriving[n_arriving] = child
+                n_arriving += 1
+                child = sibling[child]
+            finished = -1
+        while upcoming < n and requests.parent[upcoming] >= 0:
+            upcoming += 1
+        jumped = False
+        if ready + n_arriving == 0:
+            if upcoming >= n:
+                break
+            if rewind or requests.arrival_s[upcoming] > now:
+                now = requests.arrival_s[upcoming]
+            jumped = True
+        while upcoming < n:
+            arrival = requests.arrival_s[upcoming]
+            if not (jumped or arrival < now or (arrival == now and not rewind)):
+                break
+            arriving[n_arriving] = upcoming
+            n_arriving += 1
+            upcoming += 1
+            while upcoming < n and requests.parent[upcoming] >= 0:
+                upcoming += 1
+            if jumped and rewind:
+                break
+            jumped = False
+        for a in range(n_arriving):
+            r = arriving[a]
+            n_free -= 1
+            slot = free_slots[n_free]
+            request_of[slot] = r
+            saved[slot] = False
+            dead[slot] = False
+            live[slot] = 0.0
+            out.ready_s[r] = requests.arrival_s[r] if requests.parent[r] < 0 else now
+            admit(tasks[slot], order, out.ready_s[r], r, requests, lookups, visible)
+            if use_key:
+                size = heap_push(keys, orders, queue, size, key(tasks, slot, params), order, slot)
+            else:
+                queue[size] = slot
+                size += 1
+            if requests.drop_late[r]:
+                n_late = heap_push(late_keys, late_requests, late_slots, n_late, requests.deadline_s[r], r, slot)
+            order += 1
+            ready += 1
+        if n_arriving > 0:
+            epoch += 1
+        while n_late > 0 and late_keys[0] <= now:
+            slot, r = late_slots[0], late_requests[0]
+            n_late = heap_pop(late_keys, late_requests, late_slots, n_late)
+            if request_of[slot] != r or not np.isnan(out.start_s[r]):
+                continue
+            ready -= 1  # dropped; what follows it is never released
+            if use_key:
+                dead[slot] = True
+            else:
+                position = 0
+                while queue[position] != slot:
+                    position += 1
+                size -= 1
+                for p in range(position, size):
+                    queue[p] = queue[p + 1]
+                free_slots[n_free] = slot
+                n_free += 1
+                request_of[slot] = -1
+        if ready == 0:
+            continue
+
+        position = 0
+        if use_key:
+            while size > 0 and dead[queue[0]]:
+                slot = queue[0]
+                size = heap_pop(keys, orders, queue, size)
+                free_slots[n_free] = slot
+                n_free += 1
+                request_of[slot] = -1
+            if runner < 0:
+                runner = queue[0]
+                size = heap_pop(keys, orders, queue, size)
+            elif size > 0:
+                refresh(tasks[runner], requests.look[request_of[runner]], lookups, visible.groups)
+                own = key(tasks, runner, params)
+                if keys[0] < own or (keys[0] == own and orders[0] < tasks[runner].order):
+                    other = queue[0]
+                    size = heap_pop(keys, orders, queue, size)
+                    size = heap_push(keys, orders, queue, size, own, tasks[runner].order, runner)
+                    runner = other
+            slot = runner
+        else:
+            position = select(tasks, queue, size, now, params, state)
+            slot = queue[position]
+
+        r = request_of[slot]
+        layer = tasks[slot].layer
+        overhead, moved = 0.0, 0.0
+        if layer == 0 or (ready >= 2 and (not run_ahead or seen[slot] != epoch)):
+            overhead += hw.decision_s
+            decisions += 1
+        if layer == 0:
+            out.start_s[r] = now
+        seen[slot] = epoch
+        if resident != slot:
+            if resident >= 0:
+                moved += live[resident]
+                saved[resident] = True
+                out.preemptions[request_of[resident]] += 1
+            if saved[slot]:
+                moved += live[slot]
+                overhead += hw.switch_s
+                saved[slot] = False
+            if moved > 0.0:
+                overhead += moved / bandwidth
+                total_bytes += moved
+            resident = slot
+        total_overhead += overhead
+
+        network = requests.network[r]
+        first = hw.offset[network, requests.sample[r], 0, 0]
+        n_layers = hw.n_layers[network]
+        next_arrival = requests.arrival_s[upcoming] if upcoming < n else np.inf
+        alone = run_ahead or (use_key and ready == 1)
+        service, energy = 0.0, moved * hw.j_per_byte
+        while True:
+            row = first + layer
+            duration = overhead + latency_s[row]
+            end = now + duration
+            energy += energy_j[row]
+            total_bytes += dram_bytes[row]
+            service += duration
+            if record:
+                out.spans[events, 0], out.spans[events, 1] = now, end
+                out.spans[events, 2], out.spans[events, 3] = r, layer
+                out.spans[events, 4], out.spans[events, 5] = 0.0, 1.0
+            events += 1
+            layer += 1
+            now = end
+            overhead = 0.0
+            if layer == n_layers or not alone or next_arrival < now or (next_arrival == now and not rewind):
+                break
+        busy += service
+        out.service_s[r] += service
+        out.energy_j[r] += energy
+        tasks[slot].layer = layer
+        tasks[slot].last_s = now
+        tasks[slot].service_s += service
+        if layer < n_layers:
+            live[slot] = live_bytes[first + layer - 1]
+            if not use_key:
+                refresh(tasks[slot], requests.look[r], lookups, visible.groups)
+            continue
+        out.finish_s[r] = now
+        finished = r
+        resident = -1
+        runner = -1
+        ready -= 1
+        epoch += 1
+        free_slots[n_free] = slot
+        n_free += 1
+        request_of[slot] = -1
+        if not use_key:
+            size -= 1
+            for p in range(position, size):
+                queue[p] = queue[p + 1]
+    out.busy_s[0] = busy
+    out.totals[0], out.totals[1], out.totals[2], out.totals[3] = total_bytes, total_overhead, decisions, events

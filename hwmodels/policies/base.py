@@ -1,0 +1,148 @@
+"""What a policy is: compiled functions over the tasks it may see, and a record that says what it is.
+
+Two forms (a policy gives exactly one):
+
+* `key(tasks, i, params) -> float`: a number per task, the lowest runs, ties by `order`. It may change while the task
+  runs but not while it waits, so the kernel keeps the waiting tasks in a heap. With `run_ahead` the number of a running
+  task never rises: then nothing can change between arrivals and completions, and the kernel skips those decisions.
+* `select(tasks, queue, count, now, params, state) -> int`: position in `queue[:count]` of the task to run. `queue`
+  holds indices into `tasks`, in queue order. `state` is the policy's own array (8 zeros at the start).
+
+Both are compiled with the decorators `@key` and `@select` and may read a column of a task only if the policy's record
+declares it in `needs`; an undeclared column is NaN. `memory_a, memory_b, memory_c` belong to the policy and are NaN
+when a task is admitted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, NamedTuple, final
+
+import numba
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from hwmodels.errors import InvalidPolicy
+
+__all__ = ["ALWAYS_VISIBLE", "DECLARABLE", "TASK", "Param", "Policy", "inline", "key", "select"]
+
+ALWAYS_VISIBLE = {
+    "order": "position in the order of admission [-]",
+    "layer": "layers executed so far; the next layer's index [-]",
+    "tenant": "index of the tenant [-]",
+    "ready_s": "when it was admitted: arrival, or finish of its parent [s]",
+    "last_s": "end of its last executed layer; `ready_s` at first [s]",
+    "service_s": "time it has spent on engines [s]",
+    "memory_a": "the policy's own",
+    "memory_b": "the policy's own",
+    "memory_c": "the policy's own",
+}
+"""Columns of a task that every policy may read."""
+
+DECLARABLE = {
+    "arrival_s": "arrival of the request (of the first of a cascade) [s]",
+    "deadline_s": "absolute deadline, inf if none [s]",
+    "priority": "larger is more important [-]",
+    "isolated_s": "estimated latency alone on the machine [s]",
+    "remaining_s": "estimated latency left if it ran alone from here [s]",
+    "next_s": "estimated latency of the next layer [s]",
+    "pattern_isolated_s": "`isolated_s` from the finer (network's own) estimate [s]",
+    "pattern_remaining_s": "`remaining_s` from the finer estimate [s]",
+    "pattern_next_s": "`next_s` from the finer estimate [s]",
+    "density_ratio": "mean over the executed layers of measured / average density; 1 before the first [-]",
+    "measured_density_ratio": "as `density_ratio`, over the layers whose average sparsity is above 0 only [-]",
+    "true_isolated_s": "hidden truth, for oracles: isolated latency of this very sample [s]",
+    "true_remaining_s": "hidden truth, for oracles: what is left of it [s]",
+}
+"""Columns that a policy sees only if its record declares them."""
+
+_INTEGERS = ("order", "layer", "tenant")
+
+TASK = np.dtype([(name, "i8" if name in _INTEGERS else "f8") for name in (*ALWAYS_VISIBLE, *DECLARABLE)], align=True)
+"""One waiting or running task, as policies see it."""
+
+_TASKS = types.Array(numba.from_dtype(TASK), 1, "C")
+_FLOATS = types.Array(types.float64, 1, "C")
+_INTS = types.Array(types.int64, 1, "C")
+KEY_SIGNATURE = types.float64(_TASKS, types.int64, _FLOATS)
+SELECT_SIGNATURE = types.int64(_TASKS, _INTS, types.int64, types.float64, _FLOATS, _FLOATS)
+
+
+def key(function: Callable[..., float]) -> Any:
+    """Compile a key function (cached on disk)."""
+    return numba.cfunc(KEY_SIGNATURE, cache=True, error_model="numpy")(function)
+
+
+def select(function: Callable[..., int]) -> Any:
+    """Compile a select function (cached on disk)."""
+    return numba.cfunc(SELECT_SIGNATURE, cache=True, error_model="numpy")(function)
+
+
+def inline(function: Callable[..., Any]) -> Any:
+    """Compile a helper of key and select functions."""
+    return numba.njit(error_model="numpy")(function)
+
+
+class Param(NamedTuple):
+    """One number that tunes a policy: a dimension of a search."""
+
+    default: float
+    low: float
+    high: float
+    meaning: str
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A scheduling algorithm.
+
+    Parameters
+    ----------
+    summary : one sentence.
+    source : paper or text book.
+    origin : `textbook`, `publication` (the published algorithm) or `reconstruction` (from abstracts and memory).
+    params : name -> `Param`.
+    needs : names out of `DECLARABLE`.
+    machines : `any`, or `single` (one undivided engine).
+    deviations : from the source; empty if none.
+    """
+
+    name: str
+    summary: str
+    source: str
+    origin: str
+    params: dict[str, Param] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    key: Any = None
+    run_ahead: bool = False
+    select: Any = None
+    machines: str = "any"
+    deviations: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.key is None) == (self.select is None):
+            raise InvalidPolicy(f"{self.name}.key, select", "exactly one given")
+        for need in self.needs:
+            if need not in DECLARABLE:
+                raise InvalidPolicy(f"{self.name}.needs", f"one of {', '.join(DECLARABLE)}", need)
+
+    def values(self, given: dict[str, float] | None = None) -> NDArray[np.float64]:
+        """Values of the parameters in the order of `params`, shape (len(params),).
+
+        Raises
+        ------
+        InvalidPolicy : an unknown parameter, or a value outside its range.
+        """
+        given = given or {}
+        for name, value in given.items():
+            if name not in self.params:
+                near = get_close_matches(name, list(self.params), n=1)
+                rule = f"one of {', '.join(self.params)}" if self.params else "absent: the policy has no parameters"
+                raise InvalidPolicy(f"{self.name}.{name}", rule, value, f"did you mean {near[0]!r}?" if near else "")
+            low, high = self.params[name].low, self.params[name].high
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not low <= value <= high:
+                raise InvalidPolicy(f"{self.name}.{name}", f"a number in [{low:g}, {high:g}]", value)
+        return np.array([given.get(name, param.default) for name, param in self.params.items()], dtype=np.float64)

@@ -1,0 +1,24 @@
+"""Earliest deadline first, preemptive at layer boundaries.
+
+Requests without a deadline come last, in order of admission.
+"""
+
+from hwmodels.policies.base import Policy, key
+
+__all__ = ["POLICY"]
+
+
+@key
+def _key(tasks, i, params):  # type: ignore[no-untyped-def]
+    return tasks[i].deadline_s
+
+
+POLICY = Policy(
+    name="edf",
+    summary="Earliest deadline first, preemptive at layer boundaries.",
+    source="C. Liu, J. Layland, Journal of the ACM 20(1), 1973, doi:10.1145/321738.321743",
+    origin="textbook",
+    needs=("deadline_s",),
+    key=_key,
+    run_ahead=True,
+)

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dse.report.rundata import RunData, metric_column
-from dse.report.words import budget_margin, describe_hardware, describe_policy, label, quantity, ratio
+from dse.report.rundata import Row, RunData, metric_column
+from dse.report.words import budget_margin, comparison, describe_hardware, describe_policy, label, quantity
 
 __all__ = ["Advice", "advise", "limits_sentence", "ranked_front", "recommended", "scores", "summary", "text_plot"]
 
@@ -101,9 +101,9 @@ def recommended(run: RunData) -> list[dict[str, Any]]:
     found: list[tuple[str, int]] = [("best compromise", int(ranked["trial"].iloc[0]))]
     for objective in run.objectives:
         column = ranked[metric_column(objective.metric)]
-        at = column.idxmin() if objective.minimise else column.idxmax()
+        at = int(np.nanargmin(column.to_numpy() * (1.0 if objective.minimise else -1.0)))
         found.append((f"{'least' if objective.minimise else 'most'} {label(objective.metric)}",
-                      int(ranked["trial"].loc[at])))
+                      int(ranked["trial"].iloc[at])))
     tight = next((o.metric for o in run.objectives if o.metric in run.budgets and o.minimise), None)
     if tight is not None and run.budgets[tight] > 0.0:
         for level in _LEVELS[1:]:
@@ -117,17 +117,17 @@ def recommended(run: RunData) -> list[dict[str, Any]]:
     return [{"label": "; ".join(texts), "trial": trial} for trial, texts in labels.items()]
 
 
-def _architecture(row: Mapping[str, Any]) -> str:
+def _architecture(row: Row) -> str:
     return str(row.get("params.architecture") or "design")
 
 
-def margins(run: RunData, row: Mapping[str, Any]) -> dict[str, float]:
+def margins(run: RunData, row: Row) -> dict[str, float]:
     """Room left to each budget, as a fraction of it [-]; negative beyond it."""
     return {metric: budget_margin(bound, float(row[metric_column(metric)]), run.minimise(metric))
             for metric, bound in run.budgets.items() if metric_column(metric) in row}
 
 
-def limits_sentence(run: RunData, row: Mapping[str, Any],
+def limits_sentence(run: RunData, row: Row,
                     breakdown: Mapping[str, Mapping[str, float]] | None = None) -> str:
     """What limits a design: its worst tenant, where that tenant's time goes, and the tightest budget.
 
@@ -159,6 +159,11 @@ def limits_sentence(run: RunData, row: Mapping[str, Any],
     return " and ".join(parts)
 
 
+def _listed(items: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
 def _nearest(run: RunData) -> Advice:
     """Nothing is feasible: the design whose worst violation is smallest, relative to its budget."""
     trials = run.trials[run.trials["state"] == "complete"]
@@ -170,16 +175,19 @@ def _nearest(run: RunData) -> Advice:
             best, least, missed = int(row["trial"]), worst, beyond
     if best < 0:
         why = next((str(s) for s in trials.get("status", ()) if str(s) not in ("ok", "")), "")
-        sentence = "No design can serve the workload" + (f": {why}" if why else f": all {len(run.trials)} trials failed")
+        why = why or f"all {len(run.trials)} trials failed"
+        sentence = f"No design can serve the workload: {why}"
         return Advice(sentence=sentence + ".", winner="", trial=-1, rivals={}, limits="")
-    row = run.row(best)
+    nearest = run.row(best)
     parts = []
     for metric, share in sorted(missed.items(), key=lambda item: -item[1]):
-        value, bound = quantity(metric, float(row[metric_column(metric)])), quantity(metric, run.budgets[metric])
+        value, bound = quantity(metric, float(nearest[metric_column(metric)])), quantity(metric, run.budgets[metric])
         parts.append(f"{label(metric)} is {value}, budget {bound}" + (f" ({share:.0%} beyond)" if share < 1e6 else ""))
-    sentence = (f"No design meets every budget: trial {best} ({_architecture(row)}, {describe_hardware(run.params(row))}, "
-                f"{describe_policy(run.params(row))}) comes nearest, but its " + " and its ".join(parts) + ".")
-    return Advice(sentence=sentence, winner="", trial=best, rivals={}, limits=limits_sentence(run, row))
+    params = run.params(nearest)
+    sentence = (f"No design meets every budget: trial {best} ({_architecture(nearest)}, {describe_hardware(params)}, "
+                f"{describe_policy(params)}) comes nearest, but its " + " and its ".join(parts) + ".")
+    return Advice(sentence=sentence, winner="", trial=best, rivals={},
+                  limits=limits_sentence(run, nearest))
 
 
 def advise(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None = None) -> Advice:
@@ -192,7 +200,7 @@ def advise(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None = N
     ranked = ranked_front(run)
     if ranked.empty:
         return _nearest(run)
-    best = ranked.iloc[0]
+    best = ranked.head(1).to_dict("records")[0]
     winner, trial = _architecture(best), int(best["trial"])
     params = run.params(best)
     values = ", ".join(f"{label(o.metric)} {quantity(o.metric, float(best[metric_column(o.metric)]))}"
@@ -209,13 +217,13 @@ def advise(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None = N
         if own.empty:
             clauses.append(f"no {name} design meets the budgets")
             continue
-        other = own.iloc[0]
+        other = own.head(1).to_dict("records")[0]
         rivals[name] = int(other["trial"])
         gaps = []
         for o in run.objectives:
             mine, its = float(best[metric_column(o.metric)]), float(other[metric_column(o.metric)])
-            gaps.append(f"{ratio(mine, its)} {'in' if ratio(mine, its) == 'the same' else 'the'} {label(o.metric)}")
-        clauses.append(f"the best {name} (trial {rivals[name]}) takes {', '.join(gaps)}")
+            gaps.append(comparison(o.metric, mine, its))
+        clauses.append(f"the best {name} (trial {rivals[name]}) has {_listed(gaps)}")
     limits = limits_sentence(run, best, breakdown)
     sentence = "; ".join([head, *clauses]) + (f"; what limits it is {limits}" if limits else "") + "."
     return Advice(sentence=sentence, winner=winner, trial=trial, rivals=rivals, limits=limits)
@@ -311,8 +319,12 @@ def summary(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None = 
 
     Parameters
     ----------
-    breakdown : see `advise`.
+    breakdown : see `advise`; by default the recommended design is evaluated again for it, where that can be done.
     """
+    if breakdown is None:
+        from dse.report.detail import run_details
+
+        breakdown = run_details(run, 1).breakdown
     found = advise(run, breakdown)
     counts = (f"{run.name}: {len(run.trials)} trials, {len(run.feasible)} feasible, {len(run.failed)} failed, "
               f"{len(run.front)} on the front")

@@ -1,5 +1,20 @@
-"""The answer as one page: `write_report` turns a RUN folder into a self-contained RUN/report.html."""
+"""The answer as one page: `write_report` turns a RUN folder into a self-contained RUN/report.html.
 
-from dse.report.page import write_report
+    read_run (rundata) -> run_details (detail) -> payload -> render (page) <- page.html, page.css, *.js, plotly.js
+"""
+
+from pathlib import Path
 
 __all__ = ["write_report"]
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write RUN/report.html and return its path; see `dse.report.page`.
+
+    Raises
+    ------
+    InputError : the folder is no finished run, or one of its files is corrupt.
+    """
+    from dse.report.page import write_report as write  # `dse.advice` uses parts of this package, the page uses advice
+
+    return write(run_dir)

@@ -123,10 +123,10 @@ function drawRoofline(d) {
   d.tenants.forEach((name, t) => {
     const mine = r.tenant.map((v, k) => [v, k]).filter(([v]) => v === t).map(([, k]) => k);
     if (mine.length) traces.push({ type: "scatter", mode: "markers", name, x: mine.map((k) => r.intensity[k]), y: mine.map((k) => r.macs_per_s[k]),
-      marker: { color: colour(t), symbol: SYMBOLS[t % 8], size: mine.map((k) => 5 + 16 * Math.sqrt(r.share[k])), opacity: 0.7 },
+      marker: { color: colour(t), symbol: SYMBOLS[t % 8], size: mine.map((k) => 6 + 16 * Math.sqrt(r.share[k])), opacity: 0.7 },
       text: mine.map((k) => `${escape_(r.layer[k])}: ${three(100 * r.share[k])} % of the time, limited by ${escape_(r.limit[k])}`), hovertemplate: "%{text}<br>%{x:.3g} MAC/byte, %{y:.3s}MAC/s<extra>%{fullData.name}</extra>" });
   });
-  Plotly.react("roofline", traces, layout({ xaxis: { type: "log", title: { text: "MACs per DRAM byte" }, dtick: 1 }, yaxis: { type: "log", title: { text: "MAC/s" }, dtick: 1, exponentformat: "SI" }, hovermode: "closest", margin: { l: 66, r: 10, t: 8, b: 48 }, legend: { orientation: "h", y: -0.24, font: { size: 11 } } }), CONFIG);
+  Plotly.react("roofline", traces, layout({ xaxis: { type: "log", title: { text: "MACs per DRAM byte" }, dtick: 1 }, yaxis: { type: "log", title: { text: "MAC/s" }, dtick: 1, exponentformat: "SI", range: [Math.log10(Math.min(...r.macs_per_s)) - 0.3, Math.log10(Math.max(...r.roofs.map((f) => f.macs_per_s))) + 0.2] }, hovermode: "closest", margin: { l: 66, r: 10, t: 44, b: 48 }, legend: { orientation: "h", y: 1.01, yanchor: "bottom", font: { size: 11 } } }), CONFIG);
 }
 
 function drawLatency(d) {
@@ -139,10 +139,12 @@ function drawLatency(d) {
     if (l.latency_s.length) traces.push({ type: "scatter", mode: "lines", name, x: l.latency_s.map((v) => (relative ? v / l.deadline_s : v)), y: l.frac.map((v) => 100 * v), line: { shape: "hv", color: colour(t), dash: DASHES[t % DASHES.length], width: 2.2 },
       text: l.latency_s.map((v) => prefixed(v, "s")), hovertemplate: "%{y:.1f} % within %{text}<extra>%{fullData.name}</extra>" });
   }
+  const all = traces.flatMap((t) => t.x).concat(relative ? [1] : []).filter((v) => v > 0);
+  const span = all.length ? [Math.log10(Math.min(...all)) - 0.05, Math.log10(Math.max(...all)) + 0.05] : undefined;
   const red = { color: css("--bad"), width: 1.6, dash: "dash" };
   const shapes = relative ? [{ type: "line", x0: 1, x1: 1, yref: "paper", y0: 0, y1: 1, line: red }]
     : entries.filter(([, l]) => l.deadline_s).map(([name, l]) => ({ type: "line", x0: l.deadline_s, x1: l.deadline_s, yref: "paper", y0: 0, y1: 1, line: { ...red, color: tenantColour(d, name) } }));
-  Plotly.react("cdf", traces, layout({ shapes, xaxis: { title: { text: relative ? "latency / deadline" : "latency [s]" }, type: "log" }, yaxis: { title: { text: "requests [%]" }, range: [0, 102] }, hovermode: "closest", margin: { l: 58, r: 10, t: 8, b: 48 },
+  Plotly.react("cdf", traces, layout({ shapes, xaxis: { title: { text: relative ? "latency / deadline" : "latency [s]" }, type: "log", range: span }, yaxis: { title: { text: "requests [%]" }, range: [0, 102] }, hovermode: "closest", margin: { l: 58, r: 10, t: 34, b: 48 }, legend: { orientation: "h", y: 1.01, yanchor: "bottom" },
     annotations: relative ? [{ x: 0, xref: "x", y: 1, yref: "paper", yanchor: "top", xanchor: "right", showarrow: false, text: "deadline", textangle: -90, font: { color: css("--bad") } }] : [] }), CONFIG);
   const i = ROW.get(state.chosen), head = ["tenant", "requests", "finished", "alone", "p99", "deadline", "p99 / deadline", "violations"];
   $("tenants").replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, ...head.map((h, k) => el("th", { class: k ? null : "t", scope: "col" }, h)))),

@@ -39,7 +39,7 @@ def _list(values: Any, digits: int = 4) -> list[float | None]:
     return [_short(v, digits) for v in np.asarray(values, dtype=float)]
 
 
-def chosen_trials(run: RunData) -> list[int]:
+def chosen_trials(run: RunData, limit: int = MAX_DETAILS) -> list[int]:
     """Trials of the front that get a detail view: the recommended first, then a spread of the front."""
     ranked = ranked_front(run)
     if ranked.empty:
@@ -47,7 +47,7 @@ def chosen_trials(run: RunData) -> list[int]:
     values = np.stack([ranked[metric_column(o.metric)].to_numpy(dtype=float) * (1.0 if o.minimise else -1.0)
                        for o in run.objectives], axis=1)
     rows = dict.fromkeys([0, *thin(values, MAX_DETAILS)])
-    return [int(ranked["trial"].iloc[i]) for i in rows][:MAX_DETAILS]
+    return [int(ranked["trial"].iloc[i]) for i in rows][:limit]
 
 
 def engines_of(chip: Any) -> list[dict[str, Any]]:
@@ -72,8 +72,8 @@ def roofline(detail: Any, workload: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"tenant": [], "layer": [], "intensity": [], "macs_per_s": [], "share": [], "limit": []}
     for index, tenant in enumerate(workload.tenants):
         network = workload.networks.index(tenant.network)
-        options = [cost for (n, e, _), cost in prepared.costs.items()
-                   if n == network and not cost.unsupported and (not slots[e].tenants or tenant.name in slots[e].tenants)]
+        options = [cost for (n, e, _), cost in prepared.costs.items() if n == network and not cost.unsupported
+                   and (not slots[e].tenants or tenant.name in slots[e].tenants)]
         if not options:
             continue
         cost = min(options, key=lambda c: float(c.latency_s.sum()))
@@ -108,10 +108,10 @@ def latencies(detail: Any, workload: Any) -> dict[str, Any]:
         relative = (trace.deadline_s - trace.arrival_s)[mine]
         relative = relative[np.isfinite(relative)]
         count = len(latency)
-        at = np.unique(np.linspace(0, count - 1, min(_QUANTILES, count)).round().astype(int)) if count else []
+        at = np.unique(np.linspace(0, max(0, count - 1), min(_QUANTILES, count)).round().astype(int))
         found[tenant.name] = {
-            "latency_s": _list(latency[at]) if count else [],
-            "frac": _list((np.asarray(at) + 1) / int(mine.sum())),
+            "latency_s": _list(latency[at]),
+            "frac": _list((at + 1) / int(mine.sum())),
             "deadline_s": _short(float(np.median(relative))) if len(relative) else None,
             "percentile": tenant.service.percentile, "requests": int(mine.sum()), "finished": int(count),
             "isolated_s": _short(detail.isolated_s[index]) if detail.isolated_s is not None else None,
@@ -147,7 +147,8 @@ def timeline(detail: Any) -> dict[str, Any]:
         at = next((i for i, busy_until in enumerate(ends) if busy_until <= start + 1e-12), len(ends))
         ends[at:at + 1] = [end]
         lane_of.append(at)
-    tracks, base = [], {}
+    tracks: list[str] = []
+    base: dict[int, int] = {}
     for e, slot in enumerate(slots):
         base[e] = len(tracks)
         count = max(1, len(lanes[e]))
@@ -210,9 +211,9 @@ def detail_payload(detail: Any, workload: Any) -> dict[str, Any]:
     return found
 
 
-def run_details(run: RunData) -> RunDetails:
+def run_details(run: RunData, limit: int = MAX_DETAILS) -> RunDetails:
     """Evaluate the chosen designs of a run again; a run whose study can no longer be read gives a page without them."""
-    trials = chosen_trials(run)
+    trials = chosen_trials(run, limit)
     if not trials:
         return RunDetails({}, None)
     try:

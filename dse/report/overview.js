@@ -76,8 +76,9 @@ function scatterTraces(xm, ym) {
     if (kind === "infeasible" && !$("show-infeasible").checked) return;
     const mine = rows.filter((i) => of(i) === g);
     if (!mine.length) return;
-    const first = !traces.some((t) => t.legendgroup === name);
-    traces.push({ type: "scatter", mode: "markers", name, legendgroup: name, showlegend: first, x: mine.map((i) => x[i]), y: mine.map((i) => y[i]),
+    // The legend shows the mark of the front, drawn last.
+    for (const t of traces) if (t.legendgroup === name) t.showlegend = false;
+    traces.push({ type: "scatter", mode: "markers", name, legendgroup: name, showlegend: true, x: mine.map((i) => x[i]), y: mine.map((i) => y[i]),
       customdata: mine.map((i) => C.trial[i]), text: mine.map(hover), hovertemplate: "%{text}<extra></extra>",
       marker: { symbol: SYMBOLS[g % SYMBOLS.length] + (look.open ? "-open" : ""), color: colour(g), size: look.size, opacity: look.opacity,
         line: { width: kind === "front" ? 1.2 : look.open ? 1 : 0, color: kind === "front" ? css("--panel") : colour(g) } },
@@ -117,11 +118,11 @@ function drawScatter() {
   const [bx, by] = [state.budgets[xm], state.budgets[ym]];
   if (bx !== undefined) {
     shapes.push({ type: "line", xref: "x", yref: "paper", x0: bx, x1: bx, y0: 0, y1: 1, ...limit });
-    notes.push({ xref: "x", yref: "paper", x: log ? Math.log10(bx) : bx, y: 1, xanchor: "right", yanchor: "top", showarrow: false, text: "budget", textangle: -90, font: { color: css("--bad"), size: 12 } });
+    notes.push({ xref: "x", yref: "paper", x: log ? Math.log10(bx) : bx, y: 0.97, xanchor: "right", yanchor: "top", showarrow: false, text: "budget", textangle: -90, font: { color: css("--bad"), size: 12 } });
   }
   if (by !== undefined) {
     shapes.push({ type: "line", xref: "paper", yref: "y", x0: 0, x1: 1, y0: by, y1: by, ...limit });
-    notes.push({ xref: "paper", yref: "y", x: 1, y: log ? Math.log10(by) : by, xanchor: "right", yanchor: "bottom", showarrow: false, text: "budget", font: { color: css("--bad"), size: 12 } });
+    notes.push({ xref: "paper", yref: "y", x: 0.002, y: log ? Math.log10(by) : by, xanchor: "left", yanchor: "bottom", showarrow: false, text: "budget", font: { color: css("--bad"), size: 12 } });
   }
   const traces = [...staircase(xm, ym), ...scatterTraces(xm, ym), ...marks(xm, ym)];
   Plotly.react("pareto", traces, layout({
@@ -163,7 +164,7 @@ function setupScatter() {
 // --- budgets and the design at a glance ---
 function setupBudgets() {
   const rows = Object.keys(DATA.budgets).map((m) => el("label", { title: info(m).meaning },
-    `${info(m).label} ${info(m).minimise ? "≤" : "≥"}`,
+    `${info(m).label}\u00a0${info(m).minimise ? "≤" : "≥"}`,
     el("input", { type: "number", step: "any", value: DATA.budgets[m], "data-metric": m, oninput: (e) => {
       const v = e.target.valueAsNumber;
       if (Number.isFinite(v)) setBudget(m, v);
@@ -234,7 +235,7 @@ function drawRanking() {
       class: state.picked ? (state.picked.has(t) ? "in" : "out") : null,
       onclick: () => choose(t), onkeydown: (e) => rowKey(e, t) },
     el("td", {}, rankOf.get(i) ?? (world.feasible[i] ? "dominated" : "infeasible")), el("td", {}, String(t)),
-    el("td", { class: "t" }, el("i", { class: "swatch", style: `color:${colour(classIndex(i))}` }, ["● ", "■ ", "◆ ", "▲ "][classIndex(i)] ?? "● "), architecture(i)),
+    el("td", { class: "t n" }, el("i", { class: "swatch", style: `color:${colour(classIndex(i))}` }, ["● ", "■ ", "◆ ", "▲ "][classIndex(i)] ?? "● "), architecture(i)),
     el("td", { class: "t" }, coded(C.hardware, i) ?? ""), el("td", { class: "t" }, policy(i)),
     ...metrics.map((m) => el("td", { class: state.budgets[m] !== undefined && !within(m, value(m, i), state.budgets[m]) ? "over" : null }, show(m, value(m, i)))));
     return row;

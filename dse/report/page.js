@@ -61,6 +61,9 @@ onChange((what) => {
 async function start() {
   setupTheme();
   drawCounts();
+  // The first clause is the answer, the rest its reasons: the same words, set apart.
+  const [, lead, rest] = /^([^;]*;?)\s*(.*)$/s.exec(DATA.advice.sentence);
+  $("headline").replaceChildren(el("b", {}, lead), rest);
   drawCards();
   drawRanking();
   setupBudgets();

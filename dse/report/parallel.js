@@ -41,7 +41,7 @@ function drawParallel() {
   const axes = parallelAxes(), width = Math.max(900, $("parallel").clientWidth || 1200), height = 330, top = 44, bottom = height - 18;
   parallelRows = contextRows();
   const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Parallel coordinates of the front" });
-  const left = 80, right = 100, x = (k) => left + (k * (width - left - right)) / Math.max(1, axes.length - 1);
+  const left = 112, right = 100, x = (k) => left + (k * (width - left - right)) / Math.max(1, axes.length - 1);
   axes.forEach((axis) => { axis.scale = scaleOf(axis, parallelRows, top, bottom); });
   const lines = el("g");
   for (const i of [...parallelRows].reverse()) {

@@ -36,7 +36,8 @@ def _number(value: float) -> float | int | None:
 def _coded(values: Iterable[Any]) -> dict[str, list[Any]]:
     """A column of few distinct values as codes; code -1 = inactive."""
     found: dict[Any, int] = {}
-    codes = [-1 if v is None or v != v else found.setdefault(v, len(found)) for v in values]
+    codes = [-1 if v is None or (isinstance(v, float) and math.isnan(v)) else found.setdefault(v, len(found))
+             for v in values]
     return {"values": [v.item() if hasattr(v, "item") else v for v in found], "codes": codes}
 
 

@@ -16,10 +16,13 @@ from dse.errors import InputError, Problem, did_you_mean
 from dse.study import Objective
 from hwmodels.outcome import METRICS
 
-__all__ = ["LEADING_COLUMNS", "RunData", "cell_value", "metric_column", "read_run"]
+__all__ = ["LEADING_COLUMNS", "Row", "RunData", "cell_value", "metric_column", "read_run"]
 
 LEADING_COLUMNS = ("trial", "state", "feasible", "status", "duration_s")
 _PREFIXES = ("params.", "tenants.", "violations.")
+
+Row = Mapping[Any, Any]
+"""One trial: column -> value."""
 
 
 def metric_column(metric: str) -> str:
@@ -74,7 +77,7 @@ class RunData:
         names = (c.removeprefix("tenants.").rpartition(".")[0] for c in self.trials.columns if c.startswith("tenants."))
         return list(dict.fromkeys(names))
 
-    def row(self, trial: int) -> "pd.Series[Any]":
+    def row(self, trial: int) -> Row:
         """The row of a trial; raises `InputError` when there is none."""
         rows = self.trials[self.trials["trial"] == trial]
         if rows.empty:
@@ -83,9 +86,9 @@ class RunData:
                 field="trial", file=str(self.path / "trials.csv"),
                 message=f"must be one of the {len(known)} trials {known[0]} to {known[-1]}, got {trial}",
                 hint=did_you_mean(str(trial), [str(k) for k in known])))
-        return rows.iloc[0]
+        return rows.to_dict("records")[0]
 
-    def params(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def params(self, row: Row) -> dict[str, Any]:
         """Active parameters of a row."""
         return {name: row[f"params.{name}"] for name in self.parameters if row[f"params.{name}"] is not None}
 

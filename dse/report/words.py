@@ -6,7 +6,7 @@ from typing import Any
 
 from hwmodels.outcome import METRICS
 
-__all__ = ["budget_margin", "describe_hardware", "describe_policy", "label", "quantity", "ratio"]
+__all__ = ["budget_margin", "comparison", "describe_hardware", "describe_policy", "label", "quantity"]
 
 _LABELS = {
     "area_mm2": "area", "power_w": "power", "energy_j": "energy", "energy_per_inference_j": "energy per inference",
@@ -59,14 +59,20 @@ def quantity(metric: str, value: float) -> str:
     return _three(value) if unit == "-" else f"{_three(value)} {unit.replace('1/s', '/s')}"
 
 
-def ratio(mine: float, other: float) -> str:
-    """`other` in terms of `mine`: `1.4x`, `the same`; a difference where a ratio has no meaning."""
+def comparison(metric: str, mine: float, other: float) -> str:
+    """`other` in terms of `mine`: `7% more area`, `2.5x the area`, `the same area`; both values where a ratio means
+    nothing."""
+    name = label(metric)
     if mine == other:
-        return "the same"
-    if mine > 0.0 and other > 0.0 and math.isfinite(other):
-        factor = other / mine
-        return "the same" if abs(factor - 1.0) < 0.005 else f"{_three(factor)}x"
-    return f"{other - mine:+.3g}"
+        return f"the same {name}"
+    if not (mine > 0.0 and other > 0.0 and math.isfinite(other)):
+        return f"{name} {quantity(metric, other)} against {quantity(metric, mine)}"
+    factor = other / mine
+    if abs(factor - 1.0) < 0.005:
+        return f"the same {name}"
+    if factor >= 2.0:
+        return f"{_three(factor)}x the {name}"
+    return f"{factor - 1.0:.0%} more {name}" if factor > 1.0 else f"{1.0 - factor:.0%} less {name}"
 
 
 def budget_margin(bound: float, value: float, minimise: bool) -> float:

@@ -50,7 +50,7 @@ def _metrics(rng, params, pes):
     area *= {"composable": 1.15, "dedicated": 1.05}.get(kind, 1.0)
     work = 1400.0 / pes + 8e9 / params["dram_bytes_per_s"] / (1.0 + sram)
     work *= {"time_mux": 1.0, "composable": 0.85, "heterogeneous": 0.8, "dedicated": 1.1}[kind]
-    work *= {"fcfs": 1.5, "round_robin": 1.4, "sjf": 1.2, "edf": 0.9, "least_slack": 0.95, "prema": 1.0}[params["policy"]]
+    work *= {"fcfs": 1.5, "round_robin": 1.4, "sjf": 1.2, "edf": 0.9, "least_slack": 0.95}.get(params["policy"], 1.0)
     frac = 0.3 * work * float(rng.lognormal(0.0, 0.25))
     energy = (2e-3 + area * 8e-5 + work * 5e-4) * float(rng.lognormal(0.0, 0.1))
     miss = max(0.0, frac - 0.9) * 0.2
@@ -87,7 +87,7 @@ def make_run(path: Path, trials: int = 300, *, seed: int = 0, name: str = "synth
         row = {"trial": trial, "state": "complete", "status": "ok", "duration_s": 0.02}
         row |= {f"params.{k}": v for k, v in params.items()}
         if trial >= trials - failed:
-            row |= {"state": "failed", "feasible": False, "status": "failed", "error": "Traceback\n  a line, with a comma"}
+            row |= {"state": "failed", "feasible": False, "status": "failed", "error": "Traceback\n  one, two"}
         else:
             row |= metrics
             row |= {f"tenants.{t}.{m}": v for t, ms in tenants.items() for m, v in ms.items()}

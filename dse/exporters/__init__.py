@@ -1,0 +1,10 @@
+"""Formats that designs of a run can be exported to: one file per format, registered here by its record."""
+
+from dse.exporters.csv import EXPORTER as _CSV
+from dse.exporters.json import EXPORTER as _JSON
+from dse.exporters.record import Exporter
+from dse.exporters.yaml import EXPORTER as _YAML
+
+__all__ = ["EXPORTERS", "Exporter"]
+
+EXPORTERS: dict[str, Exporter] = {record.name: record for record in (_YAML, _JSON, _CSV)}

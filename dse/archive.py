@@ -45,6 +45,8 @@ class ArchiveSampler(PointSampler):
 
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__(space, seed)
+        self._domains = list(space.domains.values())
+        self._moving = np.array([domain.n > 1 for domain in self._domains])
         self._initial = HaltonPoints(space, seed)
         self._n_initial = int(min(16 + 2 * len(space.names) // 3, 40))
         self._proposed = 0
@@ -143,15 +145,15 @@ class ArchiveSampler(PointSampler):
         for _ in range(_POOL * 3):
             if len(pool) >= _POOL:
                 break
-            a, b = rng.integers(len(parents), size=2)
+            a, b = int(rng.random() * len(parents)), int(rng.random() * len(parents))
             first = parents[a if sparse[a] >= sparse[b] else b]
             move = rng.random()
             if move < 0.5:
                 wanted = self._mutated(first, 1)
             elif move < 0.65:
-                wanted = self._mutated(first, int(rng.integers(2, 5)))
+                wanted = self._mutated(first, 2 + int(rng.random() * 3))
             else:
-                wanted = self._crossed(first, parents[int(rng.integers(len(parents)))])
+                wanted = self._crossed(first, parents[int(rng.random() * len(parents))])
             codes = self.space.repair_codes(wanted, rng)
             if codes not in self.seen:
                 pool[codes] = None
@@ -175,12 +177,10 @@ class ArchiveSampler(PointSampler):
     def _mutated(self, codes: Codes, moves: int) -> list[int]:
         """Change some active parameters: ordered ones mostly by one step, others to any value."""
         rng, wanted = self.rng, list(codes)
-        domains = list(self.space.domains.values())
-        active = [i for i, code in enumerate(codes) if code != INACTIVE and domains[i].n > 1]
-        if not active:
-            return wanted
-        for i in rng.choice(active, size=min(moves, len(active)), replace=False):
-            domain = domains[i]
+        active = np.flatnonzero(self._moving & (np.array(codes) != INACTIVE)).tolist()
+        for _ in range(min(moves, len(active))):
+            i = active.pop(int(rng.random() * len(active)))
+            domain = self._domains[i]
             if isinstance(domain, Real):
                 at = domain.frac(domain.value(codes[i])) + 0.1 * rng.standard_normal()
                 wanted[i] = domain.code(domain.at(min(max(at, 0.0), 1.0)))
@@ -190,7 +190,7 @@ class ArchiveSampler(PointSampler):
                 step = 1 if rng.random() < 0.5 else -1
                 wanted[i] = codes[i] + step if 0 <= codes[i] + step < n else codes[i] - step
             else:
-                wanted[i] = (codes[i] + 1 + int(rng.integers(n - 1))) % n
+                wanted[i] = (codes[i] + 1 + int(rng.random() * (n - 1))) % n
         return wanted
 
     def _crossed(self, first: Codes, second: Codes) -> list[int]:

@@ -129,7 +129,7 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
         process without Ray.
     ray_address : of a running cluster.
     evaluate : replaces the evaluation of designs (for tests and other models).
-    describe : design YAML of a trial, for best/*.yaml; None takes `dse.documents`.
+    describe : design YAML of a trial, for best/*.yaml; None takes `dse.dump` (with `evaluate`: writes none).
 
     Raises
     ------
@@ -148,7 +148,7 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
             n_workers = workers or study.workers
             run = _Run(study, folder, journal, name, progress)
             manifest = _manifest(study, name, reason, command)
-            folder.write("study.yaml", _study_text(study))
+            folder.write("study.yaml", _study_text(study) if own else study.source)
             folder.write_json("manifest.json", {**manifest, "state": "running"})
             evaluator = evaluate or DesignEvaluator(workload=study.workload, seed=study.seed, fidelity=study.fidelity)
             interrupted = False
@@ -412,21 +412,19 @@ def _header(study: Study, sampler: str) -> dict[str, Any]:
 
 
 def _study_text(study: Study) -> str:
-    """study.yaml: self-contained where the documents can say it, else the source."""
-    try:
-        from dse.documents import dump_study
-    except ImportError:
-        return study.source
-    return dump_study(study)
+    from dse.dump import self_contained
+
+    return self_contained(study)
 
 
 def _describe(study: Study) -> Callable[[Result], str]:
     """Design YAML of a trial, with where it came from."""
-    from dse.documents import dump_design
+    from dse.dump import dump_design
     from spaces.designs import decode_design
 
     def text(result: Result) -> str:
-        provenance = {"study": study.name, "trial": result.number, "tool": f"npu-codesign {_version('npu-codesign')}"}
+        provenance = {"study": study.name, "trial": result.number, "tool": f"npu-codesign {_version('npu-codesign')}",
+                      "budgets": dict(study.budgets), "params": result.params, "metrics": result.metrics}
         return dump_design(decode_design(result.params, study.workload), seed=study.seed, provenance=provenance)
 
     return text

@@ -30,7 +30,7 @@ __all__ = ["Features", "Regression"]
 
 Floats = NDArray[np.float64]
 
-_MAX_COLUMNS = 320
+_MAX_COLUMNS = 240
 _PRECISION = (1.0, 4.0)  # of the prior: single columns, products
 
 

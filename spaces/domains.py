@@ -13,7 +13,7 @@ so that decoding gives back the very same float.
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol, final
 
@@ -65,6 +65,7 @@ class Choice:
     """The values listed, each once."""
 
     values: tuple[Value, ...]
+    ordered: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.values, str) or not isinstance(self.values, Sequence):
@@ -80,14 +81,12 @@ class Choice:
             if (isinstance(value, bool), value) in seen:
                 raise SpaceError("values", "listed once each", value, offender=self)
             seen.add((isinstance(value, bool), value))
+        ordered = all(_is_number(value) for value in self.values) and list(self.values) == sorted(self.values)
+        object.__setattr__(self, "ordered", ordered)
 
     @property
     def n(self) -> int:
         return len(self.values)
-
-    @property
-    def ordered(self) -> bool:
-        return all(_is_number(value) for value in self.values) and list(self.values) == sorted(self.values)
 
     def value(self, code: int) -> Value:
         return self.values[code]

@@ -60,9 +60,9 @@ class Node:
 
     def step(self, code: int) -> "Node | None":
         """The next node, or None when the code leads to no valid point."""
-        if self.skip is not None:
-            return self.skip if code == INACTIVE else None
-        return self.special.get(code, self.default) if code >= 0 else None
+        if code >= 0:
+            return self.special.get(code, self.default) if self.skip is None else None
+        return self.skip
 
     @property
     def permitted(self) -> int:

@@ -48,7 +48,8 @@ def distribution(values: Floats, name: str, unit: str = "") -> dict[str, float]:
     known = values[~np.isnan(values)]
     suffix = f"_{name}_{unit}" if unit else f"_{name}"
     if not len(known):
-        return dict.fromkeys((f"{part}{suffix}" for part in ("mean", "p50", "p95", "p99", "max")), float("inf") if len(values) else float("nan"))
+        nothing = float("inf") if len(values) else float("nan")
+        return dict.fromkeys((f"{part}{suffix}" for part in ("mean", "p50", "p95", "p99", "max")), nothing)
     median, p95, p99 = np.percentile(known, (50.0, 95.0, 99.0))
     numbers = (known.mean(), median, p95, p99, known.max())
     return {f"{part}{suffix}": float(x) for part, x in zip(("mean", "p50", "p95", "p99", "max"), numbers, strict=True)}

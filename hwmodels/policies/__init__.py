@@ -3,12 +3,44 @@
 from difflib import get_close_matches
 
 from hwmodels.errors import InvalidPolicy
-from hwmodels.policies import edf, fcfs, least_slack, prema, round_robin, sjf
+from hwmodels.policies import (
+    dysta,
+    dysta_aged,
+    dysta_naive,
+    dysta_oracle,
+    edf,
+    fcfs,
+    least_slack,
+    planaria,
+    prema,
+    prema_sparse,
+    round_robin,
+    sdrm3,
+    sdrm3_sparse,
+    sjf,
+    sjf_sparse,
+)
 from hwmodels.policies.base import Param, Policy
 
 __all__ = ["POLICIES", "Param", "Policy", "policy"]
 
-_FILES = (fcfs, round_robin, sjf, edf, least_slack, prema)
+_FILES = (
+    fcfs,
+    round_robin,
+    sjf,
+    sjf_sparse,
+    edf,
+    least_slack,
+    prema,
+    prema_sparse,
+    planaria,
+    sdrm3,
+    sdrm3_sparse,
+    dysta_naive,
+    dysta,
+    dysta_aged,
+    dysta_oracle,
+)
 
 POLICIES: dict[str, Policy] = {file.POLICY.name: file.POLICY for file in _FILES}
 

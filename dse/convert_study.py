@@ -148,8 +148,15 @@ def _domain(reading: Reading, name: str, spec: Any) -> None:
     try:
         Space(domains={name: Choice(spec_default)}).narrow({name: _normal(name, spec)})
     except SpaceError as error:
-        got = "" if error.value is None else f", got {error.value!r}"
-        reading.report(loc, f"must be {error.rule}{got}", hint=error.hint)
+        _blame_space(reading, loc, error)
+
+
+def _blame_space(reading: Reading, loc: Loc, error: Any) -> None:
+    """A `SpaceError` at the deepest part of `loc` that its field leads to."""
+    at = reading.part(tuple(loc), error.field)
+    given = isinstance(error.value, list | dict) and not error.value
+    got = "" if error.value is None else f", got {reading.document.got(at) if given else repr(error.value)}"
+    reading.report(at, f"must be {error.rule}{got}", hint=error.hint)
 
 
 def _domain_values(spec: Any, loc: Loc) -> list[tuple[Any, tuple[str | int, ...]]]:
@@ -204,7 +211,5 @@ def _space(reading: Reading, file: StudyFile, workload: Workload) -> Any:
         return design_space(workload, architectures=section.architectures, policies=section.policies,
                             domains=domains, forbidden=section.forbidden)
     except SpaceError as error:
-        got = "" if error.value is None else f", got {error.value!r}"
-        loc = ("space", *reading.part(("space",), error.field)[1:])
-        reading.report(loc, f"must be {error.rule}{got}", hint=error.hint)
+        _blame_space(reading, ("space",), error)
     return None

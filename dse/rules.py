@@ -193,7 +193,8 @@ def record_fields(record: type, rules: dict[str, Any], without: Iterable[str] = 
         if item.name in without:
             continue
         annotation = rules.get(item.name) or Annotated[item.type, by_type[item.type]]  # type: ignore[index]
-        default = ... if item.default is MISSING else item.default
+        default = ... if item.default is MISSING else list(item.default) if isinstance(item.default, tuple) \
+            else item.default
         made[item.name] = (annotation, Field(default, description=meanings.get(item.name)))
     return made
 

@@ -82,7 +82,8 @@ def _rows(path: str, text: str, lines: list[str], header: list[str],
                                     message=f"must be a number >= 0, got {cell[:40]!r}" if cell
                                     else "must be a number >= 0, got nothing", source=source))
             if len(problems) >= MAX_SHOWN:
-                problems.append(Problem(file=path, line=rows.line_num, message="further rows were not read"))
+                problems.append(Problem(file=path, line=rows.line_num, column=column,
+                                        message="further rows were not read"))
                 break
     except csv.Error as error:
         problems.append(Problem(file=path, line=rows.line_num, message=f"must be CSV: {error}"))

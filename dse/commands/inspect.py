@@ -42,7 +42,8 @@ def _refuse_flags(read: "NetworkFile", flags: dict[str, object]) -> None:
 
     given = [name for name, value in flags.items() if value is not None]
     if read.kind != "huggingface" and given:
-        raise InputError(*[Problem(field=f"--{name}", message="must be absent (only a config.json has phases and tokens), got "
+        raise InputError(*[Problem(field=f"--{name}",
+                                   message="must be absent (only a config.json has phases and tokens), got "
                                    f"{flags[name]}") for name in given])
 
 
@@ -51,9 +52,11 @@ def _rows(read: "NetworkFile") -> list[dict[str, Any]]:
     unknown = {item.node for item in read.unsupported}
     for index, layer in enumerate(read.network):
         row: dict[str, Any] = {
-            "name": layer.name, "op": layer.op, "type": read.types[index] if read.types else layer.op, "macs": layer.macs,
+            "name": layer.name, "op": layer.op, "type": read.types[index] if read.types else layer.op,
+            "macs": layer.macs,
             "parameters": layer.parameters, "vector_ops": layer.vector_ops, "input_elements": layer.input_elements,
-            "output_elements": layer.output_elements, "weight_elements": layer.weight_elements if layer.has_weights else 0,
+            "output_elements": layer.output_elements,
+            "weight_elements": layer.weight_elements if layer.has_weights else 0,
             "weight_bits": layer.weight_bits, "input_bits": layer.input_bits, "output_bits": layer.output_bits,
             "supported": not (read.types and layer.name in unknown), "inputs": list(read.network.producers(index))}
         if layer.is_matrix:
@@ -103,8 +106,10 @@ def _print_text(read: "NetworkFile", rows: list[dict[str, Any]], top: int | None
         console.print(drawn)
 
     shown = sorted(rows, key=lambda r: (-r["macs"], -r["vector_ops"])) if top else rows
-    table(f"{read.network.name} ({read.kind})" + (f", the {min(top, len(rows))} largest of {len(rows)} layers" if top else ""),
-          [("layer", False), ("operator", False), ("size", False), ("MACs", True), ("vector ops", True), ("parameters", True),
+    table(f"{read.network.name} ({read.kind})" + (f", the {min(top, len(rows))} largest of {len(rows)} layers" if top
+                                                  else ""),
+          [("layer", False), ("operator", False), ("size", False), ("MACs", True), ("vector ops", True),
+           ("parameters", True),
            ("bits w/in/out", True)],
           [[r["name"], r["type"] + ("" if r["supported"] else " (?)"), _size(r), str(r["macs"]), str(r["vector_ops"]),
             str(r["parameters"]), f"{r['weight_bits'] if 'k' in r else '-'}/{r['input_bits']}/{r['output_bits']}"]
@@ -126,13 +131,14 @@ def _print_text(read: "NetworkFile", rows: list[dict[str, Any]], top: int | None
 
 
 def command(
-    network: Annotated[str, typer.Argument(help="Zoo name, .onnx, Hugging Face config.json or its folder, SCALE-Sim topology .csv")],
-    bind: Annotated[str | None, typer.Option(help="Sizes of free ONNX dimensions, e.g. batch=1,seq=384", metavar="NAME=SIZE,...")] = None,
+    network: Annotated[str, typer.Argument(help="Zoo name, .onnx, config.json or its folder, SCALE-Sim topology .csv")],
+    bind: Annotated[str | None, typer.Option(help="Free ONNX dimensions, as batch=1,seq=384",
+                                             metavar="NAME=SIZE,...")] = None,
     phase: Annotated[str | None, typer.Option(help="prefill (default) or decode, for a config.json")] = None,
     tokens: Annotated[int | None, typer.Option(help="New tokens of a prefill (default 512)")] = None,
     context: Annotated[int | None, typer.Option(help="Tokens attended to (default: tokens)")] = None,
     batch: Annotated[int | None, typer.Option(help="Sequences computed together (default 1)")] = None,
-    head: Annotated[str | None, typer.Option(help="Output product on all tokens (default, as exported graphs) or on the last")] = None,
+    head: Annotated[str | None, typer.Option(help="Output product on all tokens (default) or on the last one")] = None,
     mlp: Annotated[str | None, typer.Option(help="gated or plain, where model_type is unknown")] = None,
     top: Annotated[int | None, typer.Option(help="Only the N largest layers of the table", min=1)] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout")] = False,
@@ -144,7 +150,8 @@ def command(
     read = load_network(network, bind=_parse_bind(bind) if bind is not None else None, phase=phase or "prefill",
                         tokens=512 if tokens is None else tokens, context=context, batch=1 if batch is None else batch,
                         head=head or "all", mlp=mlp)
-    _refuse_flags(read, {"phase": phase, "tokens": tokens, "context": context, "batch": batch, "head": head, "mlp": mlp})
+    _refuse_flags(read, {"phase": phase, "tokens": tokens, "context": context, "batch": batch, "head": head,
+                         "mlp": mlp})
     rows = _rows(read)
     if not json:
         _print_text(read, rows, top)

@@ -2,8 +2,8 @@
 
     load_network   a zoo name, *.onnx, a Hugging Face config.json or its folder, a SCALE-Sim topology *.csv
 
-One convention for all (printed by `dse inspect`): one MAC is one multiply-accumulate of a matrix product or convolution;
-attention is counted dense; everything else is a vector operation.
+One convention for all (printed by `dse inspect`): one MAC is one multiply-accumulate of a matrix product or
+convolution; attention is counted dense; everything else is a vector operation.
 """
 
 from pathlib import Path
@@ -25,14 +25,15 @@ def _zoo(spec: str) -> NetworkFile:
     except ModelError as error:
         raise InputError(Problem(
             field="network", message=f"must be a network of the zoo ({', '.join(NETWORKS)}) or a file (*.onnx, "
-            f"config.json or its folder, topology *.csv), got '{spec}'", hint=did_you_mean(spec, list(NETWORKS)))) from error
+            f"config.json or its folder, topology *.csv), got '{spec}'",
+            hint=did_you_mean(spec, list(NETWORKS)))) from error
     return NetworkFile(kind="zoo", network=found, notes=found.notes)
 
 
 def _refuse_bind(bind: dict[str, int] | None, path: Path) -> None:
     if bind:
         raise InputError(Problem(file=str(path), field="bind",
-                                 message=f"must be absent (only ONNX files have symbols), got {', '.join(sorted(bind))}"))
+                                 message=f"must be absent (only ONNX has symbols), got {', '.join(sorted(bind))}"))
 
 
 def load_network(spec: str, *, folder: Path | None = None, bind: dict[str, int] | None = None, phase: str = "prefill",
@@ -58,7 +59,8 @@ def load_network(spec: str, *, folder: Path | None = None, bind: dict[str, int] 
     looks_like_file = suffix in _SUFFIXES or "/" in spec or "\\" in spec
     if not looks_like_file and not path.is_dir():
         if path.is_file():
-            raise InputError(Problem(file=str(path), message=f"must be a network file ({', '.join(_SUFFIXES)}), got '{suffix}'"))
+            raise InputError(Problem(file=str(path),
+                                     message=f"must be a network file ({', '.join(_SUFFIXES)}), got '{suffix}'"))
         return _zoo(spec)
     if not looks_like_file:
         from hwmodels.networks import NETWORKS
@@ -81,4 +83,5 @@ def load_network(spec: str, *, folder: Path | None = None, bind: dict[str, int] 
 
         _refuse_bind(bind, path)
         return read_topology(path)
-    raise InputError(Problem(file=str(path), message=f"must be a network file ({', '.join(_SUFFIXES)}), got '{suffix}'"))
+    raise InputError(Problem(file=str(path),
+                             message=f"must be a network file ({', '.join(_SUFFIXES)}), got '{suffix}'"))

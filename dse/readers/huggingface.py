@@ -1,7 +1,7 @@
 """Hugging Face `config.json`: sizes of a transformer, without its code, weights or the network.
 
-What a configuration does not say (is the feed-forward part gated, which products have biases, are positions learned) follows
-from its `model_type`; an unknown one is refused with the flag that settles the question, never guessed.
+What a configuration does not say (is the feed-forward part gated, which products have biases, are positions learned)
+follows from its `model_type`; an unknown one is refused with the flag that settles the question, never guessed.
 """
 
 import json
@@ -35,8 +35,10 @@ MODEL_TYPES: Mapping[str, dict[str, Any]] = MappingProxyType({
 })
 _MLP = {"gated": _LLAMA, "plain": {"rotary": True}}
 _ALIASES = {
-    "hidden": ("hidden_size", "n_embd"), "layers": ("num_hidden_layers", "n_layer"), "heads": ("num_attention_heads", "n_head"),
-    "ffn": ("intermediate_size", "n_inner", "ffn_dim"), "vocab": ("vocab_size",), "positions": ("max_position_embeddings", "n_positions"),
+    "hidden": ("hidden_size", "n_embd"), "layers": ("num_hidden_layers", "n_layer"),
+    "heads": ("num_attention_heads", "n_head"),
+    "ffn": ("intermediate_size", "n_inner", "ffn_dim"), "vocab": ("vocab_size",),
+    "positions": ("max_position_embeddings", "n_positions"),
     "experts": ("num_local_experts", "num_experts"), "experts_per_token": ("num_experts_per_tok",),
 }
 
@@ -49,7 +51,8 @@ class _Config:
         self.problems: list[Problem] = []
 
     def bad(self, field: str, rule: str, value: object, hint: str = "") -> None:
-        self.problems.append(Problem(file=str(self.path), field=field, message=f"must be {rule}, got {value}", hint=hint))
+        self.problems.append(Problem(file=str(self.path), field=field, message=f"must be {rule}, got {value}",
+                                     hint=hint))
 
     def integer(self, names: tuple[str, ...], default: int | None = None) -> int:
         """The first of `names` that is present; a missing one is a problem unless there is a default."""
@@ -108,7 +111,8 @@ def _implied(path: Path, values: dict[str, Any], mlp: str | None) -> dict[str, A
         raise InputError(Problem(field="mlp", message=f"must be gated or plain, got '{mlp}'"))
     kind = values.get("model_type")
     if "kv_lora_rank" in values:
-        raise InputError(Problem(file=str(path), field="kv_lora_rank", message="must be absent: latent attention has no rule here"))
+        raise InputError(Problem(file=str(path), field="kv_lora_rank",
+                                 message="must be absent: latent attention has no rule here"))
     if isinstance(kind, str) and kind in MODEL_TYPES:
         implied = dict(MODEL_TYPES[kind])
         if mlp is not None:
@@ -119,7 +123,8 @@ def _implied(path: Path, values: dict[str, Any], mlp: str | None) -> dict[str, A
     hint = did_you_mean(kind, list(MODEL_TYPES)) if isinstance(kind, str) else ""
     settle = "--mlp gated (three feed-forward products, as Llama) or --mlp plain (two, as GPT-2) settles it"
     got = f"'{kind}'" if kind is not None else "nothing"
-    raise InputError(Problem(file=str(path), field="model_type", message=f"must be one of {', '.join(MODEL_TYPES)}, got {got}",
+    raise InputError(Problem(file=str(path), field="model_type",
+                             message=f"must be one of {', '.join(MODEL_TYPES)}, got {got}",
                              hint=f"{hint} {settle}".strip()))
 
 
@@ -155,7 +160,8 @@ def _sizes(config: _Config, kind: str, implied: dict[str, Any]) -> LlmConfig | N
     """The record; None when there are problems."""
     hidden = config.integer(_ALIASES["hidden"])
     sizes: dict[str, Any] = {"hidden": hidden, "layers": config.integer(_ALIASES["layers"]), **_heads(config, hidden)}
-    sizes["ffn"] = config.integer(_ALIASES["ffn"], 4 * hidden if kind in ("gpt2", "phi") or "n_embd" in config.values else None)
+    sizes["ffn"] = config.integer(_ALIASES["ffn"],
+                                  4 * hidden if kind in ("gpt2", "phi") or "n_embd" in config.values else None)
     sizes.update(_experts(config, sizes))
     if kind != "vit":
         sizes["vocab"] = config.integer(_ALIASES["vocab"])
@@ -220,7 +226,8 @@ def read_config(path: Path, *, phase: str = "prefill", tokens: int = 512, contex
     if sizes is None:
         raise InputError(*config.problems)
     if phase == "decode" and sizes.head != "lm":
-        raise InputError(Problem(file=str(path), field="phase", message=f"must be prefill ({kind} does not decode), got 'decode'"))
+        raise InputError(Problem(file=str(path), field="phase",
+                                 message=f"must be prefill ({kind} does not decode), got 'decode'"))
     notes = []
     for key in ("sliding_window", "sparse_attention"):
         if values.get(key) and values.get(f"use_{key}", True):
@@ -229,7 +236,8 @@ def read_config(path: Path, *, phase: str = "prefill", tokens: int = 512, contex
         grid = values["image_size"] // values["patch_size"]
         network = encoder(sizes, tokens=grid * grid + 1, grid=grid, patch=values["patch_size"],
                           channels=values.get("num_channels") or 3, batch=batch)
-        return NetworkFile(kind="huggingface", network=network, notes=tuple(notes), totals={"parameters": sizes.parameters})
+        return NetworkFile(kind="huggingface", network=network, notes=tuple(notes),
+                           totals={"parameters": sizes.parameters})
     if phase == "decode":
         context = tokens if context is None else context
         network = decode(sizes, context=context, batch=batch)
@@ -239,7 +247,8 @@ def read_config(path: Path, *, phase: str = "prefill", tokens: int = 512, contex
         notes.append("tokens spread evenly over the experts")
     count = tokens if phase == "prefill" else 1
     span = (context or tokens) if phase == "prefill" else (context or 1)
-    totals = {"linear_macs": sizes.linear_macs(count, batch), "attention_macs": sizes.attention_macs(count, span, batch)}
+    totals = {"linear_macs": sizes.linear_macs(count, batch),
+              "attention_macs": sizes.attention_macs(count, span, batch)}
     if sizes.head == "lm":
         totals |= {"head_macs": sizes.head_macs(count if head == "all" else 1, batch),
                    "macs_head_on_all_tokens": sizes.macs(count, span, batch=batch),

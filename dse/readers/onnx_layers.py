@@ -71,7 +71,7 @@ class Converter:
         self._sink: dict[int, int] = {}  # layer that shares its weight -> layer that counts its other parameters
         self._names: Counter[str] = Counter()
 
-    # ---- what the operators ask for --------------------------------------------------------------------------------
+    # ---- what the operators ask for -------------------------------------------------------------------------------
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a tensor [-]; every dimension known."""
@@ -148,7 +148,7 @@ class Converter:
             self._sink[index] = first
 
     def claim(self, index: int, names: Iterable[str], *, stored_only: bool = False) -> None:
-        """Count constant tensors as parameters of a layer, each stored one once; scalars are settings, not parameters."""
+        """Count constant tensors as parameters of a layer, each stored one once; scalars are only settings."""
         for name in names:
             if not name or not self.is_constant(name):
                 continue
@@ -161,7 +161,7 @@ class Converter:
                 layer = self.layers[self._sink.get(index, index)]
                 layer["extra_parameters"] = layer.get("extra_parameters", 0) + size
 
-    # ---- the walk --------------------------------------------------------------------------------------------------
+    # ---- the walk -------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Convert every node; problems are collected, not raised."""
@@ -225,7 +225,8 @@ class Converter:
                 self._producers[name] = tuple(sorted(producers)) or (-1,)
                 if source and node.op_type in PASS_THROUGH | {"Slice", "Split", "Concat", "Expand"}:
                     quantised = node.op_type == "QuantizeLinear"
-                    self._bits[name] = BITS.get(self.tensors.element_types.get(name, 1), 8) if quantised else self.bits(source)
+                    self._bits[name] = BITS.get(self.tensors.element_types.get(name, 1),
+                                                8) if quantised else self.bits(source)
 
     def _fuse(self, node: Any) -> bool:
         """Make an operator the epilogue of the layer that wrote its only varying input, if nobody else reads it."""
@@ -255,7 +256,8 @@ class Converter:
         if kind in ACTIVATIONS:
             op, ops = "activation", size * ACTIVATIONS[kind]
         elif kind in ELEMENTWISE:
-            op, ops = "elementwise", size * ELEMENTWISE[kind] * (max(1, len(reads) - 1) if kind in ("Sum", "Mean") else 1)
+            op, ops = "elementwise", size * ELEMENTWISE[kind] * (max(1, len(reads) - 1) if kind in ("Sum", "Mean")
+                                                                 else 1)
         elif kind in NORMS:
             op, ops, stored_only = "norm", size * NORMS[kind], False
             parameters = list(node.input[1:3])
@@ -298,7 +300,7 @@ class Converter:
             self._owner.pop(name, None)
         self.claim(index, node.input, stored_only=True)
 
-    # ---- the result ------------------------------------------------------------------------------------------------
+    # ---- the result -----------------------------------------------------------------------------------------------
 
     def finished(self) -> tuple[Layer, ...]:
         """The layers, with the bits of what they write as its readers want it."""
@@ -338,7 +340,8 @@ def read_onnx(path: Path, bind: dict[str, int]) -> NetworkFile:
                 f"({len(converter.problems)} nodes have no size without)"))
         raise InputError(*converter.problems)
     if not converter.layers:
-        raise InputError(Problem(file=str(path), message="must hold at least one layer, got only shape operators and constants"))
+        raise InputError(Problem(file=str(path),
+                                 message="must hold at least one layer, got only shape operators and constants"))
     notes = list(converter.notes)
     if any(converter.tensors.element_types.get(value.name) in (1, 11) for value in graph.model.graph.input) and not any(
             node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.nodes):
@@ -350,7 +353,8 @@ def read_onnx(path: Path, bind: dict[str, int]) -> NetworkFile:
     try:
         layers = converter.finished()
     except InvalidLayer as error:
-        raise InputError(Problem(file=str(path), field=error.field, message=f"must be {error.rule}, got {error.value}")) from error
+        raise InputError(Problem(file=str(path), field=error.field,
+                                 message=f"must be {error.rule}, got {error.value}")) from error
     network = Network(name=path.stem, layers=layers, source=str(path.name), notes=tuple(notes))
     return NetworkFile(kind="onnx", network=network, unsupported=tuple(converter.unsupported), symbols=graph.symbols,
                        notes=tuple(notes), types=tuple(converter.types))

@@ -25,7 +25,7 @@ def _require(condition: bool, message: str) -> None:
         raise DoesNotFit(message)
 
 
-# ---- convolutions --------------------------------------------------------------------------------------------------
+# ---- convolutions ------------------------------------------------------------------------------------------------
 
 
 def _pads_before(attributes: dict[str, Any], sizes: list[int], outs: list[int], extents: list[int],
@@ -46,7 +46,8 @@ def _conv(x_at: int, w_at: int, bias_at: int) -> Callable[["Converter", Any], bo
         bias = node.input[bias_at] if len(node.input) > bias_at else ""
         source, weight, made, attributes = c.shape(x), c.shape(w), c.shape(out), c.attributes(node)
         groups, rank = int(attributes.get("group", 1)), len(source) - 2
-        _require(rank >= 1 and len(weight) == rank + 2, f"weight must have the rank of the input, {rank + 2}, got {len(weight)}")
+        _require(rank >= 1 and len(weight) == rank + 2,
+                 f"weight must have the rank of the input, {rank + 2}, got {len(weight)}")
         _require(source[1] == groups * weight[1] and weight[0] % groups == 0,
                  f"channels must be groups x weight channels, {groups} x {weight[1]}, got {source[1]}")
         kernel, sizes, outs = list(weight[2:]), list(source[2:]), list(made[2:])
@@ -62,7 +63,8 @@ def _conv(x_at: int, w_at: int, bias_at: int) -> Callable[["Converter", Any], bo
         if rank == 1:
             for axis, neutral in ((kernel, 1), (sizes, 1), (outs, 1), (strides, 1), (dilations, 1), (before, 0)):
                 axis.append(neutral)
-        pads = [max(0, touched_pad(*values)) for values in zip(sizes, outs, kernel, strides, dilations, before, strict=True)]
+        pads = [max(0, touched_pad(*values)) for values in zip(sizes, outs, kernel, strides, dilations, before,
+                                                               strict=True)]
         k, epilogue = weight[0] // groups, math.prod(made) if bias else 0
         if not c.is_constant(w):  # computed kernels: a product of two computed tensors, as in attention
             c.add(node, "attention", [x, w], out, batch=batch, groups=groups, oy=outs[0] * outs[1], k=k,
@@ -94,7 +96,7 @@ def _conv_transpose(c: "Converter", node: Any) -> bool:
     return True
 
 
-# ---- products ------------------------------------------------------------------------------------------------------
+# ---- products ----------------------------------------------------------------------------------------------------
 
 
 def _product(c: "Converter", node: Any, a: str, b: str, sizes: tuple[int, int, int, int, int], out: str, *,
@@ -147,7 +149,8 @@ def _einsum_terms(equation: str, ranks: list[int]) -> tuple[list[str], str]:
     left, _, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
     spare = [chr(code) for code in range(0x3B1, 0x3B1 + 24)]
-    width = max([rank - len(term.replace("...", "")) for term, rank in zip(terms, ranks, strict=False) if "..." in term],
+    width = max([rank - len(term.replace("...", "")) for term,
+                 rank in zip(terms, ranks, strict=False) if "..." in term],
                 default=0)
     full = []
     for term, rank in zip(terms, ranks, strict=True):
@@ -156,7 +159,8 @@ def _einsum_terms(equation: str, ranks: list[int]) -> tuple[list[str], str]:
     if "->" in equation:
         return full, right.replace("...", "".join(spare[:width]))
     letters = "".join(full)
-    implicit = "".join(spare[:width]) + "".join(sorted({x for x in letters if letters.count(x) == 1 and x not in spare}))
+    implicit = "".join(spare[:width]) + "".join(sorted({x for x in letters if letters.count(x) == 1
+                                                        and x not in spare}))
     return full, implicit
 
 
@@ -215,7 +219,7 @@ def _attention(c: "Converter", node: Any) -> bool:
     return True
 
 
-# ---- recurrent cells -----------------------------------------------------------------------------------------------
+# ---- recurrent cells ---------------------------------------------------------------------------------------------
 
 # (gates, scalar operations per hidden unit and step)
 _CELLS = {"LSTM": (4, 4 * SCALAR_OPS["sigmoid"] + 4 + SCALAR_OPS["tanh"]), "GRU": (3, 3 * SCALAR_OPS["sigmoid"] + 5),
@@ -234,7 +238,8 @@ def _recurrent(c: "Converter", node: Any) -> bool:
              f"weight must be {gates} x {hidden} by {source[2]}, got {weight[1]} by {weight[2]}")
     states = list(node.input[5:7])
     peepholes = node.input[7] if len(node.input) > 7 else ""
-    first = c.add(node, "gemm", [x], outs[0], suffix=".input", weight=w, batch=batch, oy=steps, k=directions * gates * hidden,
+    first = c.add(node, "gemm", [x], outs[0], suffix=".input", weight=w, batch=batch, oy=steps,
+                  k=directions * gates * hidden,
                   c=source[2])
     c.add(node, "recurrent", states, outs[0], suffix=".recurrent", after=first, weight=r, parameters=[bias, peepholes],
           batch=batch, repeat=steps, groups=directions, k=gates * hidden, c=hidden,
@@ -243,7 +248,8 @@ def _recurrent(c: "Converter", node: Any) -> bool:
 
 
 MATRIX: dict[str, Callable[["Converter", Any], bool]] = {
-    "Conv": _conv(0, 1, 2), "ConvInteger": _conv(0, 1, 4), "QLinearConv": _conv(0, 3, 8), "ConvTranspose": _conv_transpose,
+    "Conv": _conv(0, 1, 2), "ConvInteger": _conv(0, 1, 4), "QLinearConv": _conv(0, 3, 8),
+    "ConvTranspose": _conv_transpose,
     "MatMul": _matmul(0, 1), "MatMulInteger": _matmul(0, 1), "QLinearMatMul": _matmul(0, 3), "Gemm": _gemm,
     "Einsum": _einsum, "Attention": _attention, "LSTM": _recurrent, "GRU": _recurrent, "RNN": _recurrent,
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, final
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from dse.errors import InputError, Problem, did_you_mean
 
@@ -56,7 +56,8 @@ def open_model(path: Path) -> Any:
     if not head:
         raise _problem(path, "must be an ONNX model, got an empty file")
     if head.startswith(b"version https://git-lfs"):
-        raise _problem(path, "must be an ONNX model, got a Git LFS pointer", hint="fetch the real file with 'git lfs pull'")
+        raise _problem(path, "must be an ONNX model, got a Git LFS pointer",
+                       hint="fetch the real file with 'git lfs pull'")
     if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         raise _problem(path, "must be an ONNX model, got a web page", hint="download the raw file")
     model = onnx.ModelProto()
@@ -119,7 +120,8 @@ def bind_symbols(model: Any, bind: dict[str, int], path: Path) -> list[str]:
             problems.append(Problem(file=str(path), field="bind", message=f"must be {known}, got '{name}'",
                                     hint=did_you_mean(name, symbols)))
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            problems.append(Problem(file=str(path), field=f"bind {name}", message=f"must be an integer >= 1, got {value}"))
+            problems.append(Problem(file=str(path), field=f"bind {name}",
+                                    message=f"must be an integer >= 1, got {value}"))
     if problems:
         raise InputError(*problems)
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
@@ -140,7 +142,8 @@ def _drop_large_values(model: Any) -> None:
         for dim in tensor.dims:
             size *= dim
         if size > SMALL:
-            for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data"):
+            for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data",
+                          "string_data"):
                 tensor.ClearField(field)
 
 
@@ -156,7 +159,8 @@ def _sort(graph: Any, known: set[str], path: Path) -> list[Any]:
                         message=f"must read tensors that exist, got '{name}', which nobody produces",
                         hint=did_you_mean(name, sorted(produced | known)))
                 for node in graph.node for name in node.input if name and name not in produced and name not in known]
-    problems += [Problem(file=str(path), field=f"output '{value.name}'", message="must be a tensor that some node produces")
+    problems += [Problem(file=str(path), field=f"output '{value.name}'",
+                         message="must be a tensor that some node produces")
                  for value in graph.output if value.name not in produced and value.name not in known]
     if problems:
         raise InputError(*problems)

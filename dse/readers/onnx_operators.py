@@ -5,17 +5,21 @@ Scalar operations per element follow `hwmodels.networks.build.SCALAR_OPS`; a red
 
 from hwmodels.networks.build import SCALAR_OPS
 
-__all__ = ["ACTIVATIONS", "BITS", "COPIES", "ELEMENTWISE", "FREE", "GATHERS", "NORMS", "PASS_THROUGH", "POOLS", "REDUCTIONS",
+__all__ = ["ACTIVATIONS", "BITS", "COPIES", "ELEMENTWISE", "FREE", "GATHERS", "NORMS", "PASS_THROUGH", "POOLS",
+           "REDUCTIONS",
            "SOFTMAXES"]
 
 # Only another name, shape or view for the same data: compilers remove them or fold them into addressing.
 FREE = frozenset({
-    "Cast", "CastLike", "Concat", "Constant", "ConstantOfShape", "DequantizeLinear", "Dropout", "Expand", "Flatten", "Identity",
-    "QuantizeLinear", "Reshape", "Shape", "Size", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze", "Range", "EyeLike",
+    "Cast", "CastLike", "Concat", "Constant", "ConstantOfShape", "DequantizeLinear", "Dropout", "Expand", "Flatten",
+    "Identity",
+    "QuantizeLinear", "Reshape", "Shape", "Size", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze", "Range",
+    "EyeLike",
     "BitCast", "ReverseSequence",
 })
 # Of those, the ones behind which a weight is still the same weight (in this order of its elements or another).
-PASS_THROUGH = frozenset({"Cast", "CastLike", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Squeeze",
+PASS_THROUGH = frozenset({"Cast", "CastLike", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape",
+                          "Squeeze",
                           "Transpose", "Unsqueeze", "Dropout"})
 ACTIVATIONS = {
     "Relu": 1, "LeakyRelu": 2, "PRelu": 2, "ThresholdedRelu": 2, "Clip": 2, "Sigmoid": SCALAR_OPS["sigmoid"],
@@ -25,9 +29,12 @@ ACTIVATIONS = {
 }
 ELEMENTWISE = {
     **dict.fromkeys((
-        "Add", "Sub", "Mul", "Div", "Min", "Max", "Mean", "Sum", "Pow", "Sqrt", "Exp", "Log", "Abs", "Neg", "Reciprocal", "Sign",
-        "Floor", "Ceil", "Round", "Mod", "Where", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Not",
-        "Xor", "IsNaN", "IsInf", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", "Trilu", "RandomNormalLike",
+        "Add", "Sub", "Mul", "Div", "Min", "Max", "Mean", "Sum", "Pow", "Sqrt", "Exp", "Log", "Abs", "Neg",
+        "Reciprocal", "Sign",
+        "Floor", "Ceil", "Round", "Mod", "Where", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And",
+        "Or", "Not",
+        "Xor", "IsNaN", "IsInf", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", "Trilu",
+        "RandomNormalLike",
         "RandomUniformLike", "RandomNormal", "RandomUniform", "Bernoulli", "CumSum", "OneHot", "CumProd"), 1),
     **dict.fromkeys(("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh"), 3),
     "DynamicQuantizeLinear": 4, "RotaryEmbedding": SCALAR_OPS["rotary"], "GridSample": SCALAR_OPS["bilinear"],
@@ -43,11 +50,13 @@ POOLS = frozenset({"MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalA
                    "MaxRoiPool", "QLinearGlobalAveragePool"})
 REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
                         "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare", "ArgMax", "ArgMin", "TopK"})
-COPIES = frozenset({"Pad", "Tile", "DepthToSpace", "SpaceToDepth", "Resize", "Upsample", "CenterCropPad", "Col2Im", "MaxUnpool"})
+COPIES = frozenset({"Pad", "Tile", "DepthToSpace", "SpaceToDepth", "Resize", "Upsample", "CenterCropPad", "Col2Im",
+                    "MaxUnpool"})
 GATHERS = frozenset({"Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "Scatter", "Compress",
                      "TensorScatter"})
 
-# Bits of an ONNX element type. A float32 graph is a trained network that deployment quantises: it counts as the 8 bit of
-# the zoo until a workload says otherwise.
-BITS = {1: 8, 11: 8, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 12: 32, 13: 64, 16: 16, 17: 8, 18: 8, 19: 8, 20: 8,
+# Bits of an ONNX element type. A float32 graph is a trained network that deployment quantises: it counts as the 8 bit
+# of the zoo until a workload says otherwise.
+BITS = {1: 8, 11: 8, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 12: 32, 13: 64, 16: 16, 17: 8, 18: 8, 19: 8,
+        20: 8,
         21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2}

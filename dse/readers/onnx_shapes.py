@@ -34,7 +34,7 @@ class Tensors:
 
     Attributes
     ----------
-    shapes : name -> shape, with None for a dimension that stays unknown; a name is missing when even the rank is unknown.
+    shapes : name -> shape, None for a dimension that stays unknown; no entry when even the rank is unknown.
     element_types : name -> ONNX element type.
     values : name -> array, for small tensors whose value does not depend on the network's input.
     constant : names of the tensors that do not depend on the network's input.
@@ -167,7 +167,8 @@ class Tensors:
             if array.size <= SMALL:
                 self.values[name] = array
                 if self.size(name) is None:
-                    self._set(name, helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(array.dtype), array.shape))
+                    self._set(name, helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(array.dtype),
+                                                                  array.shape))
 
 
 def _constant_value(node: Any) -> np.ndarray:

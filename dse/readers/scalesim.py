@@ -151,10 +151,11 @@ class _Reader:
     def notes(self) -> list[str]:
         found = []
         if self.inexact:
-            found.append("output by SCALE-Sim's ceil((H - R + s)/s), one more than the usual floor, in: " + ", ".join(self.inexact))
+            found.append("output by SCALE-Sim's ceil((H - R + s)/s), one more than the usual floor, in: "
+                         + ", ".join(self.inexact))
         if self.reducing:
-            found.append("one filter over all channels, as written (depthwise in many published files: same MACs, another "
-                         "mapping), in: " + ", ".join(self.reducing))
+            found.append("one filter over all channels, as written (depthwise in many published files: same MACs, "
+                         "another mapping), in: " + ", ".join(self.reducing))
         if self.extra:
             found.append("columns not used: " + ", ".join(sorted(self.extra)))
         return found
@@ -176,11 +177,13 @@ def read_topology(path: Path) -> NetworkFile:
         shown = reader.problems[:_MOST]
         if len(reader.problems) > _MOST:
             last = reader.problems[_MOST]
-            shown.append(Problem(file=str(path), line=last.line, message=f"{len(reader.problems) - _MOST} more problems"))
+            shown.append(Problem(file=str(path), line=last.line,
+                                 message=f"{len(reader.problems) - _MOST} more problems"))
         raise InputError(*shown)
     found = tuple(layer for layer in layers if layer is not None)
     if not found:
-        raise InputError(Problem(file=str(path), line=rows[0].line, message="must hold at least one layer, got a header alone"))
+        raise InputError(Problem(file=str(path), line=rows[0].line,
+                                 message="must hold at least one layer, got a header alone"))
     notes = tuple(reader.notes())
     return NetworkFile(kind="scalesim", notes=notes,
                        network=Network(name=path.stem, layers=found, source=path.name, notes=notes))

@@ -1,7 +1,7 @@
 """The zoo: networks by name.
 
-A family is a file; a network is a function without required arguments, registered in `NETWORKS` under its own name. What
-`network(name)` returns is built once per process.
+A family is a file; a network is a function without required arguments, registered in `NETWORKS` under its own name.
+What `network(name)` returns is built once per process.
 """
 
 from collections.abc import Callable
@@ -36,8 +36,10 @@ __all__ = ["NETWORKS", "network"]
 NETWORKS: dict[str, Callable[..., Network]] = {
     build.__name__: build
     for build in (
-        alexnet, bert_base, bert_large, d2go_faster_rcnn, ed_tcn, emformer, fbnet_c, gnmt, gpt2, hand_graph_cnn, hrvit_b1,
-        inception_v3, lstm, midas_small, mobilenet_v1, mobilenet_v2, ncf, plane_rcnn, res8, resnet18, resnet50, resnext50,
+        alexnet, bert_base, bert_large, d2go_faster_rcnn, ed_tcn, emformer, fbnet_c, gnmt, gpt2, hand_graph_cnn,
+        hrvit_b1,
+        inception_v3, lstm, midas_small, mobilenet_v1, mobilenet_v2, ncf, plane_rcnn, res8, resnet18, resnet50,
+        resnext50,
         rgbd_200, ritnet, ssd_resnet18, ssd_resnet34, vgg16, vit_b_16,
     )
 }
@@ -53,5 +55,6 @@ def network(name: str) -> Network:
     """
     if name not in NETWORKS:
         close = get_close_matches(str(name), NETWORKS, n=1)
-        raise ModelError("network", f"one of {', '.join(NETWORKS)}", name, f"did you mean '{close[0]}'?" if close else "")
+        raise ModelError("network", f"one of {', '.join(NETWORKS)}", name,
+                         f"did you mean '{close[0]}'?" if close else "")
     return NETWORKS[name]()

@@ -1,10 +1,10 @@
 """A small builder: write a network as its paper does, get the layers of `hwmodels.network`.
 
 A `Value` is what flows between layers: its producers and its size (`c` channels x `h` rows x `w` columns per batch
-element; a token sequence is `c` features x `h` tokens x 1). Batch normalisation, bias and activation are folded into the
-convolution or product before them: their scalar operations become its epilogue (`vector_ops`), their parameters its
-`extra_parameters`. Residual sums, pooling, softmax and layer norms stay layers of the vector unit. Concatenation, slicing
-and reshaping move nothing: consumers name several producers.
+element; a token sequence is `c` features x `h` tokens x 1). Batch normalisation, bias and activation are folded into
+the convolution or product before them: their scalar operations become its epilogue (`vector_ops`), their parameters its
+`extra_parameters`. Residual sums, pooling, softmax and layer norms stay layers of the vector unit. Concatenation,
+slicing and reshaping move nothing: consumers name several producers.
 
 Scalar operations per element (`SCALAR_OPS`) count what a vector unit executes: a ReLU is one, an exponential or a
 reciprocal is one (tables or piecewise polynomials are the rule in NPUs), layer norm is mean, centring, square, mean,
@@ -103,14 +103,16 @@ class Builder:
         self.layers.append(Layer(name=unique, op=op, inputs=producers, **sizes))  # type: ignore[arg-type]
         return len(self.layers) - 1
 
-    # ---- matrix layers ---------------------------------------------------------------------------------------------
+    # ---- matrix layers --------------------------------------------------------------------------------------------
 
-    def conv(self, x: Value, k: int, kernel: int | Sequence[int] = 3, stride: int | Sequence[int] = 1, *, groups: int = 1,
+    def conv(self, x: Value, k: int, kernel: int | Sequence[int] = 3, stride: int | Sequence[int] = 1, *,
+             groups: int = 1,
              dilation: int | Sequence[int] = 1, pad: int | Sequence[int] | None = None, same: bool = False,
              norm: bool = True, bias: bool = False, act: str = "relu", name: str = "conv") -> Value:
         """Convolution with folded batch norm or bias, and activation.
 
-        `pad` is per side (default: half the dilated kernel); `same` pads as TensorFlow does, output = ceil(size/stride).
+        `pad` is per side (default: half the dilated kernel); `same` pads as TensorFlow does:
+        output = ceil(size / stride).
         """
         (fy, fx), (sy, sx), (dy, dx) = _pair(kernel), _pair(stride), _pair(dilation)
         py, px = _pair(pad) if pad is not None else ((fy - 1) * dy // 2, (fx - 1) * dx // 2)
@@ -130,7 +132,8 @@ class Builder:
             vector_ops=elements * ((norm or bias) + SCALAR_OPS[act]), extra_parameters=k * (2 * norm + bias))
         return Value((index,), k, oy, ox)
 
-    def depthwise(self, x: Value, kernel: int | Sequence[int] = 3, stride: int | Sequence[int] = 1, *, same: bool = False,
+    def depthwise(self, x: Value, kernel: int | Sequence[int] = 3, stride: int | Sequence[int] = 1, *,
+                  same: bool = False,
                   norm: bool = True, bias: bool = False, act: str = "relu", name: str = "dw") -> Value:
         """Depthwise convolution, channel multiplier 1."""
         return self.conv(x, x.c, kernel, stride, groups=x.c, same=same, norm=norm, bias=bias, act=act, name=name)
@@ -141,7 +144,8 @@ class Builder:
         oy, ox = ((size - 1) * stride - 2 * pad + kernel + output_pad for size in (x.h, x.w))
         index = self.add_layer(
             name, "conv", [x], batch=self.batch, k=k * kernel * kernel, c=x.c, oy=x.h, ox=x.w,
-            vector_ops=self.batch * (k * kernel * kernel * x.h * x.w + k * oy * ox * ((norm or bias) + SCALAR_OPS[act])),
+            vector_ops=self.batch * (k * kernel * kernel * x.h * x.w + k * oy * ox * ((norm
+                                                                                       or bias) + SCALAR_OPS[act])),
             extra_parameters=k * (2 * norm + bias))
         return Value((index,), k, oy, ox)
 
@@ -196,7 +200,7 @@ class Builder:
                                groups=directions, k=gates, c=hidden, vector_ops=cell_ops, extra_parameters=extra)
         return Value((index,), hidden * directions, steps)
 
-    # ---- vector layers ---------------------------------------------------------------------------------------------
+    # ---- vector layers --------------------------------------------------------------------------------------------
 
     def vector(self, op: str, inputs: Sequence[Value], shape: tuple[int, int, int], ops_per_element: int, *,
                parameters: int = 0, name: str = "") -> Value:

@@ -1,7 +1,8 @@
 """Mobile two-stage detection: Faster R-CNN on a FBNetV3-A-like backbone, as D2Go ships it.
 
-X. Dai et al., CVPR 2021, arXiv:2006.02049 (FBNetV3); S. Ren et al., NeurIPS 2015, arXiv:1506.01497. The backbone runs to
-stride 16 (C4); its last stage is the head that runs on every region. D2Go's file is not a paper: d2go_faster_rcnn-like.
+X. Dai et al., CVPR 2021, arXiv:2006.02049 (FBNetV3); S. Ren et al., NeurIPS 2015, arXiv:1506.01497. The backbone runs
+to stride 16 (C4); its last stage is the head that runs on every region. D2Go's file is not a paper:
+d2go_faster_rcnn-like.
 """
 
 from hwmodels.network import Network
@@ -17,12 +18,14 @@ _HEAD = ((3, 2, 6, 184, 3, 4), (5, 1, 6, 200, 1, 4))
 
 def d2go_faster_rcnn(*, height: int = 224, width: int = 299, regions: int = 5, batch: int = 1) -> Network:
     """5.26 M parameters and 0.55 GMAC; XRBench's layers, depthwise ones read as such, hold 5.27 M and 0.49 G."""
-    b = Builder("d2go_faster_rcnn", "X. Dai et al., arXiv:2006.02049; S. Ren et al., arXiv:1506.01497 (-like)", batch=batch)
+    b = Builder("d2go_faster_rcnn", "X. Dai et al., arXiv:2006.02049; S. Ren et al., arXiv:1506.01497 (-like)",
+                batch=batch)
     x = b.conv(b.input(3, height, width), 16, 3, 2, act="hard_swish", name="stem")
     for stage, (kernel, stride, expansion, channels, blocks, squeeze) in enumerate(_TRUNK):
         for index in range(blocks):
             hidden = x.c * expansion
-            x = inverted_residual(b, x, channels, kernel, stride if index == 0 else 1, expansion, f"trunk{stage}.{index}",
+            x = inverted_residual(b, x, channels, kernel, stride if index == 0 else 1, expansion,
+                                  f"trunk{stage}.{index}",
                                   act="hard_swish", squeeze=hidden // squeeze if squeeze else 0)
     rpn = inverted_residual(b, x, 112, 3, 1, 6, "rpn.head", act="hard_swish")
     b.conv(rpn, 15, 1, norm=False, bias=True, act="sigmoid", name="rpn.objectness")

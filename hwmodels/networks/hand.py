@@ -1,8 +1,8 @@
-"""Hand tracking: 3-D hand shape from one image (L. Ge et al., CVPR 2019, arXiv:1903.00812), half resolution as in XRBench.
+"""Hand tracking: 3-D hand shape from one image (L. Ge et al., CVPR 2019, arXiv:1903.00812), half size as in XRBench.
 
 Two stacked hourglasses find 2-D heat maps, a residual encoder turns features and heat maps into a latent vector, and
-graph convolutions (Chebyshev polynomials of order 3, 1280 vertices in the end) give the mesh. The paper leaves channel widths of the
-mesh part open: hand_graph_cnn-like.
+graph convolutions (Chebyshev polynomials of order 3, 1280 vertices in the end) give the mesh. The paper leaves channel
+widths of the mesh part open: hand_graph_cnn-like.
 """
 
 from hwmodels.network import Network
@@ -31,7 +31,8 @@ def _hourglass(b: Builder, x: Value, depth: int, name: str) -> Value:
     lower = _residuals(b, b.pool(x, 2, name=f"{name}.pool{depth}"), f"{name}.in{depth}")
     lower = _hourglass(b, lower, depth - 1, name) if depth > 1 else _residuals(b, lower, f"{name}.mid")
     lower = _residuals(b, lower, f"{name}.out{depth}")
-    return b.add(upper, b.upsample(lower, (upper.h, upper.w), name=f"{name}.upsample{depth}"), name=f"{name}.add{depth}")
+    return b.add(upper, b.upsample(lower, (upper.h, upper.w), name=f"{name}.upsample{depth}"),
+                 name=f"{name}.add{depth}")
 
 
 def _graph_conv(b: Builder, x: Value, k: int, name: str, order: int = 3) -> Value:

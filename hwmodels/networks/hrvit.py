@@ -45,11 +45,13 @@ def _fuse(b: Builder, branches: list[Value], count: int, name: str) -> list[Valu
     outputs: list[Value] = []
     for to in range(count):
         total: Value | None = None
-        for frm, value in enumerate(branches):
+        for frm, branch in enumerate(branches):
+            value = branch
             label = f"{name}.{frm}to{to}"
             if frm < to:
                 value = b.depthwise(value, 2 ** (to - frm) + 1, 2 ** (to - frm), act="none", name=f"{label}.dw")
-                value = b.conv(value, _WIDTHS[to], 1, act="none", name=f"{label}.pw")._replace(h=sizes[to][0], w=sizes[to][1])
+                value = b.conv(value, _WIDTHS[to], 1, act="none", name=f"{label}.pw")._replace(h=sizes[to][0],
+                                                                                               w=sizes[to][1])
             elif frm > to:
                 value = b.conv(value, _WIDTHS[to], 1, act="none", name=f"{label}.pw")
                 value = b.upsample(value, sizes[to], name=f"{label}.upsample")

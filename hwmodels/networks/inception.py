@@ -1,4 +1,4 @@
-"""Inception-v3 (C. Szegedy et al., CVPR 2016, arXiv:1512.00567), without the auxiliary head; sizes as in torchvision."""
+"""Inception-v3 (C. Szegedy et al., CVPR 2016, arXiv:1512.00567), no auxiliary head; sizes as in torchvision."""
 
 from hwmodels.network import Network
 from hwmodels.networks.build import Builder, Value

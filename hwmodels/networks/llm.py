@@ -4,7 +4,7 @@ Model. With h hidden, L layers, n heads, n_kv key/value heads, d head size, f ff
 (prefill T = S, decode S = 1), batch B, E experts of which e are used per token:
 
     A = h n d + 2 h n_kv d + n d h          attention weights of a layer
-    F = (3 gated | 2 plain) h f             feed-forward weights; with experts E F + h E stored, e F + h E used per token
+    F = (3 gated | 2 plain) h f             feed-forward weights; experts: E F + h E stored, e F + h E used per token
     linear = B S L (A + F_used)             attention = 2 B S T n d L             head = B (S or 1) h V
     weights = L (A + F_stored) + (1 tied | 2) V h,  plus norms, biases, positions
     key/value cache = 2 L n_kv d elements per token
@@ -13,7 +13,8 @@ Limits. Attention is dense: sliding windows, causal halving and speculative toke
 is balanced: B S e token-expert pairs spread evenly over as many experts as there can be.
 
 References. A. Vaswani et al., NeurIPS 2017, arXiv:1706.03762; H. Touvron et al., arXiv:2302.13971 (gated feed-forward,
-RMS norm); J. Ainslie et al., EMNLP 2023, arXiv:2305.13245 (grouped queries); A. Jiang et al., arXiv:2401.04088 (experts).
+RMS norm); J. Ainslie et al., EMNLP 2023, arXiv:2305.13245 (grouped queries); A. Jiang et al.,
+arXiv:2401.04088 (experts).
 """
 
 from dataclasses import dataclass
@@ -188,7 +189,8 @@ def _experts(b: Builder, config: LlmConfig, x: Value, name: str) -> Value:
     parts = [(pairs % active, pairs // active + 1), (active - pairs % active, pairs // active)]
     outputs: list[Value] = []
     for index, (count, rows) in enumerate(part for part in parts if part[0]):
-        first = b.add_layer(f"{name}.experts{index}.up", "gemm", [x, gates], groups=count, oy=rows, k=wide, c=config.hidden,
+        first = b.add_layer(f"{name}.experts{index}.up", "gemm", [x, gates], groups=count, oy=rows, k=wide,
+                            c=config.hidden,
                             vector_ops=count * rows * config.ffn * act, extra_parameters=count * wide * config.mlp_bias)
         last = b.add_layer(f"{name}.experts{index}.down", "gemm", [Value((first,), 1)], groups=count, oy=rows,
                            k=config.hidden, c=config.ffn, vector_ops=count * rows * config.hidden,
@@ -283,7 +285,7 @@ def _check(**counts: int) -> None:
 
 def prefill(config: LlmConfig, *, tokens: int = 512, context: int | None = None, batch: int = 1,
             head: str = "last") -> Network:
-    """`tokens` prompt tokens at once; the head runs on the `last` token (what serving needs) or on `all` (what exports do).
+    """`tokens` prompt tokens at once; the head runs on the `last` one (what serving needs) or on `all` (as exports do).
 
     `context` > `tokens`: a piece of a longer prompt whose beginning is in the cache already.
     """
@@ -312,8 +314,9 @@ def decode(config: LlmConfig, *, context: int = 512, batch: int = 1) -> Network:
     return _finish(b, config, x, 1)
 
 
-def encoder(config: LlmConfig, *, tokens: int, grid: int = 0, patch: int = 0, channels: int = 3, batch: int = 1) -> Network:
-    """An encoder over `tokens` tokens: text, or an image of `grid` x `grid` patches of `patch` pixels and a class token."""
+def encoder(config: LlmConfig, *, tokens: int, grid: int = 0, patch: int = 0, channels: int = 3,
+            batch: int = 1) -> Network:
+    """An encoder over text, or over an image of `grid` x `grid` patches of `patch` pixels and a class token."""
     if not grid:
         return prefill(config, tokens=tokens, batch=batch)
     b = Builder(config.name, config.source, batch=batch)

@@ -1,7 +1,7 @@
 """MiDaS v2.1 small depth estimation (R. Ranftl et al., TPAMI 2022, arXiv:1907.01341).
 
-EfficientNet-Lite3 encoder (M. Tan, Q. Le, ICML 2019, arXiv:1905.11946, without squeeze-and-excite), four feature maps, and
-a decoder of residual fusion blocks whose widths 64, 128, 256, 512 grow with depth.
+EfficientNet-Lite3 encoder (M. Tan, Q. Le, ICML 2019, arXiv:1905.11946, without squeeze-and-excite), four feature maps,
+and a decoder of residual fusion blocks whose widths 64, 128, 256, 512 grow with depth.
 """
 
 from hwmodels.network import Network
@@ -25,7 +25,8 @@ def _residual_unit(b: Builder, x: Value, name: str) -> Value:
 
 def midas_small(*, height: int = 192, width: int = 256, batch: int = 1) -> Network:
     """16.6 M parameters; the published file has 21.3 M, 4.7 M of them in a residual unit that is never run."""
-    b = Builder("midas_small", "R. Ranftl et al., TPAMI 2022, arXiv:1907.01341 (v2.1 small); input of XRBench", batch=batch)
+    b = Builder("midas_small", "R. Ranftl et al., TPAMI 2022, arXiv:1907.01341 (v2.1 small); input of XRBench",
+                batch=batch)
     x = b.conv(b.input(3, height, width), 32, 3, 2, same=True, act="relu6", name="stem")
     taps: list[Value] = []
     for stage, (kernel, stride, expansion, channels, blocks) in enumerate(_LITE3):

@@ -12,7 +12,7 @@ _V1 = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 
 
 def inverted_residual(b: Builder, x: Value, k: int, kernel: int, stride: int, expansion: int, name: str, *,
                       act: str = "relu6", same: bool = False, squeeze: int = 0) -> Value:
-    """1 x 1 expansion, depthwise, optional squeeze-and-excite of `squeeze` channels, linear 1 x 1; residual if it fits."""
+    """1 x 1 expansion, depthwise, squeeze-and-excite if `squeeze` channels, linear 1 x 1; residual if it fits."""
     y = b.conv(x, x.c * expansion, 1, act=act, name=f"{name}.expand") if expansion != 1 else x
     y = b.depthwise(y, kernel, stride, act=act, same=same, name=f"{name}.dw")
     if squeeze:

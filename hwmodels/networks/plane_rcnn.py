@@ -36,11 +36,14 @@ def plane_rcnn(*, size: int = 160, regions: int = 5, batch: int = 1) -> Network:
     maps = _pyramid(b, stages)
     proposals: list[Value] = []
     for level, feature in enumerate(maps, start=2):  # one network, run on every level: its weights are shared
-        first = b.add_layer(f"rpn{level}.conv", "conv", [feature], batch=batch, k=512, c=256, oy=feature.h, ox=feature.w, fy=3, fx=3,
+        first = b.add_layer(f"rpn{level}.conv", "conv", [feature], batch=batch, k=512, c=256, oy=feature.h,
+                            ox=feature.w, fy=3, fx=3,
                             pad_y=2, pad_x=2, vector_ops=2 * batch * 512 * feature.h * feature.w, extra_parameters=512,
                             sharing_group="rpn.conv")
-        last = b.add_layer(f"rpn{level}.outputs", "conv", [Value((first,), 512)], batch=batch, k=18, c=512, oy=feature.h, ox=feature.w,
-                           vector_ops=batch * 18 * feature.h * feature.w, extra_parameters=18, sharing_group="rpn.outputs")
+        last = b.add_layer(f"rpn{level}.outputs", "conv", [Value((first,), 512)], batch=batch, k=18, c=512,
+                           oy=feature.h, ox=feature.w,
+                           vector_ops=batch * 18 * feature.h * feature.w, extra_parameters=18,
+                           sharing_group="rpn.outputs")
         proposals.append(Value((last,), 18, feature.h, feature.w))
     rois = Builder("regions", batch=batch * regions)
     rois.layers = b.layers

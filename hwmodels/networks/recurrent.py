@@ -1,4 +1,4 @@
-"""Recurrent networks: GNMT (Y. Wu et al., arXiv:1609.08144, 2016) and an LSTM language model (W. Zaremba et al., arXiv:1409.2329)."""
+"""GNMT (Y. Wu et al., arXiv:1609.08144, 2016) and an LSTM language model (W. Zaremba et al., arXiv:1409.2329, 2014)."""
 
 from hwmodels.network import Network
 from hwmodels.networks.build import Builder

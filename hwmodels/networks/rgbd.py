@@ -1,4 +1,4 @@
-"""RGBd-200 depth refinement (F. Ma, S. Karaman, ICRA 2018, arXiv:1709.07492): ResNet-18 encoder, up-projection decoder."""
+"""RGBd-200 depth refinement (F. Ma, S. Karaman, ICRA 2018, arXiv:1709.07492): ResNet-18 and up-projections."""
 
 from hwmodels.network import Network
 from hwmodels.networks.build import Builder, Value

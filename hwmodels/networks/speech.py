@@ -1,4 +1,4 @@
-"""Emformer speech encoder (Y. Shi et al., ICASSP 2021, arXiv:2010.10759), 24 layers as in XRBench's speech recognition."""
+"""Emformer speech encoder (Y. Shi et al., ICASSP 2021, arXiv:2010.10759), 24 layers as in XRBench."""
 
 from hwmodels.network import Network
 from hwmodels.networks.build import Builder

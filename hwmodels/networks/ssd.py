@@ -1,4 +1,4 @@
-"""Single-shot detectors on ResNet backbones (W. Liu et al., ECCV 2016, arXiv:1512.02325; MLPerf Inference v0.5 reference).
+"""Single-shot detectors on ResNet backbones (W. Liu et al., ECCV 2016, arXiv:1512.02325; MLPerf Inference v0.5).
 
 The backbone is cut after its third stage, whose stride is 1, so features have an eighth of the image's size. At
 1200 x 1200 the heads have stride 3: 15 130 boxes; at 300 x 300 stride 1: 8 732 boxes.

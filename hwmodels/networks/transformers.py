@@ -1,4 +1,8 @@
-"""BERT (J. Devlin et al., NAACL 2019, arXiv:1810.04805), ViT (A. Dosovitskiy et al., ICLR 2021, arXiv:2010.11929), GPT-2 (A. Radford et al., 2019)."""
+"""BERT, ViT and GPT-2 from their sizes.
+
+J. Devlin et al., NAACL 2019, arXiv:1810.04805; A. Dosovitskiy et al., ICLR 2021, arXiv:2010.11929; A. Radford et al.,
+"Language models are unsupervised multitask learners", 2019.
+"""
 
 from hwmodels.network import Network
 from hwmodels.networks.llm import LlmConfig, encoder, prefill

@@ -15,7 +15,8 @@ LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 
 def dse(*arguments):
     program = "from dse.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", program, "inspect", *map(str, arguments)], capture_output=True, text=True,
+    return subprocess.run([sys.executable, "-c", program, "inspect", *map(str, arguments)], capture_output=True,
+                          text=True,
                           check=False)
 
 
@@ -25,18 +26,24 @@ def test_json_of_a_graph():
     data = json.loads(done.stdout)
     assert (data["kind"], data["macs"], data["parameters"]) == ("onnx", 4089184256, 25557032)
     assert data["macs"] == sum(row["macs"] for row in data["layers"]) == sum(v["macs"] for v in data["by_op"].values())
-    assert data["unsupported"] == [] and data["symbols"] == []
-    assert {"name", "op", "macs", "parameters", "input_elements", "output_elements", "weight_bits", "inputs"} <= set(data["layers"][0])
+    assert data["unsupported"] == []
+    assert data["symbols"] == []
+    assert {"name", "op", "macs", "parameters", "input_elements", "output_elements", "weight_bits",
+            "inputs"} <= set(data["layers"][0])
 
 
 def test_text_of_a_zoo_network():
     done = dse("mobilenet_v2", "--top", "5")
     assert done.returncode == 0, done.stderr
-    assert "300774272" in done.stdout and "3504872" in done.stdout and "depthwise" in done.stdout and "20716416" in done.stdout
+    assert "300774272" in done.stdout
+    assert "3504872" in done.stdout
+    assert "depthwise" in done.stdout
+    assert "20716416" in done.stdout
 
 
 def test_configuration_has_both_totals(tmp_path):
-    values = {"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024, "vocab_size": 50257}
+    values = {"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024,
+              "vocab_size": 50257}
     (tmp_path / "config.json").write_text(json.dumps(values))
     data = json.loads(dse(tmp_path, "--tokens", "256", "--json").stdout)
     assert data["macs"] == data["totals"]["macs_head_on_all_tokens"] == 32832159744
@@ -46,13 +53,18 @@ def test_configuration_has_both_totals(tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "word"), [
-    (["resnet5O"], "did you mean 'resnet50'?"), (["gone.onnx"], "no such file"), (["resnet50", "--bind", "batch"], "NAME=SIZE"),
-    (["resnet50", "--tokens", "5"], "--tokens"), ([LIGHT / "light_resnet50.onnx", "--bind", "batch=2"], "no free dimension"),
+    (["resnet5O"], "did you mean 'resnet50'?"), (["gone.onnx"], "no such file"),
+    (["resnet50", "--bind", "batch"], "NAME=SIZE"),
+    (["resnet50", "--tokens", "5"], "--tokens"),
+    ([LIGHT / "light_resnet50.onnx", "--bind", "batch=2"], "no free dimension"),
     (["resnet50", "--bind", "a=1,a=2"], "twice"),
 ])
 def test_bad_input(arguments, word):
     done = dse(*arguments)
-    assert done.returncode == 2 and word in done.stderr and not done.stdout and "Traceback" not in done.stderr
+    assert done.returncode == 2
+    assert word in done.stderr
+    assert not done.stdout
+    assert "Traceback" not in done.stderr
 
 
 def test_registry_names_are_readable():

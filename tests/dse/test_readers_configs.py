@@ -1,4 +1,4 @@
-"""Hugging Face configurations and SCALE-Sim topologies: published totals, both phases, and every error with its place."""
+"""Hugging Face configurations and SCALE-Sim topologies: published totals, both phases, errors with their place."""
 
 import json
 
@@ -10,10 +10,12 @@ from dse.readers import load_network
 LLAMA3 = {"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
           "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256, "tie_word_embeddings": False}
 LLAMA2 = {**LLAMA3, "num_key_value_heads": 32, "intermediate_size": 11008, "vocab_size": 32000}
-GPT2 = {"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": None, "n_positions": 1024, "vocab_size": 50257}
+GPT2 = {"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": None, "n_positions": 1024,
+        "vocab_size": 50257}
 BERT = {"model_type": "bert", "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
         "intermediate_size": 4096, "vocab_size": 30522, "max_position_embeddings": 512, "type_vocab_size": 2}
-VIT = {"model_type": "vit", "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+VIT = {"model_type": "vit", "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
+       "intermediate_size": 3072,
        "image_size": 224, "patch_size": 16, "num_channels": 3}
 MIXTRAL = {**LLAMA3, "model_type": "mixtral", "vocab_size": 32000, "num_local_experts": 8, "num_experts_per_tok": 2}
 
@@ -32,14 +34,19 @@ def config(folder, values):
     (GPT2, {"phase": "decode", "context": 256}, 128250624, 124439808),
     (BERT, {"tokens": 384}, 123212922880, 335141888), (VIT, {}, 17563828224, 86567656),
     (MIXTRAL, {"phase": "decode", "batch": 4}, None, 46702792704),
-    ({**GPT2, "model_type": "opt", "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "ffn_dim": 3072,
+    ({**GPT2, "model_type": "opt", "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
+      "ffn_dim": 3072,
       "vocab_size": 50272, "max_position_embeddings": 2048}, {}, None, 125239296),  # OPT-125M
-    ({**LLAMA3, "model_type": "qwen2", "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
+    ({**LLAMA3, "model_type": "qwen2", "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14,
+      "num_key_value_heads": 2,
       "intermediate_size": 4864, "vocab_size": 151936, "tie_word_embeddings": True}, {}, None, 494032768),  # Qwen2-0.5B
-    ({**LLAMA3, "model_type": "qwen3", "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "head_dim": 128,
+    ({**LLAMA3, "model_type": "qwen3", "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16,
+      "head_dim": 128,
       "intermediate_size": 3072, "vocab_size": 151936, "tie_word_embeddings": True}, {}, None, 596049920),  # Qwen3-0.6B
-    ({**LLAMA3, "model_type": "gemma", "hidden_size": 2048, "num_hidden_layers": 18, "num_attention_heads": 8, "head_dim": 256,
-      "num_key_value_heads": 1, "intermediate_size": 16384, "vocab_size": 256000, "tie_word_embeddings": True}, {}, None,
+    ({**LLAMA3, "model_type": "gemma", "hidden_size": 2048, "num_hidden_layers": 18, "num_attention_heads": 8,
+      "head_dim": 256,
+      "num_key_value_heads": 1, "intermediate_size": 16384, "vocab_size": 256000, "tie_word_embeddings": True}, {},
+      None,
      2506172416),  # Gemma-2B
 ])
 def test_published_totals(tmp_path, values, options, macs, parameters):
@@ -95,10 +102,12 @@ def test_bad_configuration(tmp_path, values, words):
 def test_flag_settles_an_unknown_type(tmp_path):
     path = config(tmp_path, {**LLAMA3, "model_type": "brandnew"})
     gated, plain = (load_network(path, mlp=mlp, head="all").network.macs for mlp in ("gated", "plain"))
-    assert gated == 3911104593920 and gated - plain == 512 * 32 * 4096 * 14336
+    assert gated == 3911104593920
+    assert gated - plain == 512 * 32 * 4096 * 14336
 
 
-@pytest.mark.parametrize("options", [{"phase": "decoding"}, {"tokens": 0}, {"batch": 0}, {"context": 100}, {"head": "first"},
+@pytest.mark.parametrize("options", [{"phase": "decoding"}, {"tokens": 0}, {"batch": 0}, {"context": 100},
+                                     {"head": "first"},
                                      {"mlp": "maybe"}, {"bind": {"batch": 1}}])
 def test_bad_request(tmp_path, options):
     with pytest.raises(InputError):
@@ -115,7 +124,7 @@ def test_folder_without_configuration(tmp_path):
         load_network(str(tmp_path))
 
 
-# ---- SCALE-Sim --------------------------------------------------------------------------------------------------------
+# ---- SCALE-Sim ---------------------------------------------------------------------------------------------------
 
 CONV = "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n"
 GEMM = "Layer, M, N, K,\n"
@@ -130,7 +139,8 @@ def topology(folder, text):
 def test_convolutions(tmp_path):
     found = load_network(topology(tmp_path, CONV + "Conv1, 229, 229, 7, 7, 3, 64, 2,\nFC, 1, 1, 1, 1, 512, 1000, 1,\n"))
     first, last = found.network.layers
-    assert found.kind == "scalesim" and not any(layer.pad_y for layer in found.network)
+    assert found.kind == "scalesim"
+    assert not any(layer.pad_y for layer in found.network)
     assert (first.oy, first.ox, first.macs) == (112, 112, 112 * 112 * 64 * 147)  # ceil((229 - 7 + 2) / 2)
     assert (last.op, last.macs) == ("conv", 512000)
 
@@ -138,12 +148,14 @@ def test_convolutions(tmp_path):
 def test_output_rounds_up_and_says_so(tmp_path):
     found = load_network(topology(tmp_path, CONV + "odd, 8, 8, 3, 3, 4, 4, 2,\nexact, 9, 9, 3, 3, 4, 4, 2,\n"))
     odd, exact = found.network.layers
-    assert (odd.oy, exact.oy) == (4, 4) and odd.input_elements == 4 * 64
+    assert (odd.oy, exact.oy) == (4, 4)
+    assert odd.input_elements == 4 * 64
     assert any("odd" in note and "exact" not in note for note in found.notes)
 
 
 @pytest.mark.parametrize("text", [
-    GEMM + "a, 16, 32, 64,\n", GEMM + "a, 16, 32, 64\n", "\ufeff" + GEMM + "  a ,16 , 32,  64,\r\n", "Layer,M,N,K\n\n,,,,\na,16,32,64\n,,,\n",
+    GEMM + "a, 16, 32, 64,\n", GEMM + "a, 16, 32, 64\n", "\ufeff" + GEMM + "  a ,16 , 32,  64,\r\n",
+    "Layer,M,N,K\n\n,,,,\na,16,32,64\n,,,\n",
 ])
 def test_products_and_blanks(tmp_path, text):
     layer, = load_network(topology(tmp_path, text)).network.layers
@@ -152,13 +164,15 @@ def test_products_and_blanks(tmp_path, text):
 
 def test_row_without_its_last_comma_keeps_its_stride(tmp_path):
     layer, = load_network(topology(tmp_path, CONV + "c, 57, 57, 3, 3, 8, 8, 2\n")).network.layers
-    assert layer.stride_y == 2 and layer.oy == 28
+    assert layer.stride_y == 2
+    assert layer.oy == 28
 
 
 def test_sparsity_column(tmp_path):
     text = CONV.strip() + " Sparsity,\nc, 8, 8, 3, 3, 8, 8, 1, 2:4,\nd, 8, 8, 3, 3, 8, 8, 1, 1:1,\n"
     sparse, dense = load_network(topology(tmp_path, text)).network.layers
-    assert (sparse.weight_density, sparse.sparsity, dense.sparsity) == (0.5, "n_m", "dense") and sparse.macs == dense.macs
+    assert (sparse.weight_density, sparse.sparsity, dense.sparsity) == (0.5, "n_m", "dense")
+    assert sparse.macs == dense.macs
 
 
 def test_depthwise_by_name(tmp_path):
@@ -176,7 +190,8 @@ def test_more_columns_are_notes(tmp_path):
 
 @pytest.mark.parametrize(("text", "words"), [
     ("", ["empty"]), ("\n,,,\n", ["empty"]), (GEMM, ["header alone"]), ("name,latency\na,1\n", [":1:1", "header"]),
-    (GEMM + "a, 16, x, 64,\n", [":2:8", "column N", "got 'x'"]), (GEMM + "a, 16, 0, -4,\n", ["column N", "column K", "2 errors"]),
+    (GEMM + "a, 16, x, 64,\n", [":2:8", "column N", "got 'x'"]),
+    (GEMM + "a, 16, 0, -4,\n", ["column N", "column K", "2 errors"]),
     (GEMM + "a, 16, 32\n", ["column K", "got nothing"]), (GEMM + "a, 1.5, 2, 3,\n", ["column M", "'1.5'"]),
     (CONV + "c, 8, 8, 9, 3, 4, 4, 1,\n", ["column Filter Height", "at most the IFMAP Height 8"]),
     (CONV + "c, 8, 8, 3, 3, 4, 4, 0,\n", ["column Strides"]),
@@ -192,10 +207,11 @@ def test_bad_topology(tmp_path, text, words):
 def test_problems_are_limited(tmp_path):
     with pytest.raises(InputError) as caught:
         load_network(topology(tmp_path, GEMM + "a,x,1,1,\n" * 50))
-    assert len(caught.value.problems) == 21 and "30 more" in str(caught.value)
+    assert len(caught.value.problems) == 21
+    assert "30 more" in str(caught.value)
 
 
-# ---- which reader -------------------------------------------------------------------------------------------------------
+# ---- which reader ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("spec", ["resnet5O", "gone.onnx", "gone.csv", "gone/config.json", "x/y", ""])

@@ -48,7 +48,7 @@ def one(path, **bind):
     return [layer for layer in found.network if layer.is_matrix]
 
 
-# ---- published networks -----------------------------------------------------------------------------------------------
+# ---- published networks ------------------------------------------------------------------------------------------
 
 # MACs of the nine graphs inside the onnx package; parameters as stored (the usual published counts).
 LIGHT_TOTALS = {
@@ -64,7 +64,8 @@ def test_graphs_of_the_onnx_package(name):
     macs, parameters = LIGHT_TOTALS[name]
     assert found.network.macs == macs
     assert parameters in (None, found.network.parameters)
-    assert not found.unsupported and not found.symbols
+    assert not found.unsupported
+    assert not found.symbols
 
 
 def test_shufflenet_has_its_depthwise_layers():
@@ -77,7 +78,8 @@ def test_same_network_as_the_zoo():
     graph = [x for x in read(LIGHT / "light_resnet50.onnx").network if x.is_matrix]
     zoo = [x for x in load_network("resnet50").network if x.is_matrix]
     key = ("groups", "k", "c", "oy", "ox", "fy", "fx", "stride_y", "pad_y", "macs", "input_elements")
-    assert sorted(tuple(getattr(x, k) for k in key) for x in graph) == sorted(tuple(getattr(x, k) for k in key) for x in zoo)
+    assert sorted(tuple(getattr(x, k) for k in key) for x in graph) == sorted(tuple(getattr(x, k) for k in key)
+                                                                              for x in zoo)
 
 
 def bert_nodes(layers, hidden, ffn, heads):
@@ -130,7 +132,8 @@ def test_dynamic_bert_once_bound(tmp_path):
     found = read(bert(tmp_path), batch=1, seq=384)
     assert found.network.macs == 5889392640
     assert sum(layer.is_matrix for layer in found.network) == 17
-    assert not found.unsupported and found.symbols == ()
+    assert not found.unsupported
+    assert found.symbols == ()
     scores = next(layer for layer in found.network if layer.name == "n_l0.scores")
     assert (scores.op, scores.groups, scores.oy, scores.k, scores.c) == ("attention", 12, 384, 384, 64)
     block = 4 * 769 * 768 + 769 * 3072 + 3073 * 768 + 4 * 768
@@ -145,7 +148,8 @@ def test_batch_multiplies(tmp_path):
 def test_free_symbols_are_listed_with_an_example(tmp_path):
     with pytest.raises(InputError) as caught:
         read(bert(tmp_path))
-    assert "batch, seq" in str(caught.value) and "--bind batch=1,seq=128" in str(caught.value)
+    assert "batch, seq" in str(caught.value)
+    assert "--bind batch=1,seq=128" in str(caught.value)
     with pytest.raises(InputError, match="missing seq"):
         read(bert(tmp_path), batch=1)
 
@@ -153,7 +157,8 @@ def test_free_symbols_are_listed_with_an_example(tmp_path):
 def test_unknown_symbol_and_bad_value(tmp_path):
     with pytest.raises(InputError) as caught:
         load_network(str(bert(tmp_path)), bind={"batsh": 1, "seq": 0})
-    assert "did you mean 'batch'?" in str(caught.value) and "integer >= 1, got 0" in str(caught.value)
+    assert "did you mean 'batch'?" in str(caught.value)
+    assert "integer >= 1, got 0" in str(caught.value)
 
 
 def test_nameless_dimension_gets_a_name(tmp_path):
@@ -175,11 +180,12 @@ def test_tied_head_through_transpose_is_a_weight(tmp_path):
     assert (head.op, head.macs, network.parameters) == ("gemm", 256 * 64 * 5000, 5000 * 64)
 
 
-# ---- operators, by hand -------------------------------------------------------------------------------------------------
+# ---- operators, by hand ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("shape", "weight", "attributes", "macs", "out", "op"), [
-    ((1, 3, 224, 224), (64, 3, 7, 7), {"strides": [2, 2], "pads": [3, 3, 3, 3]}, 112 * 112 * 64 * 147, (112, 112), "conv"),
+    ((1, 3, 224, 224), (64, 3, 7, 7), {"strides": [2, 2], "pads": [3, 3, 3, 3]}, 112 * 112 * 64 * 147, (112, 112),
+     "conv"),
     ((2, 8, 10, 10), (16, 4, 3, 3), {"group": 2}, 2 * 8 * 8 * 16 * 4 * 9, (8, 8), "conv"),
     ((1, 32, 14, 14), (32, 1, 3, 3), {"group": 32, "auto_pad": "SAME_UPPER", "strides": [2, 2]}, 7 * 7 * 32 * 9, (7, 7),
      "depthwise"),
@@ -204,7 +210,8 @@ def test_transposed_convolution(tmp_path):
     path = save(tmp_path, [helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], group=2)],
                 [info("x", 1, 8, 5, 6)], [info("y", None, None, None, None)], [tensor("w", 8, 3, 4, 4)])
     layer, = one(path)
-    assert layer.macs == 8 * 5 * 6 * 3 * 16 and layer.parameters == 8 * 3 * 16
+    assert layer.macs == 8 * 5 * 6 * 3 * 16
+    assert layer.parameters == 8 * 3 * 16
 
 
 @pytest.mark.parametrize(("a", "b", "constant", "macs", "op", "groups"), [
@@ -245,7 +252,8 @@ def test_gemm(tmp_path, flags):
 ])
 def test_einsum(tmp_path, equation, a, b, macs, groups):
     rank = np.einsum(equation, np.ones(a), np.ones(b)).ndim
-    path = save(tmp_path, [helper.make_node("Einsum", ["a", "b"], ["y"], equation=equation)], [info("a", *a), info("b", *b)],
+    path = save(tmp_path, [helper.make_node("Einsum", ["a", "b"], ["y"], equation=equation)],
+                [info("a", *a), info("b", *b)],
                 [info("y", *[None] * rank)])
     layer, = one(path)
     assert (layer.macs, layer.groups) == (macs, groups)
@@ -305,7 +313,8 @@ def test_opset_23_block(tmp_path):
 @pytest.mark.parametrize(("op", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
 @pytest.mark.parametrize("directions", [1, 2])
 def test_recurrent(tmp_path, op, gates, directions):
-    weights = [tensor("w", directions, gates * 16, 8), tensor("r", directions, gates * 16, 16), tensor("b", directions, 2 * gates * 16)]
+    weights = [tensor("w", directions, gates * 16, 8), tensor("r", directions, gates * 16, 16),
+               tensor("b", directions, 2 * gates * 16)]
     direction = "bidirectional" if directions == 2 else "forward"
     path = save(tmp_path, [helper.make_node(op, ["x", "w", "r", "b"], ["y"], hidden_size=16, direction=direction)],
                 [info("x", 5, 2, 8)], [info("y", None, None, None, None)], weights)
@@ -326,10 +335,12 @@ def test_integer_operators(tmp_path):
     path = save(tmp_path, nodes, [info("x", 1, 4, 6, 6, kind=u8), info("m", 3, 10, kind=u8)],
                 [info("c", None, None, None, None, kind=i32), info("q", None, None, None, None, kind=u8),
                  info("i", None, None, kind=i32), info("j", None, None, kind=u8)],
-                [zero, scale, tensor("wz", kind=i8), tensor("w", 8, 4, 3, 3, kind=u8), tensor("w2", 8, 4, 3, 3, kind=i8),
+                [zero, scale, tensor("wz", kind=i8), tensor("w", 8, 4, 3, 3, kind=u8),
+                 tensor("w2", 8, 4, 3, 3, kind=i8),
                  tensor("v", 10, 7, kind=i8), tensor("v2", 10, 7, kind=i8)])
     conv, qconv, product, qproduct = one(path)
-    assert conv.macs == qconv.macs == 36 * 8 * 36 and product.macs == qproduct.macs == 210
+    assert conv.macs == qconv.macs == 36 * 8 * 36
+    assert product.macs == qproduct.macs == 210
     assert {layer.weight_bits for layer in (conv, qconv, product, qproduct)} == {8}
     assert (conv.output_bits, qconv.output_bits) == (32, 8)
 
@@ -357,18 +368,21 @@ def test_epilogue_is_fused_only_without_other_readers(tmp_path):
     nodes = [helper.make_node("Conv", ["x", "w"], ["c"], name="conv"),
              helper.make_node("BatchNormalization", ["c", "g", "h", "m", "v"], ["n"]),
              helper.make_node("Relu", ["n"], ["r"], name="relu"),
-             helper.make_node("Sigmoid", ["r"], ["s"], name="sigmoid"), helper.make_node("Mul", ["r", "s"], ["y"], name="mul")]
+             helper.make_node("Sigmoid", ["r"], ["s"], name="sigmoid"),
+             helper.make_node("Mul", ["r", "s"], ["y"], name="mul")]
     path = save(tmp_path, nodes, [info("x", 1, 3, 8, 8)], [info("y", None, None, None, None)],
                 [tensor("w", 4, 3, 1, 1), *(tensor(n, 4) for n in "ghmv")])
     conv, sigmoid, product = read(path).network.layers
-    assert conv.vector_ops == 2 * 256 and conv.parameters == 12 + 8
+    assert conv.vector_ops == 2 * 256
+    assert conv.parameters == 12 + 8
     assert (sigmoid.op, sigmoid.inputs, product.inputs) == ("activation", (0,), (0, 1))
     assert (product.in_elements, product.out_elements) == (512, 256)
 
 
 def test_shape_operators_cost_nothing_and_follow_the_data(tmp_path):
     nodes = [helper.make_node("Split", ["x", "sizes"], ["a", "b"], axis=1), helper.make_node("Transpose", ["a"], ["t"]),
-             helper.make_node("MatMul", ["t", "b"], ["p"], name="p"), helper.make_node("Concat", ["p", "p"], ["c"], axis=0),
+             helper.make_node("MatMul", ["t", "b"], ["p"], name="p"),
+             helper.make_node("Concat", ["p", "p"], ["c"], axis=0),
              helper.make_node("MatMul", ["c", "w"], ["y"], name="y")]
     path = save(tmp_path, nodes, [info("x", 6, 10)], [info("y", None, None)], [ints("sizes", 4, 6), tensor("w", 6, 3)])
     first, second = read(path).network.layers
@@ -377,7 +391,8 @@ def test_shape_operators_cost_nothing_and_follow_the_data(tmp_path):
 
 
 def test_nodes_in_any_order(tmp_path):
-    nodes = [helper.make_node("Relu", ["b"], ["y"], name="last"), helper.make_node("MatMul", ["a", "w"], ["b"], name="mm"),
+    nodes = [helper.make_node("Relu", ["b"], ["y"], name="last"),
+             helper.make_node("MatMul", ["a", "w"], ["b"], name="mm"),
              helper.make_node("Softmax", ["x"], ["a"], name="first")]
     path = save(tmp_path, nodes, [info("x", 2, 8)], [info("y", None, None)], [tensor("w", 8, 4)])
     assert [layer.name for layer in read(path).network] == ["first", "mm"]
@@ -390,14 +405,17 @@ def test_local_function_is_inlined(tmp_path):
     path = save(tmp_path, [helper.make_node("Twice", ["x", "w"], ["y"], domain="mine")], [info("x", 3, 8)],
                 [info("y", 3, 8)], [tensor("w", 8, 8)], functions=[function], domains=["mine"])
     found = read(path)
-    assert not found.unsupported and found.network.macs == 2 * 3 * 64 and found.network.parameters == 64
+    assert not found.unsupported
+    assert found.network.macs == 2 * 3 * 64
+    assert found.network.parameters == 64
 
 
 def test_external_data_may_be_missing(tmp_path):
     weight = tensor("w", 100, 50)
     onnx.external_data_helper.set_external_data(weight, location="gone.data")
     weight.ClearField("raw_data")
-    path = save(tmp_path, [helper.make_node("MatMul", ["x", "w"], ["y"])], [info("x", 3, 100)], [info("y", 3, 50)], [weight])
+    path = save(tmp_path, [helper.make_node("MatMul", ["x", "w"], ["y"])], [info("x", 3, 100)], [info("y", 3, 50)],
+                [weight])
     assert read(path).network.macs == 3 * 100 * 50
 
 
@@ -408,22 +426,26 @@ def test_old_format_lists_weights_as_inputs(tmp_path):
     assert (layer.op, layer.oy, layer.k) == ("gemm", 3, 4)
 
 
-# ---- what is not understood -----------------------------------------------------------------------------------------------
+# ---- what is not understood --------------------------------------------------------------------------------------
 
 
 def test_unknown_operator_keeps_a_row(tmp_path):
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Foo", ["a"], ["b"], name="odd", domain="acme"),
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]),
+             helper.make_node("Foo", ["a"], ["b"], name="odd", domain="acme"),
              helper.make_node("MatMul", ["b", "w"], ["y"])]
-    path = save(tmp_path, nodes, [info("x", 3, 8)], [info("y", 3, 8)], [tensor("w", 8, 8)], value_info=[info("b", 3, 8)],
+    path = save(tmp_path, nodes, [info("x", 3, 8)], [info("y", 3, 8)], [tensor("w", 8, 8)],
+                value_info=[info("b", 3, 8)],
                 domains=["acme"])
     found = read(path)
     assert [(u.node, u.domain, u.op) for u in found.unsupported] == [("odd", "acme", "Foo")]
-    assert [layer.name for layer in found.network][1] == "odd" and found.network.macs == 2 * 3 * 64
+    assert [layer.name for layer in found.network][1] == "odd"
+    assert found.network.macs == 2 * 3 * 64
     assert any("Foo" in note for note in found.notes)
 
 
 def test_size_lost_behind_an_unknown_operator(tmp_path):
-    nodes = [helper.make_node("Foo", ["x"], ["b"], name="odd", domain="acme"), helper.make_node("MatMul", ["b", "w"], ["y"], name="mm")]
+    nodes = [helper.make_node("Foo", ["x"], ["b"], name="odd", domain="acme"),
+             helper.make_node("MatMul", ["b", "w"], ["y"], name="mm")]
     path = save(tmp_path, nodes, [info("x", 3, 8)], [info("y", None, None)], [tensor("w", 8, 8)], domains=["acme"])
     with pytest.raises(InputError, match=r"'mm'.*behind node 'odd' \(Foo\)"):
         read(path)
@@ -433,10 +455,12 @@ def test_control_flow_is_named(tmp_path):
     branch = helper.make_graph([helper.make_node("Relu", ["x"], ["o"])], "branch", [], [info("o", 3, 8)])
     nodes = [helper.make_node("If", ["flag"], ["y"], name="choice", then_branch=branch, else_branch=branch),
              helper.make_node("MatMul", ["y", "w"], ["z"])]
-    path = save(tmp_path, nodes, [info("x", 3, 8), info("flag", kind=TensorProto.BOOL)], [info("z", 3, 8)], [tensor("w", 8, 8)],
+    path = save(tmp_path, nodes, [info("x", 3, 8), info("flag", kind=TensorProto.BOOL)], [info("z", 3, 8)],
+                [tensor("w", 8, 8)],
                 value_info=[info("y", 3, 8)])
     found = read(path)
-    assert [(u.node, u.op) for u in found.unsupported] == [("choice", "If")] and "control flow" in found.unsupported[0].reason
+    assert [(u.node, u.op) for u in found.unsupported] == [("choice", "If")]
+    assert "control flow" in found.unsupported[0].reason
 
 
 def test_dangling_tensor_names_both(tmp_path):
@@ -446,7 +470,8 @@ def test_dangling_tensor_names_both(tmp_path):
 
 
 def test_operands_that_do_not_fit(tmp_path):
-    path = save(tmp_path, [helper.make_node("MatMul", ["x", "w"], ["y"], name="mm")], [info("x", 3, 9)], [info("y", 3, 4)],
+    path = save(tmp_path, [helper.make_node("MatMul", ["x", "w"], ["y"], name="mm")], [info("x", 3, 9)],
+                [info("y", 3, 4)],
                 [tensor("w", 8, 4)])
     with pytest.raises(InputError, match="mm"):
         read(path)

@@ -286,18 +286,21 @@ ENGINE_CASES = [
     ("rows: 32", "rows:", "2:6 rows: must be an integer >= 1, got nothing"),
     ("rows: 32", "rows: [32]", "2:7 rows: must be an integer >= 1, got a list"),
     ("rows: 32", "rows: {a: 1}", "2:7 rows: must be an integer >= 1, got a mapping"),
-    ("rows: 32", "rows: 010", "2:7 rows: must be an integer >= 1, got '010' (YAML reads a leading 0 as octal; write 10)"),
+    ("rows: 32", "rows: 010",
+     "2:7 rows: must be an integer >= 1, got '010' (YAML reads a leading 0 as octal; write 10)"),
     ("rows: 32", "rows: 100000", "2:7 rows: must be an integer >= 1, got 100000 (at most 65,536)"),
     ("freq_hz: 1.0e+9", "freq_hz: 1:30", "7:10 freq_hz: must be a number > 0, got '1:30' (YAML reads a:b as base 60; "
      "write one number)"),
-    ("freq_hz: 1.0e+9", "freq_hz: 1GHz", "7:10 freq_hz: must be a number > 0, got '1GHz' (write 1000000000: the unit is "
+    ("freq_hz: 1.0e+9", "freq_hz: 1GHz",
+     "7:10 freq_hz: must be a number > 0, got '1GHz' (write 1000000000: the unit is "
      "the end of the key's name)"),
     ("freq_hz: 1.0e+9", "freq_hz: .inf", "7:10 freq_hz: must be a number > 0, got .inf"),
     ("freq_hz: 1.0e+9", "freq_hz: .nan", "7:10 freq_hz: must be a number > 0, got .nan"),
     ("freq_hz: 1.0e+9", "freq_hz: 1,5", "7:10 freq_hz: must be a number > 0, got '1,5' (write 1.5)"),
     ("freq_hz: 1.0e+9", f"freq_hz: 1{'0' * 400}", "7:10 freq_hz: must be a number > 0, got 1"),
     ("freq_hz: 1.0e+9", f"freq_hz: 1{'0' * 5000}", "7:10 freq_hz: must be a number > 0, got 1"),
-    ("sram_bytes: 524288", "sram_bytes: 512 KiB", "5:13 sram_bytes: must be an integer >= 1, got '512 KiB' (write 524288: "
+    ("sram_bytes: 524288", "sram_bytes: 512 KiB",
+     "5:13 sram_bytes: must be an integer >= 1, got '512 KiB' (write 524288: "
      "the unit is the end of the key's name)"),
     ("dataflow: ws", "dataflow: sw", "4:11 dataflow: must be one of ws, os, is, rs, got 'sw'"),
     ("dataflow: ws", "dataflow: on", "4:11 dataflow: must be one of ws, os, is, rs, got on (YAML reads on as true; put "
@@ -307,7 +310,8 @@ ENGINE_CASES = [
     ("dataflow: ws", "dataflow: ws\noutput_drain: 1", "5:15 output_drain: must be true or false, got 1 (write true)"),
     ("dataflow: ws", "dataflow: ws\ndepthwise_modes: [packed]", "5:19 depthwise_modes[0]: must be one of per_channel, "
      "packed_diagonal, vector_unit, got 'packed'"),
-    ("dataflow: ws", "dataflow: ws\nsram_fracs: [0.5, 0.9, 0.1]", "5:13 sram_fracs: must be three shares > 0 with a sum "
+    ("dataflow: ws", "dataflow: ws\nsram_fracs: [0.5, 0.9, 0.1]",
+     "5:13 sram_fracs: must be three shares > 0 with a sum "
      "<= 1, got (0.5, 0.9, 0.1)"),
     ("sram_bytes", "sram", "5:1 sram: unknown key (did you mean 'sram_bytes'?)"),
     ("freq_hz", "freq_mhz", "7:1 freq_mhz: unknown key (did you mean 'freq_hz'?)"),
@@ -359,10 +363,12 @@ WORKLOAD_CASES = [
                                                "(write 0.03: the unit is the end of the key's name)"]),
     ("deadline_s: 0.03", "deadline_s: 1, deadline_x_isolated: 2",
      ["8:30 tenants[0].service.deadline_x_isolated: must be left out when deadline_s is given"]),
-    ("percentile: 95", "percentile: 101", ["8:45 tenants[0].service.percentile: must be a number in (0, 100], got 101"]),
+    ("percentile: 95", "percentile: 101",
+     ["8:45 tenants[0].service.percentile: must be a number in (0, 100], got 101"]),
     ("drop_late: true", "drop_late: 'yes'", ["8:60 tenants[0].service.drop_late: must be true or false, got 'yes' "
                                              "(write true without quotes)"]),
-    ("network: res8", "network: 8", ["10:14 tenants[1].network: must be a network of `dse list networks`, a file (.onnx, "
+    ("network: res8", "network: 8",
+     ["10:14 tenants[1].network: must be a network of `dse list networks`, a file (.onnx, "
                                      "config.json, topology .csv) or layers, got 8 (put it in quotes)"]),
     ("network: res8", "network: nets/a.onnx", ["10:14 tenants[1].network: must be a network file that exists, got "
                                                "'nets/a.onnx'"]),
@@ -374,7 +380,8 @@ WORKLOAD_CASES = [
      ["10:58 tenants[1].network.layers[0].k: must be an integer >= 1, got 0"]),
     ("name: two", "name: no", ["2:7 name: must be a name, got no (YAML reads no as false; put it in quotes)"]),
     ("duration_s: 0.5", "duration_s: 0", ["3:13 duration_s: must be a number > 0, got 0"]),
-    ("duration_s: 0.5", "duration_s: 1e8", ["3:13 duration_s: must be so that at most 20,000,000 requests arrive (30 per "
+    ("duration_s: 0.5", "duration_s: 1e8",
+     ["3:13 duration_s: must be so that at most 20,000,000 requests arrive (30 per "
                                             "second), got 1e8"]),
     ("tenants:", "tenant:", ["1:1 tenants: missing key, must be a list", "4:1 tenant: unknown key (did you mean "
                              "'tenants'?)"]),
@@ -396,11 +403,13 @@ def test_workload_mistakes(write, good, bad, expected):
 
 DESIGN_CASES = [
     ("architecture: composable", "architecture: composible", ["2:15 architecture: must be one of time_mux, composable, "
-                                                              "heterogeneous, dedicated, got 'composible' (did you mean "
+                                                              "heterogeneous, dedicated, got 'composible' (did "
+                                                              "you mean "
                                                               "'composable'?)"]),
     ("subarrays: 16", "subarrays: 8", ["8:12 subarrays: must be one of 4, 16, 64, got 8"]),
     ("subarrays: 16\n", "", ["1:1 : must have the key subarrays (composable): 4, 16 or 64"]),
-    ("architecture: composable", "architecture: time_mux", ["8:1 subarrays: must be left out: it is for composable, not "
+    ("architecture: composable", "architecture: time_mux",
+     ["8:1 subarrays: must be left out: it is for composable, not "
                                                             "time_mux"]),
     ("rows: 64", "rows: 66", ["7:12 engines[0].rows: must be a multiple of 4 (grid of 16 sub-arrays), got 66"]),
     ("quantum_layers: 4", "quantum: 4", ["9:29 policy.quantum: unknown key (did you mean 'quantum_"]),
@@ -412,7 +421,8 @@ DESIGN_CASES = [
     ("policy: {name: round_robin, quantum_layers: 4}\n", "", ["1:1 policy: missing key, must be"]),
     ("scheduler: hardware", "scheduler: fpga", ["10:12 scheduler: must be one of software, hardware, got 'fpga'"]),
     ("seed: 5", "seed: -1", ["11:7 seed: must be an integer >= 0, got -1"]),
-    ("sram_bytes: 1048576}", "sram_bytes: 1048576, tenant: cam}", ["7:61 engines[0].tenant: must be left out: it is for "
+    ("sram_bytes: 1048576}", "sram_bytes: 1048576, tenant: cam}",
+     ["7:61 engines[0].tenant: must be left out: it is for "
                                                                    "dedicated, not composable"]),
 ]
 
@@ -430,11 +440,14 @@ def test_design_mistakes(write, good, bad, expected):
 STUDY_CASES = [
     ("area_mm2, {", "area, {", ["4:14 objectives[0]: must be a metric of `dse list metrics`, got 'area' (did you mean "
                                 "'area_mm2'?)"]),
-    ("cam.p99", "cm.p99", ["4:33 objectives[1].metric: must be METRIC or TENANT.METRIC of a tenant of the workload, got "
+    ("cam.p99", "cm.p99",
+     ["4:33 objectives[1].metric: must be METRIC or TENANT.METRIC of a tenant of the workload, got "
                            "'cm.p99_latency_s' (did you mean 'cam'?)"]),
-    ("metric: cam.p99_latency_s", "metric: cam.area_mm2", ["4:33 objectives[1].metric: must be a metric of single tenants"
+    ("metric: cam.p99_latency_s", "metric: cam.area_mm2",
+     ["4:33 objectives[1].metric: must be a metric of single tenants"
                                                            " (area_mm2 is of the whole chip), got 'cam.area_mm2'"]),
-    ("metric: cam.p99_latency_s", "metric: area_mm2", ["4:33 objectives[1].metric: must be listed once, got 'area_mm2'"]),
+    ("metric: cam.p99_latency_s", "metric: area_mm2",
+     ["4:33 objectives[1].metric: must be listed once, got 'area_mm2'"]),
     ("direction: minimise", "direction: down", ["4:63 objectives[1].direction: must be one of minimise, maximise, got "
                                                 "'down'"]),
     ("objectives: [area_mm2, {metric: cam.p99_latency_s, direction: minimise}]", "objectives: []",
@@ -444,14 +457,16 @@ STUDY_CASES = [
     ("area_mm2: 40", "area_mm2: 0", ["6:13 budgets.area_mm2: must be a number > 0: no design can be below, got 0"]),
     ("area_mm2: 40", "area_mm2: 40mm2", ["6:13 budgets.area_mm2: must be a number, got '40mm2' (write 40: the unit is "
                                          "the end of the key's name)"]),
-    ("area_mm2: 40", "fairness_frac: 1.5", ["6:18 budgets.fairness_frac: must be a number <= 1: no design can be above, "
+    ("area_mm2: 40", "fairness_frac: 1.5",
+     ["6:18 budgets.fairness_frac: must be a number <= 1: no design can be above, "
                                             "got 1.5"]),
     ("area_mm2: 40", "stp: 3", ["6:8 budgets.stp: must be a number <= 2: no design can be above, got 3"]),
     ("workload: load.yaml", "workload: lod.yaml", ["3:11 workload: must be a workload file or a name of `dse list "
                                                    "workloads`, got 'lod.yaml' (did you mean 'load.yaml'?)"]),
     ("workload: load.yaml", "workload: ar_gamin", ["3:11 workload: must be a workload file or a name of `dse list "
                                                    "workloads`, got 'ar_gamin' (did you mean 'ar_gaming'?)"]),
-    ("workload: load.yaml", "workload: 3", ["3:11 workload: must be a workload file, or a name of `dse list workloads`, "
+    ("workload: load.yaml", "workload: 3",
+     ["3:11 workload: must be a workload file, or a name of `dse list workloads`, "
                                             "got 3"]),
     ("[time_mux, heterogeneous]", "[time_mux, hetero]", ["9:29 space.architectures[1]: must be one of time_mux, "
                                                          "composable, heterogeneous, dedicated, got 'hetero'"]),
@@ -462,12 +477,14 @@ STUDY_CASES = [
     ("sram_bytes: [262144, 1e6]", "sram_bytes: [262144, big, -4]",
      ["12:26 space.domains.sram_bytes[1]: must be an integer >= 1, got 'big'",
       "12:31 space.domains.sram_bytes[2]: must be an integer >= 1, got -4"]),
-    ("sram_bytes: [262144, 1e6]", "dataflow: [ws, xs]", ["12:20 space.domains.dataflow[1]: must be one of ws, os, is, got"
+    ("sram_bytes: [262144, 1e6]", "dataflow: [ws, xs]",
+     ["12:20 space.domains.dataflow[1]: must be one of ws, os, is, got"
                                                          " 'xs'"]),
     ("sram_bytes: [262144, 1e6]", "sram_bytes: []", ["12:17 space.domains.sram_bytes: must be a list of at least "
                                                      "one value, got an empty list"]),
     ("high: 64, log: 2", "high: 8, log: 2", ["13:27 space.domains.rows.high: must be >= low (16), got 8"]),
-    ("quantum_layers: [1, 4]", "quantum_layers: [1, 4000]", ["14:37 space.domains.round_robin.quantum_layers[1]: must be "
+    ("quantum_layers: [1, 4]", "quantum_layers: [1, 4000]",
+     ["14:37 space.domains.round_robin.quantum_layers[1]: must be "
                                                              "a number in [1, 1000], got 4000"]),
     ("rows: 64}", "rowz: 64}", ["16:7 space.forbidden[0]: must be about a parameter of the space, got 'rowz' (did you "
                                 "mean 'rows'?)"]),

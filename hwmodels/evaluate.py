@@ -1,0 +1,250 @@
+"""The one function everything turns on: a design and a workload in, metrics out.
+
+    networks + engines --layer_costs--> CostTable        (cached: depends on the hardware and the networks only)
+    traffic + seed ----generate-------> RequestTrace
+    CostTable + RequestTrace + policy --simulate--> TaskRecords --> metrics
+
+Pure, deterministic, picklable; no I/O.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwmodels.area import SchedulerBlock, scheduler_block
+from hwmodels.cost import LIMITS, LayerCosts, layer_costs
+from hwmodels.design import Chip, Design, EngineSlot
+from hwmodels.engine import Engine
+from hwmodels.errors import ModelError
+from hwmodels.kernel import isolated_s, simulate
+from hwmodels.metrics import metrics
+from hwmodels.network import Network
+from hwmodels.outcome import Outcome
+from hwmodels.tables import CostTable, Machine, TaskRecords
+from hwmodels.technology import dram_energy_j_per_byte
+from hwmodels.traffic import generate
+from hwmodels.workload import RequestTrace, Workload
+
+__all__ = ["FIDELITIES", "Detail", "PreparedChip", "evaluate", "evaluate_detail", "prepare"]
+
+FIDELITIES = ("simulate",)
+
+Floats = NDArray[np.float64]
+
+
+class PreparedChip(NamedTuple):
+    """A chip with the cost of every layer of the workload on every engine it may use."""
+
+    chip: Chip
+    table: CostTable
+    costs: dict[tuple[int, int, int], LayerCosts]
+    """(network, slot, level) -> columns of the composition that each layer chose."""
+    problem: str
+    """Why the workload cannot run, or ''."""
+
+
+def _fastest(network: Network, engines: tuple[Engine, ...]) -> LayerCosts:
+    """Costs of a network where every layer takes the engine that runs it fastest (first on ties)."""
+    options = [layer_costs(network, engine) for engine in engines]
+    runnable = [option for option in options if not option.unsupported]
+    if len(runnable) < 2:
+        return runnable[0] if runnable else options[0]
+    best = np.argmin(np.stack([option.latency_s for option in runnable]), axis=0)
+    rows = np.arange(len(network))
+
+    def pick(field: str) -> object:
+        columns = [getattr(option, field) for option in runnable]
+        if isinstance(columns[0], np.ndarray):
+            return np.stack(columns)[best, rows]
+        return tuple(columns[option][row] for row, option in enumerate(best)) if columns[0] else ()
+
+    return LayerCosts(*(pick(field) for field in LayerCosts._fields))  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=512)
+def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...],
+           tenant_networks: tuple[tuple[str, int], ...]) -> tuple[CostTable, dict[tuple[int, int, int], LayerCosts]]:
+    levels = max(len(slot.levels) for slot in slots)
+    lengths = np.array([len(network) for network in workload_networks], dtype=np.int64)
+    offset = np.full((len(workload_networks), 1, len(slots), levels), -1, dtype=np.int64)
+    costs: dict[tuple[int, int, int], LayerCosts] = {}
+    parts: list[LayerCosts] = []
+    at = 0
+    for e, slot in enumerate(slots):
+        served = {n for name, n in tenant_networks if not slot.tenants or name in slot.tenants}
+        for n in sorted(served):
+            for u, (_, engines) in enumerate(slot.levels):
+                cost = _fastest(workload_networks[n], engines)
+                costs[n, e, u] = cost
+                if cost.unsupported:
+                    continue
+                offset[n, 0, e, u] = at
+                at += len(workload_networks[n])
+                parts.append(cost)
+
+    def column(get: str) -> Floats:
+        return np.concatenate([getattr(part, get) for part in parts]) if parts else np.empty(0)
+
+    latency = column("latency_s")
+    table = CostTable(
+        n_layers=lengths,
+        offset=offset,
+        latency_s=latency,
+        dram_bytes=column("dram_read_bytes") + column("dram_write_bytes"),
+        energy_j=column("energy_j"),
+        live_bytes=column("live_bytes"),
+        sparsity_frac=np.zeros(len(latency)),
+        estimate_s=latency,
+    )
+    return table, costs
+
+
+def prepare(design: Design, workload: Workload) -> PreparedChip:
+    """Build the chip and its cost table; raises `InvalidEngine` when design and workload contradict each other."""
+    chip = design.architecture.chip(workload)
+    networks = workload.networks
+    index = {network: n for n, network in enumerate(networks)}
+    of_tenant = tuple((tenant.name, index[tenant.network]) for tenant in workload.tenants)
+    table, costs = _table(chip.slots, networks, of_tenant)
+    problem = ""
+    for name, n in of_tenant:
+        usable = [e for e, slot in enumerate(chip.slots) if not slot.tenants or name in slot.tenants]
+        if all(table.offset[n, 0, e].max() < 0 for e in usable):
+            reason = costs[n, usable[0], len(chip.slots[usable[0]].levels) - 1].unsupported[0]
+            problem = f"{name}: {networks[n].name} cannot run on {chip.slots[usable[0]].name}: {reason}"
+            break
+    return PreparedChip(chip, table, costs, problem)
+
+
+def _machine(chip: Chip, workload: Workload, block: SchedulerBlock) -> Machine:
+    levels = max((slot.levels for slot in chip.slots), key=len)
+    owner = {tenant: e for e, slot in enumerate(chip.slots) for tenant in slot.tenants}
+    return Machine(
+        units=np.array([slot.units for slot in chip.slots], dtype=np.int64),
+        level_units=np.array([units for units, _ in levels], dtype=np.int64),
+        tenant_engine=np.array([owner.get(tenant.name, -1) for tenant in workload.tenants], dtype=np.int64),
+        dram_bytes_per_s=chip.dram_bytes_per_s,
+        dram_mode=chip.dram_mode,
+        reconfigure_s=chip.reconfigure_s,
+        decision_s=block.decision_s,
+        engine_dram_bytes_per_s=np.array([slot.dram_frac * chip.dram_bytes_per_s for slot in chip.slots]),
+        dram_j_per_byte=dram_energy_j_per_byte(),
+    )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Detail:
+    """Everything behind an outcome, for reports: requests, what became of them, and every layer's cost."""
+
+    outcome: Outcome
+    prepared: PreparedChip
+    trace: RequestTrace | None = None
+    records: TaskRecords | None = None
+    isolated_s: Floats | None = None
+
+
+def evaluate(design: Design, workload: Workload, *, seed: int = 0, fidelity: str = "simulate") -> Outcome:
+    """Metrics of a design under a workload.
+
+    Parameters
+    ----------
+    seed : of the traffic; equal seeds give equal requests for every design.
+    fidelity : one of `FIDELITIES`.
+
+    Raises
+    ------
+    ModelError : the design contradicts itself or the workload. A design that is legal but cannot run a network is an
+        outcome with a sentence in `status`.
+    """
+    return evaluate_detail(design, workload, seed=seed, fidelity=fidelity, record=False).outcome
+
+
+def evaluate_detail(design: Design, workload: Workload, *, seed: int = 0, fidelity: str = "simulate",
+                    record: bool = True) -> Detail:
+    """As `evaluate`, keeping what happened; `record` also keeps one span per executed layer."""
+    if fidelity not in FIDELITIES:
+        raise ModelError("fidelity", f"one of {', '.join(FIDELITIES)}", fidelity)
+    prepared = prepare(design, workload)
+    chip = prepared.chip
+    block = scheduler_block(design.scheduler, design.policy, chip.slots[0].levels[0][1][0].node_nm)
+    area = {**chip.area_mm2, "scheduler": block.area_mm2}
+    known = {"area_mm2": float(sum(area.values()))}
+    if prepared.problem:
+        outcome = Outcome(status=prepared.problem, metrics=known, breakdown={"area_mm2": area})
+        return Detail(outcome=outcome, prepared=prepared)
+    machine = _machine(chip, workload, block)
+    networks = {network: n for n, network in enumerate(workload.networks)}
+    alone = isolated_s(prepared.table, machine,
+                       np.array([networks[t.network] for t in workload.tenants], dtype=np.int64))
+    trace = generate(workload, seed, alone)
+    if not len(trace.arrival_s):
+        outcome = Outcome(status="no request arrives within duration_s", metrics=known, breakdown={"area_mm2": area})
+        return Detail(outcome=outcome, prepared=prepared, trace=trace, isolated_s=alone)
+    records = simulate(prepared.table, machine, trace, design.policy, design.policy_params, record=record)
+    outcome = _outcome(design, workload, prepared, block, area, trace, records, alone)
+    return Detail(outcome=outcome, prepared=prepared, trace=trace, records=records, isolated_s=alone)
+
+
+def _outcome(design: Design, workload: Workload, prepared: PreparedChip, block: SchedulerBlock, area: dict[str, float],
+             trace: RequestTrace, records: TaskRecords, alone: Floats) -> Outcome:
+    chip = prepared.chip
+    overall, tenants = metrics(trace, records, alone, names=[t.name for t in workload.tenants],
+                               percentiles=np.array([t.service.percentile for t in workload.tenants]))
+    last = np.nanmax(records.finish_s, initial=0.0)
+    elapsed = max(workload.duration_s, float(last))
+    energy = {
+        "dynamic": float(records.energy_j.sum()),
+        "leakage": chip.leakage_w * elapsed,
+        "scheduler": block.power_w * elapsed + block.decision_j * records.decisions,
+    }
+    finished = int(np.isfinite(records.finish_s).sum())
+    pes = np.array([slot.levels[-1][1][0].pes for slot in chip.slots], dtype=float)
+    busy = records.engine_busy_s / elapsed
+    total = float(sum(energy.values()))
+    overall |= {
+        "area_mm2": float(sum(area.values())),
+        "energy_j": total,
+        "power_w": total / elapsed,
+        "energy_per_inference_j": total / finished if finished else float("inf"),
+        "engine_utilisation_frac": float(busy @ pes / pes.sum()),
+        "dram_utilisation_frac": float(records.dram_bytes / (chip.dram_bytes_per_s * elapsed)),
+    }
+    for index, tenant in enumerate(workload.tenants):
+        mine = trace.tenant == index
+        done = int(np.isfinite(records.finish_s[mine]).sum())
+        joules = float(records.energy_j[mine].sum())
+        tenants[tenant.name] |= {"energy_j": joules,
+                                 "energy_per_inference_j": joules / done if done else float("inf")}
+    breakdown: dict[str, dict[str, float]] = {
+        "area_mm2": area,
+        "energy_j": energy,
+        "engine_utilisation_frac": {slot.name: float(busy[e]) for e, slot in enumerate(chip.slots)},
+    }
+    for index, tenant in enumerate(workload.tenants):
+        breakdown[f"time_frac.{tenant.name}"] = _time_shares(workload, prepared, trace, records, index)
+    return Outcome(status="ok", metrics=overall, tenants=tenants, breakdown=breakdown)
+
+
+def _time_shares(workload: Workload, prepared: PreparedChip, trace: RequestTrace, records: TaskRecords,
+                 tenant: int) -> dict[str, float]:
+    """Where the time of a tenant's requests goes: waiting, and what limits its layers on their best engine [-]."""
+    mine = (trace.tenant == tenant) & np.isfinite(records.finish_s)
+    if not mine.any():
+        return {}
+    turnaround = float((records.finish_s[mine] - records.ready_s[mine]).sum())
+    service = min(turnaround, float(records.service_s[mine].sum()))
+    network, name = workload.networks.index(workload.tenants[tenant].network), workload.tenants[tenant].name
+    slots = prepared.chip.slots
+    options = [cost for (n, e, _), cost in prepared.costs.items()
+               if n == network and not cost.unsupported and (not slots[e].tenants or name in slots[e].tenants)]
+    best = min(options, key=lambda cost: float(cost.latency_s.sum()))
+    layer_time = np.bincount(best.limited_by, weights=best.latency_s, minlength=len(LIMITS))
+    layer_time = layer_time / layer_time.sum()
+    shares = {"waiting": (turnaround - service) / turnaround}
+    shares |= {name: float(layer_time[code]) * service / turnaround
+               for code, name in enumerate(LIMITS) if layer_time[code] > 0.0}
+    return shares

@@ -1,0 +1,169 @@
+"""The space of designs: four architecture classes, their sizes, the policy and who runs it.
+
+`design_space` declares it; `decode_design` turns the parameters of one point into a `Design`. Every default domain has
+its reason beside it; a study narrows or overrides any of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hwmodels.architectures import ARCHITECTURES, Composable, Dedicated, Heterogeneous, TimeMux
+from hwmodels.design import SCHEDULERS, Architecture, Design
+from hwmodels.engine import Engine
+from hwmodels.errors import InvalidEngine
+from hwmodels.policies import POLICIES
+from hwmodels.workload import Workload
+from spaces.domains import Choice, Domain, as_domain
+from spaces.errors import SpaceError, did_you_mean
+from spaces.space import Clause, Condition, Space
+
+__all__ = ["MAX_ENGINES", "PARAMETERS", "decode_design", "design_space"]
+
+MAX_ENGINES = 3
+"""Largest number of engines of a heterogeneous design: every further one adds three parameters."""
+
+_KIB = 1024
+_ONE_ARRAY = ("time_mux", "composable")
+_BUDGETED = ("time_mux", "composable", "dedicated")
+
+REAL_ARRAY = {"fold_overlap": "double_buffered", "output_drain": True,
+              "depthwise_modes": ("per_channel", "packed_diagonal", "vector_unit")}
+"""What built arrays do, and the reference mode of `Engine` (SCALE-Sim's) does not."""
+
+# name -> (default values, reason); the first condition that fails switches a parameter off
+PARAMETERS: dict[str, tuple[tuple[Any, ...], str]] = {
+    "architecture": (tuple(ARCHITECTURES), "the four classes of Venieris et al."),
+    "node_nm": ((16,), "one node unless the study asks: area and energy of nodes do not mix on one front"),
+    "freq_hz": ((0.5e9, 1.0e9), "edge and mobile NPUs run at 0.5 to 1 GHz"),
+    "dram_bytes_per_s": ((8e9, 16e9, 32e9, 64e9), "one 16-bit LPDDR4 channel up to a 128-bit LPDDR4X bus"),
+    "rows": ((16, 32, 64, 128), "one array: 256 to 16,384 PEs"),
+    "cols": ((16, 32, 64, 128), "one array: 256 to 16,384 PEs"),
+    "dataflow": (("ws", "os", "is"), "what stays in the PE"),
+    "sram_bytes": (tuple(size * _KIB for size in (256, 512, 1024, 2048, 4096, 8192)), "0.25 to 8 MiB for the chip"),
+    "vector_lanes": ((32, 128, 512), "scalar operations per cycle outside the array"),
+    "subarrays": ((4, 16), "Planaria has 16"),
+    "engines": (tuple(range(2, MAX_ENGINES + 1)), "heterogeneous engines"),
+    "total_pes": ((512, 1024, 2048, 4096, 8192, 16384), "dedicated: all engines together"),
+    "share_exponent": ((0.5, 0.75, 1.0), "dedicated: shares ~ load ** exponent; 1 = proportional, less favours small"),
+    "policy": (tuple(POLICIES), "every policy that can run on the class"),
+    "scheduler": (SCHEDULERS, "software: microseconds per decision; hardware: nanoseconds and area"),
+}
+for _i in range(MAX_ENGINES):
+    PARAMETERS[f"side{_i}"] = ((16, 32, 64), f"side of the square array of engine {_i}")
+    PARAMETERS[f"dataflow{_i}"] = (("ws", "os", "is"), f"dataflow of engine {_i}")
+    PARAMETERS[f"sram_bytes{_i}"] = (tuple(size * _KIB for size in (128, 512, 2048)), f"buffer of engine {_i}")
+
+
+def _conditions() -> list[Condition]:
+    conditions = [Condition(name, "architecture", _ONE_ARRAY) for name in ("rows", "cols")]
+    conditions += [Condition(name, "architecture", _BUDGETED) for name in ("dataflow", "sram_bytes")]
+    conditions += [
+        Condition("subarrays", "architecture", ("composable",)),
+        Condition("engines", "architecture", ("heterogeneous",)),
+        Condition("total_pes", "architecture", ("dedicated",)),
+        Condition("share_exponent", "architecture", ("dedicated",)),
+    ]
+    for i in range(MAX_ENGINES):
+        counts = tuple(count for count in range(2, MAX_ENGINES + 1) if count > i)
+        conditions += [Condition(f"{name}{i}", "engines", counts) for name in ("side", "dataflow", "sram_bytes")]
+    return conditions
+
+
+def _values(domain: Domain) -> set[Any]:
+    """All values of a domain that conditions depend on (they are small)."""
+    return {domain.value(code) for code in range(int(domain.n))}
+
+
+def _reachable(names: Sequence[str], conditions: Sequence[Condition],
+               domains: Mapping[str, Domain]) -> list[str]:
+    """Parameters that some point can have, given the domains of their parents."""
+    kept: list[str] = []
+    for name in names:
+        needs = [c for c in conditions if c.parameter == name]
+        if all(c.parent in kept and set(c.values) & _values(domains[c.parent]) for c in needs):
+            kept.append(name)
+    return kept
+
+
+def design_space(workload: Workload, *, architectures: Sequence[str] | None = None,
+                 policies: Sequence[str] | None = None, domains: Mapping[str, Any] | None = None,
+                 forbidden: Sequence[Clause] = ()) -> Space:
+    """The designs a study may choose from.
+
+    Parameters
+    ----------
+    architectures, policies : subsets by name; all by default.
+    domains : parameter -> what `spaces.domains.as_domain` takes; replaces the default of `PARAMETERS`. A key
+        `POLICY.PARAMETER` adds that parameter of the policy to the search (else it keeps its default).
+    forbidden : clauses, see `spaces.space.Clause`.
+
+    Raises
+    ------
+    SpaceError : an unknown parameter, an empty or unsatisfiable space.
+    """
+    given = dict(domains or {})
+    if architectures is not None:
+        given["architecture"] = list(architectures)
+    if policies is not None:
+        given["policy"] = list(policies)
+    conditions = _conditions()
+    space: dict[str, Domain] = {name: Choice(values) for name, (values, _) in PARAMETERS.items()}
+    for name, spec in given.items():
+        owner, _, parameter = name.partition(".")
+        if parameter and owner in POLICIES and parameter in POLICIES[owner].params:
+            conditions.append(Condition(name, "policy", (owner,)))
+        elif name not in PARAMETERS:
+            known = [*PARAMETERS, *(f"{p}.{q}" for p, record in POLICIES.items() for q in record.params)]
+            raise SpaceError(f"domains.{name}", "a parameter of the design space", name,
+                             hint=did_you_mean(name, known))
+        space[name] = as_domain(spec)
+    names = _reachable(list(space), conditions, space)
+    kept = {name: space[name] for name in names}
+    links = [Condition(c.parameter, c.parent, tuple(v for v in c.values if v in _values(kept[c.parent])))
+             for c in conditions if c.parameter in kept]
+    single = [name for name in sorted(_values(kept["policy"])) if POLICIES[name].machines == "single"]
+    shared = [name for name in sorted(_values(kept["architecture"])) if name != "time_mux"]
+    unfit: list[Clause] = [{"architecture": shared, "policy": single}] if single and shared else []
+    return Space(domains=kept, conditions=links, forbidden=[*unfit, *forbidden])
+
+
+def _architecture(params: Mapping[str, Any], workload: Workload) -> Architecture:
+    """The hardware of one point."""
+    common = {key: params[key] for key in ("node_nm", "freq_hz", "dram_bytes_per_s", "vector_lanes")} | REAL_ARRAY
+    kind = params["architecture"]
+    if kind == "heterogeneous":
+        count = params["engines"]
+        lanes = max(1, common.pop("vector_lanes") // count)
+        return Heterogeneous(engines=tuple(
+            Engine(rows=params[f"side{i}"], cols=params[f"side{i}"], dataflow=params[f"dataflow{i}"],
+                   sram_bytes=params[f"sram_bytes{i}"], vector_lanes=lanes, **common)
+            for i in range(count)
+        ))
+    one = {"dataflow": params["dataflow"], "sram_bytes": params["sram_bytes"], **common}
+    if kind == "dedicated":
+        total = Engine(rows=params["total_pes"], cols=1, **one)
+        return Dedicated.sized(workload, total=total, exponent=params["share_exponent"])
+    engine = Engine(rows=params["rows"], cols=params["cols"], **one)
+    if kind == "composable":
+        return Composable(engine=engine, subarrays=params["subarrays"])
+    if kind == "time_mux":
+        return TimeMux(engine=engine)
+    raise InvalidEngine("architecture", f"one of {', '.join(ARCHITECTURES)}", kind)
+
+
+def decode_design(params: Mapping[str, Any], workload: Workload) -> Design:
+    """The design that a point of the space means.
+
+    Parameters
+    ----------
+    params : active parameters of one point, as `Space.sample` or a trial gives them.
+    workload : sizes the engines of the dedicated class.
+
+    Raises
+    ------
+    ModelError : the parameters do not describe a design.
+    """
+    name = params["policy"]
+    chosen = {key.removeprefix(f"{name}."): value for key, value in params.items() if key.startswith(f"{name}.")}
+    return Design(architecture=_architecture(params, workload), policy=name, policy_params=chosen,
+                  scheduler=params["scheduler"])

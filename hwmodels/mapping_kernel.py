@@ -35,12 +35,12 @@ _POSITION = np.array([[0, 1, 2], [1, 0, 2], [0, 2, 1], [1, 2, 0], [2, 0, 1], [2,
 SPATIAL, STREAM, STREAM_OVERLAPPED, STRIPS = 0, 1, 2, 3
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _ceil_div(a, b):
     return -(-a // b)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def unit(units, role, b, y, x):
     """Factors (u, v, reads) of one tile's role: compute = u_m u_n u_k + v_m v_n v_k; `reads` scales edge accesses."""
     code = units[role, 0]
@@ -60,7 +60,7 @@ def unit(units, role, b, y, x):
     return strips * x * units[role, 2], strips * units[role, 3], strips
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def tile_candidates(size, step):
     """Ascending tile sizes: the smallest for each reachable trip count, and those rounded up to a multiple of `step`."""
     found = np.empty(4 * int(np.sqrt(size)) + 8, dtype=np.int64)
@@ -87,7 +87,7 @@ def tile_candidates(size, step):
     return ordered[:distinct].copy()
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _extent(tile, index, trips, size, stride, halo, pad):
     """Rows of the input that tile `index` fetches; the first and the last tile do not fetch the padding."""
     outputs = tile if index < trips - 1 else size - (trips - 1) * tile
@@ -99,7 +99,7 @@ def _extent(tile, index, trips, size, stride, halo, pad):
     return rows if rows > 1 else 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _extent_sum(tile, trips, size, stride, halo, pad):
     total = _extent(tile, 0, trips, size, stride, halo, pad)
     if trips > 1:
@@ -109,7 +109,7 @@ def _extent_sum(tile, trips, size, stride, halo, pad):
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _extent_max(tile, trips, size, stride, halo, pad):
     if trips > 2:
         return (tile - 1) * stride + halo
@@ -118,11 +118,11 @@ def _extent_max(tile, trips, size, stride, halo, pad):
     return largest if largest > last else last
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _line_table(size, step, units, role):
-    """Columns tile, trips, sum u, sum v, sum reads of the candidates of n or k."""
+    """Columns tile, trips, sum u, sum v, sum reads, last tile and its u, v, of the candidates of n or k."""
     tiles = tile_candidates(size, step)
-    table = np.empty((len(tiles), 5))
+    table = np.empty((len(tiles), 8))
     for i in range(len(tiles)):
         tile = tiles[i]
         trips = _ceil_div(size, tile)
@@ -132,10 +132,11 @@ def _line_table(size, step, units, role):
         table[i, 2] = (trips - 1) * u + eu
         table[i, 3] = (trips - 1) * v + ev
         table[i, 4] = (trips - 1) * r + er
+        table[i, 5], table[i, 6], table[i, 7] = size - (trips - 1) * tile, eu, ev
     return table
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _m_sums(units, b, y, x, tb, ty, tx, qb, qy, qx):
     su, sv, sr = 0.0, 0.0, 0.0
     for kb in range(2):
@@ -161,15 +162,15 @@ def _m_sums(units, b, y, x, tb, ty, tx, qb, qy, qx):
     return su, sv, sr
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _m_table(ints, units):
     """Columns tb, ty, tx, qb, qy, qx, trips, outputs of a tile, summed and largest input region, sums of u, v, reads,
-    outputs of the last tile, input region of the first."""
+    outputs of the last tile, input region of the first, u and v of the last tile."""
     b, oy, ox = ints[I_B], ints[I_OY], ints[I_OX]
     tbs = tile_candidates(b, 1)
     tys = tile_candidates(oy, ints[I_STEP_M])
     txs = tile_candidates(ox, 1)
-    table = np.empty((len(tbs) * len(tys) * len(txs), 15))
+    table = np.empty((len(tbs) * len(tys) * len(txs), 17))
     row = 0
     for ib in range(len(tbs)):
         qb = _ceil_div(b, tbs[ib])
@@ -189,13 +190,14 @@ def _m_table(ints, units):
                 t[9] = float(tbs[ib]) * row_max * col_max
                 t[10], t[11], t[12] = _m_sums(units, b, oy, ox, tbs[ib], tys[iy], txs[ix], qb, qy, qx)
                 t[13] = float((b - (qb - 1) * tbs[ib]) * (oy - (qy - 1) * tys[iy]) * (ox - (qx - 1) * txs[ix]))
+                t[15], t[16], _ = unit(units, 0, b - (qb - 1) * tbs[ib], oy - (qy - 1) * tys[iy], ox - (qx - 1) * txs[ix])
                 t[14] = (float(tbs[ib]) * _extent(tys[iy], 0, qy, oy, ints[I_SY], ints[I_HY], ints[I_PY])
                          * _extent(txs[ix], 0, qx, ox, ints[I_SX], ints[I_HX], ints[I_PX]))
                 row += 1
     return table
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _reloads(order, qm, qn, qk):
     """Times each operand is fetched: (X, W, Y); see `hwmodels.mapping`."""
     pm, pn, pk = _POSITION[order, 0], _POSITION[order, 1], _POSITION[order, 2]
@@ -205,12 +207,12 @@ def _reloads(order, qm, qn, qk):
     return rx, rw, ry
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _tile_at(index, trips, tile, size):
     return tile if index < trips - 1 else size - (trips - 1) * tile
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _x_bytes(ints, floats, tile, trips, ib, iy, ix, ik):
     rows = _extent(tile[1], iy, trips[1], ints[I_OY], ints[I_SY], ints[I_HY], ints[I_PY])
     cols = _extent(tile[2], ix, trips[2], ints[I_OX], ints[I_SX], ints[I_HX], ints[I_PX])
@@ -218,19 +220,19 @@ def _x_bytes(ints, floats, tile, trips, ib, iy, ix, ik):
             * _tile_at(ik, trips[4], tile[4], ints[I_C]))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _w_bytes(ints, floats, tile, trips, i_n, ik):
     return (floats[F_BW] * floats[F_DW] * ints[I_FF] * _tile_at(i_n, trips[3], tile[3], ints[I_N])
             * _tile_at(ik, trips[4], tile[4], ints[I_C]))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _y_elements(ints, tile, trips, ib, iy, ix, i_n):
     return (float(_tile_at(ib, trips[0], tile[0], ints[I_B])) * _tile_at(iy, trips[1], tile[1], ints[I_OY])
             * _tile_at(ix, trips[2], tile[2], ints[I_OX]) * _tile_at(i_n, trips[3], tile[3], ints[I_N]))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _step_compute(ints, units, tile, trips, ib, iy, ix, i_n, ik):
     um, vm, _ = unit(units, 0, _tile_at(ib, trips[0], tile[0], ints[I_B]),
                      _tile_at(iy, trips[1], tile[1], ints[I_OY]), _tile_at(ix, trips[2], tile[2], ints[I_OX]))
@@ -239,7 +241,7 @@ def _step_compute(ints, units, tile, trips, ib, iy, ix, i_n, ik):
     return um * un * uk + vm * vn * vk
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _lay_out(order, loops):
     """Loop at each depth (0 = groups, 1..3 = b, y, x, 4 = n, 5 = k), outermost first."""
     loops[0] = 0
@@ -256,7 +258,7 @@ def _lay_out(order, loops):
             depth += 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _changes(loops, counts, at):
     """Which operands (X, W, Y) change when the loop at depth `at` advances and those inside restart."""
     x, w, y = False, False, False
@@ -275,7 +277,7 @@ def _changes(loops, counts, at):
     return x, w, y
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _slot(ints, floats, units, tile, trips, counts, loops, index, other):
     """Cycles of one step: its compute, beside the loads of the next step and the stores of the one before."""
     compute = _step_compute(ints, units, tile, trips, index[1], index[2], index[3], index[4], index[5])
@@ -309,7 +311,7 @@ def _slot(ints, floats, units, tile, trips, counts, loops, index, other):
     return compute if compute > moved else moved
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _ends(ints, floats, tile, trips):
     """Un-overlapped cycles: (load of the first step, store of the last)."""
     head = _x_bytes(ints, floats, tile, trips, 0, 0, 0, 0) + _w_bytes(ints, floats, tile, trips, 0, 0)
@@ -318,60 +320,152 @@ def _ends(ints, floats, tile, trips):
     return head / floats[F_BPC], tail / floats[F_BPC]
 
 
-@njit(cache=True)
-def _class_of(which, trips):
-    """(index, count) of class `which` of a loop: first, middle, last but one, last; count 0 if the class is empty."""
+@njit(cache=True, error_model="numpy")
+def _class_of(which, trips, even):
+    """(index, count) of class `which` of a loop: first, middle, last but one, last; count 0 if the class is empty.
+
+    The last but one differs from the middle because the next tile is the last one; not if that is as large (`even`).
+    """
     if which == 0:
         return 0, 1
-    if which == 1:
-        return 1, (trips - 3 if trips > 3 else 0)
+    if which == 3:
+        return trips - 1, (1 if trips > 1 else 0)
     if which == 2:
-        return trips - 2, (1 if trips > 2 else 0)
-    return trips - 1, (1 if trips > 1 else 0)
+        return trips - 2, (1 if trips > 2 and not even else 0)
+    middle = trips - 2 if even else trips - 3
+    return 1, (middle if middle > 0 else 0)
 
 
-@njit(cache=True)
-def _latency_classes(ints, floats, units, tile, trips, order, limit, scratch):
+# layout of the per-mapping table of `_latency_classes`: values by kind of index (0 first, 1 middle, 2 last)
+_Q_ROWS, _Q_COLS, _Q_B, _Q_Y, _Q_X, _Q_N, _Q_K, _Q_UN, _Q_VN, _Q_UK, _Q_VK = range(0, 33, 3)
+_Q_UM, _Q_VM = 33, 41
+_Q_SIZE = 49
+
+
+@njit(cache=True, error_model="numpy")
+def _kind(index, trips):
+    return 2 if index == trips - 1 else (0 if index == 0 else 1)
+
+
+@njit(cache=True, error_model="numpy")
+def _fill_table(ints, units, tile, trips, q):
+    """Sizes, input extents and compute factors of the tiles of one mapping, by kind of index."""
+    for kind in range(3):
+        iy = (0, 1, trips[1] - 1)[kind]
+        ix = (0, 1, trips[2] - 1)[kind]
+        q[_Q_ROWS + kind] = _extent(tile[1], iy, trips[1], ints[I_OY], ints[I_SY], ints[I_HY], ints[I_PY])
+        q[_Q_COLS + kind] = _extent(tile[2], ix, trips[2], ints[I_OX], ints[I_SX], ints[I_HX], ints[I_PX])
+        last = kind == 2
+        q[_Q_B + kind] = ints[I_B] - (trips[0] - 1) * tile[0] if last else tile[0]
+        q[_Q_Y + kind] = ints[I_OY] - (trips[1] - 1) * tile[1] if last else tile[1]
+        q[_Q_X + kind] = ints[I_OX] - (trips[2] - 1) * tile[2] if last else tile[2]
+        q[_Q_N + kind] = ints[I_N] - (trips[3] - 1) * tile[3] if last else tile[3]
+        q[_Q_K + kind] = ints[I_C] - (trips[4] - 1) * tile[4] if last else tile[4]
+    for kind in range(1, 3):
+        q[_Q_UN + kind], q[_Q_VN + kind], _ = unit(units, 1, 1, int(q[_Q_N + kind]), 1)
+        q[_Q_UK + kind], q[_Q_VK + kind], _ = unit(units, 2, 1, int(q[_Q_K + kind]), 1)
+    q[_Q_UN], q[_Q_VN], q[_Q_UK], q[_Q_VK] = q[_Q_UN + 1], q[_Q_VN + 1], q[_Q_UK + 1], q[_Q_VK + 1]
+    for which in range(8):
+        lb, ly, lx = which >> 2, (which >> 1) & 1, which & 1
+        if (not lb and trips[0] == 1) or (not ly and trips[1] == 1) or (not lx and trips[2] == 1):
+            continue  # an only tile is a last tile
+        q[_Q_UM + which], q[_Q_VM + which], _ = unit(units, 0, int(q[_Q_B + 1 + lb]), int(q[_Q_Y + 1 + ly]),
+                                                     int(q[_Q_X + 1 + lx]))
+
+
+@njit(cache=True, error_model="numpy")
+def _slot_cycles(q, widths, counts, loops, index, kinds, changes):
+    """As `_slot`, from the table `q`; `kinds` is scratch, `widths` = X, W, Y accumulator, Y output bytes per element."""
+    for loop in range(6):
+        kinds[loop] = _kind(index[loop], counts[loop])
+    m = (4 if kinds[1] == 2 else 0) + (2 if kinds[2] == 2 else 0) + (1 if kinds[3] == 2 else 0)
+    compute = (q[_Q_UM + m] * q[_Q_UN + kinds[4]] * q[_Q_UK + kinds[5]]
+               + q[_Q_VM + m] * q[_Q_VN + kinds[4]] * q[_Q_VK + kinds[5]])
+    moved = 0.0
+    at = 5
+    while at >= 0 and index[loops[at]] == counts[loops[at]] - 1:
+        loop = loops[at]
+        kinds[loop] = _kind(0, counts[loop])
+        at -= 1
+    if at >= 0:
+        loop = loops[at]
+        following = index[loop] + 1
+        kinds[loop] = _kind(following, counts[loop])
+        if changes[at, 0]:
+            moved += widths[0] * q[_Q_B + kinds[1]] * q[_Q_ROWS + kinds[2]] * q[_Q_COLS + kinds[3]] * q[_Q_K + kinds[5]]
+        if changes[at, 1]:
+            moved += widths[1] * q[_Q_N + kinds[4]] * q[_Q_K + kinds[5]]
+        if changes[at, 2]:
+            k = following if loop == 5 else index[5]
+            if loop != 5:
+                for depth in range(at + 1, 6):
+                    if loops[depth] == 5:
+                        k = 0
+            if k > 0:
+                moved += widths[2] * (q[_Q_B + kinds[1]] * q[_Q_Y + kinds[2]] * q[_Q_X + kinds[3]] * q[_Q_N + kinds[4]])
+    at = 5
+    while at >= 0 and index[loops[at]] == 0:
+        at -= 1
+    if at >= 0 and changes[at, 2]:
+        for depth in range(6):
+            loop = loops[depth]
+            kinds[loop] = (_kind(index[loop], counts[loop]) if depth < at
+                           else (_kind(index[loop] - 1, counts[loop]) if depth == at else 2))
+        width = widths[3] if kinds[5] == 2 else widths[2]
+        moved += width * (q[_Q_B + kinds[1]] * q[_Q_Y + kinds[2]] * q[_Q_X + kinds[3]] * q[_Q_N + kinds[4]])
+    return compute if compute > moved else moved
+
+
+@njit(cache=True, error_model="numpy")
+def _latency_classes(ints, floats, units, tile, trips, order, limit, head, tail, scratch, q, fresh):
     """Latency in cycles by kinds of steps; stops early with a partial sum once it exceeds `limit`."""
-    loops, counts, index, other = scratch[0], scratch[1], scratch[2], scratch[3]
+    loops, counts, index, kinds, even, changes = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4], scratch[5:11]
+    widths = q[_Q_SIZE:]
+    if fresh:
+        _fill_table(ints, units, tile, trips, q)
+        even[0] = 1
+        even[1], even[4], even[5] = ints[I_B] % tile[0] == 0, ints[I_N] % tile[3] == 0, ints[I_C] % tile[4] == 0
+        even[2] = ints[I_OY] % tile[1] == 0 and ints[I_PY] == 0
+        even[3] = ints[I_OX] % tile[2] == 0 and ints[I_PX] == 0
+        counts[0] = ints[I_G]
+        for d in range(5):
+            counts[d + 1] = trips[d]
     _lay_out(order, loops)
-    counts[0] = ints[I_G]
-    for d in range(5):
-        counts[d + 1] = trips[d]
-    head, tail = _ends(ints, floats, tile, trips)
+    for at in range(6):
+        changes[at, 0], changes[at, 1], changes[at, 2] = _changes(loops, counts, at)
     total = head + tail
     for c0 in range(4):
-        index[loops[0]], w0 = _class_of(c0, counts[loops[0]])
+        index[loops[0]], w0 = _class_of(c0, counts[loops[0]], even[loops[0]])
         if w0 == 0:
             continue
         for c1 in range(4):
-            index[loops[1]], w1 = _class_of(c1, counts[loops[1]])
+            index[loops[1]], w1 = _class_of(c1, counts[loops[1]], even[loops[1]])
             if w1 == 0:
                 continue
             for c2 in range(4):
-                index[loops[2]], w2 = _class_of(c2, counts[loops[2]])
+                index[loops[2]], w2 = _class_of(c2, counts[loops[2]], even[loops[2]])
                 if w2 == 0:
                     continue
                 for c3 in range(4):
-                    index[loops[3]], w3 = _class_of(c3, counts[loops[3]])
+                    index[loops[3]], w3 = _class_of(c3, counts[loops[3]], even[loops[3]])
                     if w3 == 0:
                         continue
                     for c4 in range(4):
-                        index[loops[4]], w4 = _class_of(c4, counts[loops[4]])
+                        index[loops[4]], w4 = _class_of(c4, counts[loops[4]], even[loops[4]])
                         if w4 == 0:
                             continue
                         for c5 in range(4):
-                            index[loops[5]], w5 = _class_of(c5, counts[loops[5]])
+                            index[loops[5]], w5 = _class_of(c5, counts[loops[5]], even[loops[5]])
                             if w5 == 0:
                                 continue
-                            total += (float(w0) * w1 * w2 * w3 * w4 * w5) * _slot(
-                                ints, floats, units, tile, trips, counts, loops, index, other)
-                if total > limit:
-                    return total
+                            total += (float(w0) * w1 * w2 * w3 * w4 * w5) * _slot_cycles(
+                                q, widths, counts, loops, index, kinds, changes)
+                    if total > limit:
+                        return total
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def latency_walk(ints, floats, units, tile, order):
     """The same by walking every step: (cycles, bytes moved); the test of the closed forms."""
     scratch = np.zeros((4, 6), dtype=np.int64)
@@ -396,7 +490,7 @@ def latency_walk(ints, floats, units, tile, order):
         index[loops[at]] += 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _never_stalls(ints, floats, units, tile, trips, x_max):
     """True if even the shortest step outlasts the largest transfer: then latency = head + compute + tail."""
     shortest = _step_compute(ints, units, tile, trips, trips[0] - 1, trips[1] - 1, trips[2] - 1, trips[3] - 1,
@@ -409,7 +503,7 @@ def _never_stalls(ints, floats, units, tile, trips, x_max):
     return shortest * floats[F_BPC] >= largest
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _primary(objective, latency, energy, traffic):
     if objective == 0:
         return latency
@@ -420,7 +514,7 @@ def _primary(objective, latency, energy, traffic):
     return latency * energy
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _before(objective, a_lat, a_energy, a_bytes, b_lat, b_energy, b_bytes):
     """-1, 0, 1: is mapping a better than, equal to or worse than b: objective, then energy, traffic, latency.
 
@@ -440,7 +534,7 @@ def _before(objective, a_lat, a_energy, a_bytes, b_lat, b_energy, b_bytes):
     return 0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _orders(qm, qn, qk, which):
     """The `which`-th loop order that is no duplicate of an earlier one, or -1."""
     ones = (qm == 1) + (qn == 1) + (qk == 1)
@@ -455,9 +549,9 @@ def _orders(qm, qn, qk, which):
     return which if which < 6 else -1
 
 
-@njit(cache=True)
-def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, trips, scratch):
-    """Evaluate one tile under every order; keep it in `result` if it is better."""
+@njit(cache=True, error_model="numpy")
+def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, trips, scratch, q):
+    """Evaluate one tile (rows of the tables) under every order; keep it in `result` if it is better."""
     groups = float(ints[I_G])
     qm, qn, qk = m[6], n[1], k[1]
     many = ints[I_G] > 1
@@ -471,14 +565,22 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
     compute = groups * (m[10] * n[2] * k[2] + m[11] * n[3] * k[3])
     weights = float(ints[I_N]) * ints[I_C] * ints[I_FF]
     mn = outputs * ints[I_N]
+    head = (m[14] * floats[F_BX] * floats[F_DX] + n[0] * ints[I_FF] * floats[F_BW] * floats[F_DW]) * k[0] / floats[F_BPC]
+    tail = m[13] * n[5] * floats[F_BO] * floats[F_DY] / floats[F_BPC]
+    # in the last step nothing is left to load: its compute comes on top of all transfers but the store beside it
+    last = m[15] * n[6] * k[6] + m[16] * n[7] * k[7]
+    wide = floats[F_BO] * floats[F_DY]
+    if floats[F_BA] > wide and qk > 1:
+        wide = floats[F_BA]
+    beside = m[7] * n[0] * wide / floats[F_BPC]
     energy0 = floats[F_E0] + groups * (
         (m[8] * ints[I_C] if ints[I_ONTHEFLY] else x_edge) * n[4] * floats[F_EX] + weights * m[12] * floats[F_EW]
         + mn * (k[4] * floats[F_EYW] + (k[4] - 1.0) * floats[F_EYR]))
     for d in range(3):
         tile[d], trips[d] = int(m[d]), int(m[3 + d])
     tile[3], trips[3], tile[4], trips[4] = int(n[0]), int(n[1]), int(k[0]), int(k[1])
-    head, tail = _ends(ints, floats, tile, trips)
     smooth = ints[I_BUFFERS] > 1 and _never_stalls(ints, floats, units, tile, trips, m[9])
+    fresh = True
     for which in range(6):
         order = _orders(qm, qn, qk, which)
         if order < 0:
@@ -497,6 +599,9 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
             latency = compute + head + tail
             if transfer > latency:
                 latency = transfer
+            loaded = transfer + last - (0.0 if qk > 1 and _POSITION[order, 2] == 2 else beside)
+            if loaded > latency:
+                latency = loaded
         if floats[F_FLOOR] > latency:
             latency = floats[F_FLOOR]
         known = result[R_STATUS] > 0.0
@@ -514,7 +619,8 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
                 elif objective == 3:
                     limit = result[R_LATENCY] * result[R_ENERGY] / energy if energy > 0.0 else np.inf
             limit *= 1.0 + 1e-12
-            exact = _latency_classes(ints, floats, units, tile, trips, order, limit, scratch)
+            exact = _latency_classes(ints, floats, units, tile, trips, order, limit, head, tail, scratch, q, fresh)
+            fresh = False
             if exact > latency:
                 latency = exact
         if known:
@@ -536,7 +642,7 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
         result[R_USED] = cap_x + cap_w + cap_y
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _earlier(tile, order, result):
     """Last tie-break: smaller tiles, in the order b, y, x, n, k, then the earlier loop order."""
     for d in range(5):
@@ -545,7 +651,7 @@ def _earlier(tile, order, result):
     return order < result[R_ORDER]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _worse(objective, latency, energy, traffic, result):
     """True if a lower bound on all three already exceeds the best mapping's objective."""
     if result[R_STATUS] == 0.0:
@@ -558,7 +664,56 @@ def _worse(objective, latency, energy, traffic, result):
     return objective == 2 and bound == best and latency > result[R_LATENCY] * (1.0 + 1e-12)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
+def _try_line(ints, floats, units, objective, prune, m, n, ks, stride, x_edge, result, tile, trips, scratch, q):
+    """`_consider` every `stride`-th k tile with the given m and n tiles."""
+    groups = float(ints[I_G])
+    um, vm, un, vn = m[10], m[11], n[2], n[3]
+    load = (m[14] * floats[F_BX] * floats[F_DX] + n[0] * ints[I_FF] * floats[F_BW] * floats[F_DW]) / floats[F_BPC]
+    store = m[13] * n[5] * floats[F_BO] * floats[F_DY] / floats[F_BPC]
+    if ints[I_BUFFERS] == 1:
+        load, store = 0.0, 0.0
+    cap_w = floats[F_CW] * n[0] * ints[I_FF] * floats[F_BW] + floats[F_CX] * m[9] * floats[F_BX]
+    cap_y = floats[F_CY] * m[7] * n[0] * floats[F_BA]
+    outputs = float(ints[I_B]) * ints[I_OY] * ints[I_OX] * ints[I_N]
+    x_all = m[8] * ints[I_C] * floats[F_BX] * floats[F_DX]
+    w_all = float(ints[I_N]) * ints[I_C] * ints[I_FF] * floats[F_BW] * floats[F_DW]
+    y_all = outputs * floats[F_BO] * floats[F_DY]
+    once = x_all + w_all * m[6]
+    if x_all * n[1] + w_all < once:
+        once = x_all * n[1] + w_all
+    once = groups * (once + y_all) / floats[F_BPC]
+    both = groups * (x_all * n[1] + w_all * m[6] + y_all) / floats[F_BPC]
+    spill = groups * 2.0 * outputs * floats[F_BA] / floats[F_BPC] if m[6] > 1 or n[1] > 1 else 0.0
+    beside = m[7] * n[0] * floats[F_BO] * floats[F_DY] / floats[F_BPC]
+    beside_partial = m[7] * n[0] * floats[F_BA] / floats[F_BPC]
+    if beside > beside_partial:
+        beside_partial = beside
+    for back in range(0, len(ks), stride):
+        h = len(ks) - 1 - back
+        if prune:
+            # the cheapest tests that hold for every order: most candidates end here
+            if cap_w * ks[h, 0] + cap_y > floats[F_S]:
+                continue
+            if objective == 0 and result[R_STATUS] > 0.0:
+                bound = groups * (um * un * ks[h, 2] + vm * vn * ks[h, 3]) + store + load * ks[h, 0]
+                if bound > result[R_LATENCY]:
+                    continue
+                # nothing is loaded beside the last step: its compute comes on top of all but the store beside it
+                last = m[15] * n[6] * ks[h, 6] + m[16] * n[7] * ks[h, 7]
+                if ks[h, 1] == 1:
+                    bound = once + last - beside
+                else:
+                    bound = once + spill * (ks[h, 1] - 1.0) - beside_partial
+                    if both < bound:
+                        bound = both
+                    bound += last
+                if bound > result[R_LATENCY]:
+                    continue
+        _consider(ints, floats, units, objective, m, n, ks[h], x_edge, result, tile, trips, scratch, q)
+
+
+@njit(cache=True, error_model="numpy")
 def search(ints, floats, units, objective, prune, result):
     """The best mapping of one problem into `result` (R_* columns; status 0 = no tile fits).
 
@@ -568,16 +723,20 @@ def search(ints, floats, units, objective, prune, result):
     ms, ns, ks = _m_table(ints, units), _line_table(ints[I_N], ints[I_STEP_N], units, 1), _line_table(
         ints[I_C], ints[I_STEP_K], units, 2)
     tile, trips = np.empty(5, dtype=np.int64), np.empty(5, dtype=np.int64)
-    scratch = np.zeros((4, 6), dtype=np.int64)
+    scratch = np.zeros((11, 6), dtype=np.int64)
+    q = np.zeros(_Q_SIZE + 4)
+    q[_Q_SIZE] = floats[F_BX] * floats[F_DX] / floats[F_BPC]
+    q[_Q_SIZE + 1] = floats[F_BW] * floats[F_DW] * ints[I_FF] / floats[F_BPC]
+    q[_Q_SIZE + 2] = floats[F_BA] / floats[F_BPC]
+    q[_Q_SIZE + 3] = floats[F_BO] * floats[F_DY] / floats[F_BPC]
     outputs = float(ints[I_B]) * ints[I_OY] * ints[I_OX]
     x_edge = outputs * ints[I_C] * ints[I_FF]
     if prune:
-        coarse_m, coarse_n, coarse_k = _ceil_div(len(ms), 12), _ceil_div(len(ns), 6), _ceil_div(len(ks), 6)
+        coarse_m, coarse_n, coarse_k = _ceil_div(len(ms), 10), _ceil_div(len(ns), 5), _ceil_div(len(ks), 5)
         for i in range(0, len(ms), coarse_m):
             for j in range(0, len(ns), coarse_n):
-                for h in range(0, len(ks), coarse_k):
-                    _consider(ints, floats, units, objective, ms[len(ms) - 1 - i], ns[len(ns) - 1 - j],
-                              ks[len(ks) - 1 - h], x_edge, result, tile, trips, scratch)
+                m, n = ms[len(ms) - 1 - i], ns[len(ns) - 1 - j]
+                _try_line(ints, floats, units, objective, True, m, n, ks, coarse_k, x_edge, result, tile, trips, scratch, q)
     groups = float(ints[I_G])
     mn = outputs * ints[I_N]
     weights = float(ints[I_N]) * ints[I_C] * ints[I_FF]
@@ -623,13 +782,12 @@ def search(ints, floats, units, objective, prune, result):
                 if _worse(objective, latency, fixed + groups * x_reads * n[4] * floats[F_EX] + floats[F_ED] * traffic,
                           traffic, result):
                     continue
-            for h in range(len(ks)):
-                _consider(ints, floats, units, objective, m, n, ks[h], x_edge, result, tile, trips, scratch)
+            _try_line(ints, floats, units, objective, prune, m, n, ks, 1, x_edge, result, tile, trips, scratch, q)
     if result[R_STATUS] > 0.0:
         result[R_SRAM] = _sram_bytes(ints, floats, units, result, x_edge)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _sram_bytes(ints, floats, units, result, x_edge):
     """Bytes at the array's edge and at the DRAM port of the buffer [byte]."""
     sizes = (ints[I_N], ints[I_C])
@@ -654,7 +812,7 @@ def _sram_bytes(ints, floats, units, result, x_edge):
     return edge + result[R_X] + result[R_W] + result[R_YREAD] + result[R_YWRITE]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def search_all(ints, floats, units, objective, prune, results):
     """`search` for every row: ints (P, 18), floats (P, 22), units (P, 3, 5), results (P, 19)."""
     for p in range(len(ints)):

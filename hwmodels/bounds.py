@@ -2,24 +2,28 @@
 
 Model
 -----
-For every layer, whatever the mapping, tiling, order, overlap or reuse between layers:
+For every layer, whatever its mapping, tiling and order:
 
-    compute cycles >= useful MACs / (PEs x packing)                      every dataflow
-    compute cycles >= ceil(Sr/R) ceil(Sc/C) T                          ws, os, is; no packing, skipping or groups
+    compute cycles >= those of the untiled product on the array   ws, os, is without packing, skipping, other shapes
+    compute cycles >= useful MACs / (PEs x packing)               all others; depthwise: PEs or vector lanes, the more
     vector cycles  >= operations / lanes
-    DRAM bytes     >= weights                                            activations may stay on chip
-    DRAM bytes     >= b (2 MACs / sqrt(rho S / b) - 2 S / b)             S bytes of buffer, b the narrowest operand [byte]
-    latency        >= max(cycles / clock, bytes / bandwidth)
-    energy         >= MACs x MAC energy + bytes x DRAM energy
+    DRAM bytes     >= weights, unless they may stay on chip between inferences
+                      + input, unless the layer before writes it and it fits the buffer (or is passed on tile by tile)
+                      + output, unless only the next layer reads it and it fits
+    DRAM bytes     >= b (2 MACs / sqrt(rho S / b) - 2 S / b)      S bytes of buffer, b the narrowest operand
+    buffer bytes   >= DRAM bytes + untiled edge accesses of the array (every input counted once, however often copied)
+    latency        >= max(cycles / clock, DRAM bytes / bandwidth)
+    energy         >= MACs, hops and scratchpads + vector operations + buffer bytes + DRAM bytes, each at its energy
 
 A network's latency is the sum over its layers, each on the engine of the design that bounds it lowest. Area is exact.
-The ceilings hold for tiled layers too, since sums of ceilings of parts are never below the ceiling of the sum. Layers
-after an early exit count with the probability of reaching them (a bound of the mean) or not at all (of a quantile).
+Tiling never shortens a product on the array (`hwmodels.engines.systolic`): sums of ceilings of parts are no less than
+the ceiling of the sum, and every tile fills and drains. Layers after an early exit count with the probability of
+reaching them (a bound of the mean) or not at all (of a quantile).
 
 Limits
 ------
-Fill and drain, halos, spilled partial sums, on-chip traffic and contention are left out: the bound is lower, never
-wrong.
+Halos, spilled partial sums, head and tail, and contention are left out: the bound is lower, never wrong. Row-stationary
+arrays are bounded by their PEs alone.
 
 References
 ----------
@@ -29,6 +33,7 @@ X. Chen, Y. Han, Y. Wang, HPCA 2020, arXiv:1911.05662 (rho = FY FX / stride^2 fo
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -36,10 +41,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hwmodels.area import engine_area_mm2
+from hwmodels.area import accumulator_bits, engine_area_mm2
 from hwmodels.engine import DATAFLOWS, NODES_NM, PRECISION_BITS, Engine
 from hwmodels.network import Layer, Network
-from hwmodels.technology import dram_energy_j_per_byte, mac_energy_j, sram_area_mm2
+from hwmodels.technology import (
+    dram_energy_j_per_byte,
+    hop_energy_j_per_byte,
+    mac_energy_j,
+    register_file_energy_j_per_byte,
+    sram_area_mm2,
+    sram_energy_j_per_byte,
+    vector_op_energy_j,
+)
 
 __all__ = ["Bounds", "EngineColumns", "areas_mm2", "engine_columns", "network_bounds"]
 
@@ -47,10 +60,11 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _PRECISIONS = tuple(PRECISION_BITS)
+_ROUNDING = 1e-12
+"""Sums here and in the cost model are rounded differently."""
 _OF_NODE = {node: index for index, node in enumerate(NODES_NM)}
 _OF_PRECISION = {name: index for index, name in enumerate(_PRECISIONS)}
 _OF_DATAFLOW = {name: index for index, name in enumerate(DATAFLOWS)}
-_WS, _OS, _IS = (_OF_DATAFLOW[name] for name in ("ws", "os", "is"))
 
 
 class EngineColumns(NamedTuple):
@@ -69,7 +83,19 @@ class EngineColumns(NamedTuple):
     node: Ints
     """Index into `NODES_NM`."""
     rigid: NDArray[np.bool_]
-    """False for an array that may take other shapes at run time (fission): only its number of PEs counts."""
+    """False for an array that may take other shapes at run time (fission, stacks): only its number of PEs counts."""
+    packed: NDArray[np.bool_]
+    """Narrower operands may share a PE."""
+    skipping: NDArray[np.bool_]
+    """Zeros may be skipped."""
+    overlapped: NDArray[np.bool_]
+    """Folds overlap (`fold_overlap: double_buffered`)."""
+    drained: NDArray[np.bool_]
+    """Outputs leave through the array (`output_drain`)."""
+    plain_depthwise: NDArray[np.bool_]
+    """Depthwise convolutions run channel by channel only."""
+    weights_stay: NDArray[np.bool_]
+    """Weights may still be on chip from the inference before."""
 
 
 class Bounds(NamedTuple):
@@ -81,7 +107,7 @@ class Bounds(NamedTuple):
     """max(sum of compute, sum of traffic): holds even if layers overlap each other."""
     dram_bytes: Floats
     energy_j: Floats
-    """Dynamic: MACs and DRAM."""
+    """Dynamic."""
 
 
 class _Work(NamedTuple):
@@ -92,23 +118,37 @@ class _Work(NamedTuple):
     n: Floats
     k: Floats
     steps: Floats
+    macs: Floats
     useful_macs: Floats
+    """Those that no zero skipping can avoid."""
     packing: Floats
-    """(L, P) most MACs that a PE may do per cycle."""
-    rigid: NDArray[np.bool_]
-    """(L, P) the ceilings hold."""
+    """(L, P) most MACs that a packing PE may do per cycle."""
+    matrix: NDArray[np.bool_]
+    depthwise: NDArray[np.bool_]
     vector_ops: Floats
     weight_bytes: Floats
-    width_bytes: Floats
-    """Narrowest operand."""
+    moved_bytes: Floats
+    """Activations that cross the DRAM port whatever the buffer."""
+    input_bytes: Floats
+    input_room: Floats
+    """The input is read from DRAM too unless the buffer is larger than this."""
+    output_bytes: Floats
+    output_room: Floats
     traffic_macs: Floats
     """2 MACs / sqrt(rho), with the width's power 3/2, so that bytes = this / sqrt(S) - 2 S."""
-    mac_j: Floats
-    """(L, P, N) energy of all MACs."""
+    edge_x_bytes: Floats
+    """Each operand once at the edge of the array; copies of an input in several windows count once."""
+    edge_w_bytes: Floats
+    edge_y: Floats
+    """Outputs [elements], to be counted at accumulator width; of vector layers [byte]."""
+    array_j: Floats
+    """(L, P, N, F) energy of all MACs, hops and scratchpads per precision, node and dataflow."""
+    vector_j: Floats
+    """(L, N) energy of the vector operations."""
 
 
 def engine_columns(engines: Sequence[Engine], *, rigid: bool = True) -> EngineColumns:
-    """Columns of engine records."""
+    """Columns of engine records; `rigid` False for compositions of a fissile array."""
     def ints(values: list[int]) -> Ints:
         return np.array(values, dtype=np.int64)
 
@@ -119,7 +159,13 @@ def engine_columns(engines: Sequence[Engine], *, rigid: bool = True) -> EngineCo
         freq_hz=np.array([e.freq_hz for e in engines], dtype=float),
         precision=ints([_OF_PRECISION[e.precision] for e in engines]),
         vector_lanes=ints([e.vector_lanes for e in engines]), node=ints([_OF_NODE[e.node_nm] for e in engines]),
-        rigid=np.full(len(engines), rigid))
+        rigid=np.array([rigid and e.stacks == 1 for e in engines]),
+        packed=np.array([e.multi_precision == "packed" for e in engines]),
+        skipping=np.array([e.zero_skipping != "none" for e in engines]),
+        overlapped=np.array([e.fold_overlap != "none" for e in engines]),
+        drained=np.array([e.output_drain for e in engines]),
+        plain_depthwise=np.array([e.depthwise_modes == ("per_channel",) for e in engines]),
+        weights_stay=np.array([e.weights_stay for e in engines]))
 
 
 def _packing(layer: Layer, native_bits: int) -> float:
@@ -133,10 +179,9 @@ def _useful_frac(layer: Layer) -> float:
 
 
 def _weight_bytes(layer: Layer) -> float:
-    """Bytes of weights that must reach the chip; no zero may be stored [byte]."""
-    if not layer.has_weights:
-        return 0.0
-    return layer.weight_elements * layer.weight_bits / 8.0 * layer.weight_density
+    """Parameters that must reach the chip; zeros need not be stored [byte]."""
+    weights = layer.weight_elements * layer.weight_density if layer.has_weights else 0.0
+    return (weights + layer.extra_parameters) * layer.weight_bits / 8.0
 
 
 def _inside_frac(out: int, kernel: int, stride: int, dilation: int, pad: int) -> float:
@@ -156,102 +201,211 @@ def _stored_macs(layer: Layer) -> float:
     return layer.macs * inside * _useful_frac(layer)
 
 
-def _least_mac_j(layer: Layer, node_nm: int, precision: str) -> float:
-    """Energy of one MAC of this layer in a PE of this format [J]."""
-    return mac_energy_j(node_nm, precision)
+def _array_j(layer: Layer, node_nm: int, precision: str, dataflow: str) -> float:
+    """Least energy of the MACs of a layer, of the hops between PEs and of their scratchpads [J]."""
+    if not layer.is_matrix:
+        return 0.0
+    accumulator = accumulator_bits(precision)
+    operands = layer.input_bits + layer.weight_bits
+    each = mac_energy_j(node_nm, precision, weight_bits=min(64, layer.weight_bits),
+                        input_bits=min(64, layer.input_bits))
+    if dataflow == "rs":
+        each += (accumulator / 8.0 / layer.fx * hop_energy_j_per_byte(node_nm, precision)
+                 + (operands + 2 * accumulator) / 8.0 * register_file_energy_j_per_byte(node_nm))
+    else:
+        hop_bits = layer.input_bits + (layer.weight_bits if dataflow == "os" else accumulator)
+        each += hop_bits / 8.0 * hop_energy_j_per_byte(node_nm, precision)
+    if _is_depthwise(layer):
+        each = min(each, vector_op_energy_j(node_nm))
+    return layer.macs * _useful_frac(layer) * each
+
+
+def _is_depthwise(layer: Layer) -> bool:
+    return layer.groups > 1 and layer.c == 1 and layer.has_weights
+
+
+def _touched(out: int, stride: int, halo: int, pad: int) -> int:
+    """Fewest rows (or columns) of the input that any tiling fetches [elements]."""
+    return max(1, min((out - 1) * stride + halo, out * halo) - pad)
+
+
+def _input_bytes(layer: Layer, *, at_edge: bool = False) -> float:
+    """First operand, every element fetched from DRAM (or needed at the array's edge) once [byte]."""
+    if not layer.is_matrix:
+        return layer.in_elements * layer.input_bits / 8.0
+    rows = _touched(layer.oy, layer.stride_y, (layer.fy - 1) * layer.dilation_y + 1, layer.pad_y)
+    cols = _touched(layer.ox, layer.stride_x, (layer.fx - 1) * layer.dilation_x + 1, layer.pad_x)
+    if at_edge:  # a dilated window skips elements that DRAM bursts do not
+        rows, cols = min(rows, layer.oy * layer.fy), min(cols, layer.ox * layer.fx)
+    return layer.repeat * layer.batch * layer.groups * layer.c * rows * cols * layer.input_bits / 8.0
+
+
+class _Activations(NamedTuple):
+    """Bytes of one layer's activations that must cross the DRAM port; see `_Work`."""
+
+    moved: float
+    input: float
+    input_room: float
+    output: float
+    output_room: float
+
+
+def _activations(network: Network) -> list[_Activations]:
+    """What consecutive layers can at best keep from each other's DRAM traffic."""
+    readers: list[list[int]] = [[] for _ in network]
+    for index in range(len(network)):
+        for producer in network.producers(index):
+            if producer >= 0:
+                readers[producer].append(index)
+    sizes = [layer.output_elements * layer.output_bits / 8.0 for layer in network]
+
+    def room(index: int) -> float:
+        """Buffer that the output of a layer needs to wait for the next one: infinite if it cannot, 0 if passed on."""
+        if index < 0 or index + 1 not in readers[index]:
+            return np.inf
+        passed_on = network.layers[index + 1].op in ("activation", "elementwise") and readers[index] == [index + 1]
+        return 0.0 if passed_on else sizes[index]
+
+    found = []
+    for index, layer in enumerate(network):
+        needed = 0.0 if layer.op == "recurrent" else _input_bytes(layer)  # a recurrent state never leaves the chip
+        rest = 0.0 if layer.is_matrix or not index else max(0.0, needed - sizes[index - 1])
+        stored = len(readers[index]) > 1
+        found.append(_Activations(
+            rest + (sizes[index] if stored else 0.0), needed - rest, room(index - 1),
+            0.0 if stored else sizes[index], room(index)))
+    return found
 
 
 @lru_cache(maxsize=256)
-def _work(network: Network, weights_resident: bool, quantile: bool) -> _Work:
+def _work(network: Network, quantile: bool) -> _Work:
     reach = 1.0
-    counts: dict[Layer, float] = {}
-    for layer in network.layers:
-        counts[layer] = counts.get(layer, 0.0) + reach
+    counts: dict[tuple[Layer, _Activations], float] = {}
+    for layer, kept in zip(network.layers, _activations(network), strict=True):
+        key = (replace(layer, name="", inputs=None, sharing_group="", exit_frac=0.0), kept)
+        counts[key] = counts.get(key, 0.0) + reach
         reach *= (0.0 if quantile and layer.exit_frac > 0.0 else 1.0 - layer.exit_frac)
-    merged: dict[tuple[object, ...], tuple[Layer, float]] = {}
-    for layer, count in counts.items():
-        key = (layer.gemm if layer.is_matrix else 0, layer.repeat, layer.fy, layer.fx, layer.stride_y, layer.stride_x,
-               layer.op, layer.weight_bits, layer.input_bits, layer.output_bits, layer.vector_ops,
-               layer.weight_density, layer.activation_density)
-        merged[key] = (layer, merged.get(key, (layer, 0.0))[1] + count)
-    pairs = [(layer, count) for layer, count in merged.values() if count > 0.0]
-    layers = [layer for layer, _ in pairs]
+    pairs = [(*key, count) for key, count in counts.items() if count > 0.0]
+    layers = [layer for layer, _, _ in pairs]
+    kept_columns = np.array([kept for _, kept, _ in pairs], dtype=np.float64).T
 
     def column(of: Callable[[Layer], float]) -> Floats:
         return np.array([of(layer) for layer in layers], dtype=np.float64)
 
-    packing = np.array([[_packing(layer, PRECISION_BITS[p]) for p in _PRECISIONS] for layer in layers])
-    plain = column(lambda x: x.is_matrix and x.groups == 1 and _useful_frac(x) == 1.0).astype(bool)
     width = column(lambda x: min(x.weight_bits, x.input_bits, x.output_bits) / 8.0)
     rho = column(lambda x: max(1.0, x.fy * x.fx / (x.stride_y * x.stride_x)))
-    useful = column(lambda x: x.macs * _useful_frac(x))
-    mac_j = np.array([[[layer.macs * _useful_frac(layer) * _least_mac_j(layer, node, precision) for node in NODES_NM]
-                       for precision in _PRECISIONS] for layer in layers])
     return _Work(
-        times=np.array([count for _, count in pairs]),
+        times=np.array([count for _, _, count in pairs]),
         m=column(lambda x: x.gemm[1]), n=column(lambda x: x.gemm[2]), k=column(lambda x: x.gemm[3]),
-        steps=column(lambda x: x.repeat), useful_macs=useful, packing=packing,
-        rigid=plain[:, None] & (packing == 1.0), vector_ops=column(lambda x: x.vector_ops),
-        weight_bytes=np.zeros(len(layers)) if weights_resident else column(_weight_bytes), width_bytes=width,
+        steps=column(lambda x: x.groups * x.repeat), macs=column(lambda x: x.macs),
+        useful_macs=column(lambda x: x.macs * _useful_frac(x)),
+        packing=np.array([[_packing(layer, PRECISION_BITS[p]) for p in _PRECISIONS] for layer in layers]),
+        matrix=column(lambda x: x.is_matrix).astype(bool), depthwise=column(_is_depthwise).astype(bool),
+        vector_ops=column(lambda x: x.vector_ops), weight_bytes=column(_weight_bytes),
+        moved_bytes=kept_columns[0].copy(), input_bytes=kept_columns[1].copy(), input_room=kept_columns[2].copy(),
+        output_bytes=kept_columns[3].copy(), output_room=kept_columns[4].copy(),
         traffic_macs=2.0 * column(_stored_macs) * width**1.5 / np.sqrt(rho),
-        mac_j=mac_j.reshape(len(layers), len(_PRECISIONS), len(NODES_NM)))
+        edge_x_bytes=column(lambda x: _input_bytes(x, at_edge=True)),
+        edge_w_bytes=column(lambda x: x.weight_elements * x.weight_bits / 8.0 * x.weight_density * x.repeat),
+        edge_y=column(lambda x: x.output_elements * (1.0 if x.is_matrix else x.output_bits / 8.0)),
+        array_j=np.array([[[[_array_j(x, node, p, f) for f in DATAFLOWS] for node in NODES_NM] for p in _PRECISIONS]
+                          for x in layers]),
+        vector_j=np.array([[x.vector_ops * vector_op_energy_j(node) for node in NODES_NM] for x in layers]))
 
 
 @njit(cache=True)
-def _network_bounds(first, rows, cols, dataflow, sram, bandwidth, freq,  # type: ignore[no-untyped-def]
-                    precision, lanes, node, can_fold, times, m, n, k, steps, useful, packing, plain, vector_ops,
-                    weight_bytes, width, traffic_macs, mac_j, dram_j, latency, overlapped, dram, energy):
-    """One design after the other; see the module's docstring for the laws."""
+def _product(dataflow, rows, cols, overlapped, drained, m, n, k):  # type: ignore[no-untyped-def]
+    """Untiled product: cycles as in `hwmodels.engines.systolic`, and how often X, W and Y cross the array's edge."""
+    hidden, x_times, w_times, y_times = rows, 1.0, 1.0, 1.0
+    if dataflow == 0:
+        down, across, stream = np.ceil(k / rows), np.ceil(n / cols), m
+        x_times, y_times = across, 2.0 * down - 1.0
+    elif dataflow == 1:
+        down, across, stream = np.ceil(m / rows), np.ceil(n / cols), k
+        x_times, w_times = across, down
+        hidden = rows if drained else 0.0
+    else:
+        down, across, stream = np.ceil(k / rows), np.ceil(m / cols), n
+        w_times, y_times = across, 2.0 * down - 1.0
+    ends = rows + cols - 2.0
+    if not overlapped:
+        cycles = down * across * (stream + ends + hidden)
+    elif stream > hidden:
+        cycles = down * across * stream + hidden + ends
+    else:
+        cycles = down * across * hidden + stream + ends
+    return cycles, x_times, w_times, y_times
+
+
+@njit(cache=True)
+def _network_bounds(first, e, w, sram_j, dram_j, sum_bytes, out):  # type: ignore[no-untyped-def]
+    """One design after the other, every layer on each of its engines; the laws are in the module's docstring."""
     for d in range(len(first) - 1):
-        total = compute_total = transfer_total = bytes_total = joules = 0.0
-        for layer in range(len(times)):
-            best = best_compute = best_transfer = best_bytes = best_j = np.inf
-            for e in range(first[d], first[d + 1]):
-                p = precision[e]
-                pes = float(rows[e] * cols[e])
-                cycles = useful[layer] / (pes * packing[layer, p])
-                if can_fold[e] and plain[layer, p] and dataflow[e] < 3:
-                    if dataflow[e] == 0:
-                        folds = np.ceil(k[layer] / rows[e]) * np.ceil(n[layer] / cols[e]) * m[layer]
-                    elif dataflow[e] == 1:
-                        folds = np.ceil(m[layer] / rows[e]) * np.ceil(n[layer] / cols[e]) * k[layer]
+        total = compute_total = transfer_total = bytes_total = joules_total = 0.0
+        for layer in range(len(w.times)):
+            least = least_compute = least_transfer = least_bytes = least_j = np.inf
+            for i in range(first[d], first[d + 1]):
+                p, sram = e.precision[i], float(e.sram_bytes[i])
+                rows, cols, cycles = float(e.rows[i]), float(e.cols[i]), 0.0
+                edge = w.edge_x_bytes[layer] + w.edge_w_bytes[layer] + w.edge_y[layer]
+                if w.matrix[layer]:
+                    places, anywhere = rows * cols, w.depthwise[layer] and not e.plain_depthwise[i]
+                    edge_y = w.edge_y[layer] * sum_bytes[p]
+                    edge = w.edge_x_bytes[layer] + w.edge_w_bytes[layer] + edge_y
+                    if anywhere and e.vector_lanes[i] > places:
+                        places = float(e.vector_lanes[i])
+                    if e.packed[i]:
+                        cycles = w.useful_macs[layer] / (places * w.packing[layer, p])
+                    elif e.skipping[i]:
+                        cycles = w.useful_macs[layer] / places
+                    elif anywhere or not e.rigid[i] or e.dataflow[i] == 3:
+                        cycles = w.macs[layer] / places
                     else:
-                        folds = np.ceil(k[layer] / rows[e]) * np.ceil(m[layer] / cols[e]) * n[layer]
-                    folds *= steps[layer]
-                    if folds > cycles:
-                        cycles = folds
-                vector = vector_ops[layer] / lanes[e]
+                        cycles, x_times, w_times, y_times = _product(
+                            e.dataflow[i], rows, cols, e.overlapped[i], e.drained[i], w.m[layer], w.n[layer],
+                            w.k[layer])
+                        cycles *= w.steps[layer]
+                        edge = w.edge_x_bytes[layer] * x_times + w.edge_w_bytes[layer] * w_times + edge_y * y_times
+                vector = w.vector_ops[layer] / e.vector_lanes[i]
                 if vector > cycles:
                     cycles = vector
-                moved = traffic_macs[layer] / np.sqrt(float(sram[e])) - 2.0 * sram[e]
-                if weight_bytes[layer] > moved:
-                    moved = weight_bytes[layer]
-                compute = cycles / freq[e]
-                transfer = moved / bandwidth[e]
+                moved = w.moved_bytes[layer]
+                if not e.weights_stay[i]:
+                    moved += w.weight_bytes[layer]
+                if sram <= w.input_room[layer]:
+                    moved += w.input_bytes[layer]
+                if sram <= w.output_room[layer]:
+                    moved += w.output_bytes[layer]
+                reuse = w.traffic_macs[layer] / np.sqrt(sram) - 2.0 * sram
+                if reuse > moved:
+                    moved = reuse
+                joules = (w.array_j[layer, p, e.node[i], e.dataflow[i]] + w.vector_j[layer, e.node[i]]
+                          + (edge + moved) * sram_j[i] + moved * dram_j)
+                compute, transfer = cycles / e.freq_hz[i], moved / e.dram_bytes_per_s[i]
                 slower = compute if compute > transfer else transfer
-                if slower < best:
-                    best = slower
-                if compute < best_compute:
-                    best_compute = compute
-                if transfer < best_transfer:
-                    best_transfer = transfer
-                if moved < best_bytes:
-                    best_bytes = moved
-                if mac_j[layer, p, node[e]] < best_j:
-                    best_j = mac_j[layer, p, node[e]]
-            total += times[layer] * best
-            compute_total += times[layer] * best_compute
-            transfer_total += times[layer] * best_transfer
-            bytes_total += times[layer] * best_bytes
-            joules += times[layer] * best_j
-        latency[d] = total
-        overlapped[d] = compute_total if compute_total > transfer_total else transfer_total
-        dram[d] = bytes_total
-        energy[d] = joules + bytes_total * dram_j
+                if slower < least:
+                    least = slower
+                if compute < least_compute:
+                    least_compute = compute
+                if transfer < least_transfer:
+                    least_transfer = transfer
+                if moved < least_bytes:
+                    least_bytes = moved
+                if joules < least_j:
+                    least_j = joules
+            total += w.times[layer] * least
+            compute_total += w.times[layer] * least_compute
+            transfer_total += w.times[layer] * least_transfer
+            bytes_total += w.times[layer] * least_bytes
+            joules_total += w.times[layer] * least_j
+        out.latency_s[d] = total
+        out.overlapped_latency_s[d] = compute_total if compute_total > transfer_total else transfer_total
+        out.dram_bytes[d] = bytes_total
+        out.energy_j[d] = joules_total
 
 
 def network_bounds(network: Network, engines: EngineColumns, *, first: Ints | None = None,
-                   weights_resident: bool = False, quantile: bool = False) -> Bounds:
+                   quantile: bool = False) -> Bounds:
     """Bounds of one inference on every design.
 
     Parameters
@@ -259,7 +413,6 @@ def network_bounds(network: Network, engines: EngineColumns, *, first: Ints | No
     engines : columns of shape (E,); `dram_bytes_per_s` is what the engine can draw.
     first : (D + 1,) design d may use the engines first[d] .. first[d + 1] - 1, each layer on any of them; None = one
         engine per design.
-    weights_resident : the weights may still be on chip from the inference before.
     quantile : bound the latency of every request that takes the earliest exit, not their mean.
 
     Returns
@@ -268,12 +421,19 @@ def network_bounds(network: Network, engines: EngineColumns, *, first: Ints | No
     """
     if first is None:
         first = np.arange(len(engines.rows) + 1, dtype=np.int64)
-    work = _work(network, weights_resident, quantile)
-    columns = tuple(np.empty(len(first) - 1) for _ in Bounds._fields)
-    e = engines
-    _network_bounds(first, e.rows, e.cols, e.dataflow, e.sram_bytes, e.dram_bytes_per_s, e.freq_hz, e.precision,
-                    e.vector_lanes, e.node, e.rigid, *work, dram_energy_j_per_byte(), *columns)
-    return Bounds(*columns)
+    work = _work(network, quantile)
+    sram_j = _per_buffer(engines, sram_energy_j_per_byte)
+    sum_bytes = np.array([accumulator_bits(p) / 8.0 for p in _PRECISIONS])
+    bounds = Bounds(*(np.empty(len(first) - 1) for _ in Bounds._fields))
+    _network_bounds(first, engines, work, sram_j, dram_energy_j_per_byte(), sum_bytes, bounds)
+    return Bounds(*(column * (1.0 - _ROUNDING) for column in bounds))
+
+
+def _per_buffer(engines: EngineColumns, of: Callable[[int, int], float]) -> Floats:
+    """A function of node [nm] and capacity [byte], evaluated once per distinct pair, (E,)."""
+    distinct, inverse = np.unique(engines.sram_bytes * len(NODES_NM) + engines.node, return_inverse=True)
+    values = [of(NODES_NM[code % len(NODES_NM)], code // len(NODES_NM)) for code in distinct.tolist()]
+    return np.array(values, dtype=np.float64)[inverse]
 
 
 def _part_areas_mm2(engines: EngineColumns) -> tuple[Floats, Floats]:
@@ -298,9 +458,7 @@ def _part_areas_mm2(engines: EngineColumns) -> tuple[Floats, Floats]:
     per_col = both[kind] - per_row
     rows, cols = engines.rows, engines.cols
     noc = rows * (rows + 1) // 2 * per_row + cols * (cols + 1) // 2 * per_col
-    buffers, buffer = np.unique(engines.sram_bytes * len(NODES_NM) + engines.node, return_inverse=True)
-    sram = np.array([sram_area_mm2(NODES_NM[code % len(NODES_NM)], code // len(NODES_NM)) for code in buffers.tolist()])
-    return rows * cols * pe + engines.vector_lanes * lane + noc, sram[buffer]
+    return rows * cols * pe + engines.vector_lanes * lane + noc, _per_buffer(engines, sram_area_mm2)
 
 
 def areas_mm2(engines: EngineColumns) -> Floats:

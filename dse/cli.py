@@ -13,7 +13,10 @@ from dse.errors import DseError
 __all__ = ["app", "main"]
 
 # In the order of `dse --help`.
-COMMANDS = ("run", "report", "export", "evaluate", "inspect", "list", "check", "explain", "schedulability", "schema")
+COMMANDS = (
+    "run", "report", "export", "evaluate", "cost", "inspect", "list", "check",
+    "explain", "simulate", "schedulability", "schema", "validate",
+)
 
 _SECTIONS = {
     "Explore": ("init", "run", "watch", "report", "why", "diff", "export", "front"),

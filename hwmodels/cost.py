@@ -24,6 +24,7 @@ vector layer's first and last elements are not charged apart.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 from hwmodels.area import accumulator_bits
 from hwmodels.engine import PRECISION_BITS, Engine
 from hwmodels.engines import Form, forms
-from hwmodels.engines.common import untiled_cycles
+from hwmodels.engines.common import nest_of, untiled_cycles
 from hwmodels.engines.precision import unsupported
 from hwmodels.engines.sparsity import stored_weight_frac, work_frac
 from hwmodels.engines.vector import vector_cycles
@@ -365,12 +366,25 @@ def _choose(count: int, rows: dict[tuple[int, int, int], _Row]) -> list[tuple[in
     return best[0][1] if 0 in best else None
 
 
+def _least_bytes(layer: Layer, engine: Engine) -> float:
+    """Buffer that the smallest tile of a matrix layer needs [byte]."""
+    nest = nest_of(layer)
+    factor = 2.0 if engine.double_buffered_sram else 1.0
+    m, n, k = (nest.batch * nest.oy * nest.ox > 1, nest.n > 1, nest.c > 1)
+    many = nest.groups > 1
+    accumulator = max(accumulator_bits(engine.precision), layer.output_bits)
+    inputs = nest.halo_y * nest.halo_x * layer.input_bits * (factor if m or k or many else 1.0)
+    weights = nest.window * layer.weight_bits * stored_weight_frac(layer, engine) * (factor if n or k or many else 1.0)
+    return (inputs + weights + accumulator * (factor if m or n or many else 1.0)) / 8.0
+
+
 def _sentences(network: Network, engine: Engine, rows: dict[tuple[int, int, int], _Row]) -> tuple[str, ...]:
     found = []
     for index, layer in enumerate(network):
         if (index, 0, 0) not in rows:
             found.append(unsupported(layer, engine)
-                         or f"{layer.name} does not fit: its smallest tile needs more than {engine.sram_bytes} bytes of SRAM")
+                         or f"sram_bytes: must be >= {ceil(_least_bytes(layer, engine))}, the smallest tile of layer "
+                            f"{layer.name}, got {engine.sram_bytes}")
     return tuple(found)
 
 

@@ -12,9 +12,9 @@ The compute of a tile is u_m u_n u_k + v_m v_n v_k with u, v depending on the ti
 all kinds and makes the sum over all tiles a product of sums, which the mapping search rests on.
 """
 
+from hwmodels.engine import Engine
 from hwmodels.engines import row_stationary, systolic
 from hwmodels.engines.common import Form
-from hwmodels.engine import Engine
 from hwmodels.network import Layer
 
 __all__ = ["Form", "forms"]

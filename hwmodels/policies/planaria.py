@@ -27,7 +27,8 @@ def _select(tasks, queue, count, now, params, state):  # type: ignore[no-untyped
 POLICY = Policy(
     name="planaria",
     summary="Largest priority / slack first, late tasks by priority / remaining time (Planaria's score, in time only).",
-    source="S. Ghodrati et al., Planaria, MICRO 2020, doi:10.1109/MICRO50266.2020.00062; score as in Sparse-DySta's artefact",
+    source="S. Ghodrati et al., Planaria, MICRO 2020, doi:10.1109/MICRO50266.2020.00062; "
+           "score as in Sparse-DySta's artefact",
     origin="reconstruction",
     needs=("priority", "deadline_s", "remaining_s"),
     select=_select,

@@ -34,7 +34,8 @@ def _select(tasks, queue, count, now, params, state):  # type: ignore[no-untyped
 POLICY = Policy(
     name="sdrm3",
     summary="Largest urgency (remaining / slack) plus relative waiting time first.",
-    source="S. Kim et al., DREAM (SDRM3), ASPLOS 2023, doi:10.1145/3623278.3624753; single-engine form of Sparse-DySta's artefact",
+    source="S. Kim et al., DREAM (SDRM3), ASPLOS 2023, doi:10.1145/3623278.3624753; "
+           "single-engine form as in Sparse-DySta's artefact",
     origin="reconstruction",
     params={"alpha": ALPHA},
     needs=("deadline_s", "remaining_s", "next_s"),

@@ -19,6 +19,7 @@ from dse.readers.onnx_model import OnnxGraph, node_label, open_graph
 from dse.readers.onnx_operators import (
     ACTIVATIONS,
     BITS,
+    CONTRIBUTED,
     COPIES,
     ELEMENTWISE,
     FREE,
@@ -69,6 +70,7 @@ class Converter:
         self._bits: dict[str, int] = {}
         self._claimed: dict[str, int] = {}  # parameter -> first layer that uses it
         self._sink: dict[int, int] = {}  # layer that shares its weight -> layer that counts its other parameters
+        self._joined: dict[str, list[str]] = {}  # concatenation -> stored tensors in it (class tokens)
         self._names: Counter[str] = Counter()
 
     # ---- what the operators ask for -------------------------------------------------------------------------------
@@ -102,7 +104,7 @@ class Converter:
         """The stored parameter behind a constant tensor, and its elements [-]."""
         while name in self._made_by:
             node = self._made_by[name]
-            if node.op_type not in PASS_THROUGH and node.op_type != "Gather":
+            if node.op_type not in PASS_THROUGH and node.op_type not in ("Gather", "Expand"):
                 break
             name = node.input[0]
         return name, self.tensors.size(name) or 0
@@ -132,6 +134,8 @@ class Converter:
         if weight:
             self._share(index, weight)
         self.claim(index, parameters)
+        for name_read in reads:
+            self.claim(index, self._joined.pop(name_read, ()), stored_only=True)
         for out in node.output:
             if out:
                 self._producers[out] = (index,)
@@ -155,11 +159,26 @@ class Converter:
             root, size = self.root(name)
             if size <= 1 or (stored_only and root not in self.graph.initializers):
                 continue
-            if self.tensors.element_types.get(name, 1) not in _FLOATS and stored_only:
+            if stored_only and not self._trained(name):
                 continue
             if self._claimed.setdefault(root, index) == index:
                 layer = self.layers[self._sink.get(index, index)]
                 layer["extra_parameters"] = layer.get("extra_parameters", 0) + size
+
+    def _trained(self, name: str) -> bool:
+        """Whether an element-wise operand is a parameter: a vector (bias, gain), or a table that is added (positions).
+
+        Exporters also store tables of rotations (multiplied) and masks (added just before a softmax).
+        """
+        if self.tensors.element_types.get(name, 1) not in _FLOATS:
+            return False
+        shape = self.shape(name)
+        if math.prod(shape) == max(shape):
+            return True
+        readers = self._consumers.get(name, [])
+        results = [after.op_type for node in readers for after in self._consumers.get(node.output[0], [])]
+        return all(node.op_type in ("Add", "Sum", "Concat", "Expand", "Gather")
+                   for node in readers) and "Softmax" not in results
 
     # ---- the walk -------------------------------------------------------------------------------------------------
 
@@ -203,7 +222,14 @@ class Converter:
             if kind in FREE:
                 self._rename(node)  # a weight keeps its bits through DequantizeLinear and the like
             return
-        if node.domain not in ("", "ai.onnx"):
+        if kind in CONTRIBUTED:
+            op, per_element = CONTRIBUTED[kind]
+            size = self.size(node.output[0])
+            index = self.add(node, op, node.input, node.output[0], out_elements=size, vector_ops=per_element * size,
+                             in_elements=sum(self.size(n) for n in node.input if n and not self.is_constant(n)))
+            if op == "norm":
+                self.claim(index, node.input[1:], stored_only=True)
+        elif node.domain not in ("", "ai.onnx"):
             self._not_supported(node, "operator of another domain: its cost is unknown")
         elif kind in FREE:
             self._rename(node)
@@ -220,6 +246,8 @@ class Converter:
     def _rename(self, node: Any) -> None:
         producers = {p for n in node.input if n and not self.is_constant(n) for p in self._producers.get(n, ())}
         source = node.input[0] if node.input else ""
+        if node.op_type == "Concat" and producers:
+            self._joined[node.output[0]] = [name for name in node.input if self.is_constant(name)]
         for name in node.output:
             if name:
                 self._producers[name] = tuple(sorted(producers)) or (-1,)

@@ -11,6 +11,11 @@ from dse.errors import InputError, Problem, did_you_mean
 
 __all__ = ["SMALL", "OnnxGraph", "bind_symbols", "node_label", "open_graph", "open_model", "shape_of"]
 
+# Contributed operators that are a standard one with an activation attached, or with more element types
+_STANDARD = {"FusedConv": "Conv", "FusedGemm": "Gemm", "QuantizeLinear": "QuantizeLinear",
+             "DequantizeLinear": "DequantizeLinear", "Gelu": "Gelu", "FastGelu": "Gelu", "QuickGelu": "Gelu",
+             "BiasGelu": "Gelu"}
+
 # Tensors up to this many elements keep their values: shapes, axes, indices [-]
 SMALL = 4096
 
@@ -179,6 +184,18 @@ def _sort(graph: Any, known: set[str], path: Path) -> list[Any]:
     return order
 
 
+def _standardise(graph: Any) -> None:
+    """Contributed variants become the standard operators they cost like."""
+    for node in graph.node:
+        if node.domain == "com.microsoft" and node.op_type in _STANDARD:
+            node.domain, node.op_type = "", _STANDARD[node.op_type]
+            kept = [a for a in node.attribute if not a.name.startswith("activation")]
+            del node.attribute[:]
+            node.attribute.extend(kept if node.op_type != "Gelu" else [])
+            if node.op_type == "Gelu":
+                del node.input[1:]
+
+
 def open_graph(path: Path, bind: dict[str, int]) -> OnnxGraph:
     """The file's graph with `bind` written into its symbolic dimensions."""
     model = open_model(path)
@@ -190,6 +207,7 @@ def open_graph(path: Path, bind: dict[str, int]) -> OnnxGraph:
             model = inliner.inline_local_functions(model)
         except Exception:  # the calls then show up as unknown operators, by name
             model = model  # noqa: PLW0127
+    _standardise(model.graph)
     free = bind_symbols(model, bind, path)
     initializers = {t.name: (tuple(t.dims), t.data_type) for t in model.graph.initializer}
     initializers |= {t.values.name: (tuple(t.dims), t.values.data_type) for t in model.graph.sparse_initializer}

@@ -5,7 +5,8 @@ Scalar operations per element follow `hwmodels.networks.build.SCALAR_OPS`; a red
 
 from hwmodels.networks.build import SCALAR_OPS
 
-__all__ = ["ACTIVATIONS", "BITS", "COPIES", "ELEMENTWISE", "FREE", "GATHERS", "NORMS", "PASS_THROUGH", "POOLS",
+__all__ = ["ACTIVATIONS", "BITS", "CONTRIBUTED", "COPIES", "ELEMENTWISE", "FREE", "GATHERS", "NORMS", "PASS_THROUGH",
+           "POOLS",
            "REDUCTIONS",
            "SOFTMAXES"]
 
@@ -54,6 +55,16 @@ COPIES = frozenset({"Pad", "Tile", "DepthToSpace", "SpaceToDepth", "Resize", "Up
                     "MaxUnpool"})
 GATHERS = frozenset({"Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "Scatter", "Compress",
                      "TensorScatter"})
+
+# Contributed operators (domain com.microsoft) whose first output has the shape of their first input, or of two operands
+# broadcast: (kind of layer, scalar operations per element).
+CONTRIBUTED = {
+    "QLinearAdd": ("elementwise", 1), "QLinearMul": ("elementwise", 1), "QLinearSigmoid": ("activation", 3),
+    "QLinearLeakyRelu": ("activation", 2), "QLinearSoftmax": ("softmax", SCALAR_OPS["softmax"]),
+    "SkipLayerNormalization": ("norm", SCALAR_OPS["layer_norm"] + 1),
+    "SkipSimplifiedLayerNormalization": ("norm", SCALAR_OPS["rms_norm"] + 1),
+    "SimplifiedLayerNormalization": ("norm", SCALAR_OPS["rms_norm"]),
+}
 
 # Bits of an ONNX element type. A float32 graph is a trained network that deployment quantises: it counts as the 8 bit
 # of the zoo until a workload says otherwise.

@@ -13,6 +13,7 @@ from onnx import TensorProto, defs, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from dse.readers.onnx_model import SMALL, OnnxGraph, shape_of
+from dse.readers.onnx_operators import CONTRIBUTED
 
 __all__ = ["Tensors"]
 
@@ -80,7 +81,18 @@ class Tensors:
                 except Exception:  # a value we cannot decode is only an unknown value
                     continue
 
+    def _same_shape(self, node: Any) -> dict[str, Any]:
+        """Contributed element-wise operators: the first input's type, broadcast with the second operand."""
+        names = [node.input[0]] + ([node.input[3]] if node.op_type in ("QLinearAdd", "QLinearMul") else [])
+        shapes = [self.shapes.get(name) for name in names]
+        if any(shape is None or None in shape for shape in shapes) or names[0] not in self.element_types:
+            return {}
+        shape = np.broadcast_shapes(*shapes)  # type: ignore[arg-type]
+        return {node.output[0]: helper.make_tensor_type_proto(self.element_types[names[0]], shape)}
+
     def _infer(self, index: int, node: Any) -> dict[str, Any]:
+        if node.op_type in CONTRIBUTED:
+            return self._same_shape(node)
         domain = "" if node.domain == "ai.onnx" else node.domain
         try:
             schema = defs.get_schema(node.op_type, self.graph.opsets.get(domain, 1), domain)

@@ -48,6 +48,19 @@ def config(folder, values):
       "num_key_value_heads": 1, "intermediate_size": 16384, "vocab_size": 256000, "tie_word_embeddings": True}, {},
       None,
      2506172416),  # Gemma-2B
+    ({**LLAMA3, "model_type": "gemma2", "hidden_size": 2304, "num_hidden_layers": 26, "num_attention_heads": 8,
+      "head_dim": 256,
+      "num_key_value_heads": 4, "intermediate_size": 9216, "vocab_size": 256000, "tie_word_embeddings": True}, {}, None,
+     2614341888),  # Gemma-2-2B
+    ({**LLAMA2, "model_type": "phi", "hidden_size": 2048, "num_hidden_layers": 24, "intermediate_size": 8192,
+      "vocab_size": 51200}, {}, None, 1418270720),  # Phi-1.5
+    ({**LLAMA2, "model_type": "phi3", "hidden_size": 3072, "intermediate_size": 8192, "vocab_size": 32064}, {}, None,
+     3821079552),  # Phi-3-mini
+    ({**LLAMA3, "model_type": "mistral", "vocab_size": 32000}, {}, None, 7241732096),  # Mistral-7B
+    ({**LLAMA3, "model_type": "qwen2_moe", "hidden_size": 2048, "num_hidden_layers": 24, "num_attention_heads": 16,
+      "num_key_value_heads": 16, "intermediate_size": 5632, "moe_intermediate_size": 1408, "num_experts": 60,
+      "num_experts_per_tok": 4, "shared_expert_intermediate_size": 5632, "vocab_size": 151936}, {"tokens": 7}, None,
+     14315784192),  # Qwen1.5-MoE-A2.7B
 ])
 def test_published_totals(tmp_path, values, options, macs, parameters):
     found = load_network(config(tmp_path, values), **options)

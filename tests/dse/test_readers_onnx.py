@@ -180,6 +180,39 @@ def test_tied_head_through_transpose_is_a_weight(tmp_path):
     assert (head.op, head.macs, network.parameters) == ("gemm", 256 * 64 * 5000, 5000 * 64)
 
 
+def test_tables_of_exporters_are_no_parameters(tmp_path):
+    """Positions are trained; rotations and masks that an exporter stored are not."""
+    nodes = [helper.make_node("Add", ["x", "positions"], ["a"]), helper.make_node("Mul", ["a", "cosine"], ["b"]),
+             helper.make_node("Mul", ["b", "gain"], ["c"]), helper.make_node("MatMul", ["c", "w"], ["d"]),
+             helper.make_node("Add", ["d", "mask"], ["e"]), helper.make_node("Softmax", ["e"], ["y"])]
+    weights = [tensor("positions", 1, 6, 8), tensor("cosine", 1, 6, 8), tensor("gain", 8), tensor("w", 8, 6),
+               tensor("mask", 6, 6)]
+    path = save(tmp_path, nodes, [info("x", 2, 6, 8)], [info("y", 2, 6, 6)], weights)
+    assert read(path).network.parameters == 48 + 8 + 48
+
+
+def test_class_token_and_positions_are_parameters(tmp_path):
+    nodes = [helper.make_node("Concat", ["token", "x"], ["c"], axis=1),
+             helper.make_node("Add", ["c", "positions"], ["y"])]
+    path = save(tmp_path, nodes, [info("x", 1, 4, 8)], [info("y", 1, 5, 8)],
+                [tensor("token", 1, 1, 8), tensor("positions", 1, 5, 8)])
+    assert read(path).network.parameters == 8 + 40
+
+
+def test_contributed_operators_of_quantised_graphs(tmp_path):
+    u8 = TensorProto.UINT8
+    nodes = [helper.make_node("FusedConv", ["x", "w"], ["c"], domain="com.microsoft", activation="Relu"),
+             helper.make_node("QuantizeLinear", ["c", "s", "z"], ["q"], domain="com.microsoft"),
+             helper.make_node("QLinearAdd", ["q", "s", "z", "q", "s", "z", "s", "z"], ["a"], domain="com.microsoft"),
+             helper.make_node("QLinearConv", ["a", "s", "z", "w8", "s", "z", "s", "z"], ["y"])]
+    path = save(tmp_path, nodes, [info("x", 1, 3, 8, 8)], [info("y", None, None, None, None, kind=u8)],
+                [tensor("w", 4, 3, 3, 3), tensor("w8", 5, 4, 1, 1, kind=u8), tensor("s"), tensor("z", kind=u8)],
+                domains=["com.microsoft"])
+    found = read(path)
+    assert not found.unsupported
+    assert found.network.macs == 36 * 4 * 27 + 36 * 5 * 4
+
+
 # ---- operators, by hand ------------------------------------------------------------------------------------------
 
 

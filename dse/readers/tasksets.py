@@ -3,12 +3,15 @@
 import csv
 import json
 import re
+from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import yaml
+from typing import Annotated, Any, NamedTuple
 
 from dse.errors import InputError, Problem, did_you_mean
+from dse.located import read, read_text
+from dse.problems import check
+from dse.rules import Rule, anything, count, one_of
+from dse.schema import Model
 from hwmodels.derca import STRATEGIES, DercaMachine, execution_cycles, transformer
 from hwmodels.errors import ModelError
 
@@ -18,34 +21,6 @@ Layers = list[tuple[int, int, int]]
 
 COLUMNS = ("set", "task", "network", "period_cycles")
 LARGEST_CYCLES = 2**46 - 1
-
-# Key in the file -> field of `DercaMachine`.
-_TILE = {"m": "tile_m", "k": "tile_k", "n": "tile_n"}
-_CYCLES = {
-    "load": "load_cycles",
-    "comp": "comp_cycles",
-    "store": "store_cycles",
-    "clean_output": "clean_output_cycles",
-    "persist": "persist_cycles",
-    "resume": "resume_cycles",
-}
-_SCHEDULER = {
-    "feedback": "feedback_cycles",
-    "heap_insert_base": "insert_base_cycles",
-    "heap_insert_per_task": "insert_per_task_cycles",
-    "heap_pop_base": "pop_base_cycles",
-    "heap_pop_per_task": "pop_per_task_cycles",
-}
-# A dispatch is these two steps together.
-_DISPATCH = ("issue", "finish")
-# Facts that the file may keep beside the machine and that nothing here needs.
-_REMARKS = ("clock_hz", "experiments", "transformer_layer", "published_resources_percent", "published_totals_percent")
-
-
-class MachineFile(NamedTuple):
-    machine: DercaMachine
-    networks: dict[str, Layers]
-    strategies: tuple[str, ...]
 
 
 class Task(NamedTuple):
@@ -57,121 +32,129 @@ class Task(NamedTuple):
     line: int
 
 
-class _Located:
-    """The nodes of a YAML file, and the problems found in them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self.text = path.read_text(encoding="utf-8")
-            self.root = yaml.compose(self.text, Loader=yaml.SafeLoader)
-        except OSError as error:
-            raise InputError(Problem(file=str(path), message=f"cannot be read: {error.strerror}")) from error
-        except UnicodeDecodeError as error:
-            raise InputError(Problem(file=str(path), message="must be UTF-8 text")) from error
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
-            line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-            message = f"must be YAML: {error.problem}"
-            raise InputError(Problem(file=str(path), line=line, column=column, message=message)) from error
-        except yaml.YAMLError as error:
-            raise InputError(Problem(file=str(path), message=f"must be YAML: {error}")) from error
-        self.problems: list[Problem] = []
-        self.keys: dict[int, yaml.Node] = {}
-
-    def wrong(self, node: yaml.Node | None, field: str, message: str, hint: str = "") -> None:
-        line, column = (node.start_mark.line + 1, node.start_mark.column + 1) if node else (1, 1)
-        lines = self.text.splitlines()
-        self.problems.append(
-            Problem(
-                file=str(self.path),
-                line=line,
-                column=column,
-                field=field,
-                message=message,
-                hint=hint,
-                source=lines[line - 1] if line <= len(lines) else "",
-            )
-        )
-
-    def unknown(self, node: yaml.Node, field: str, allowed: tuple[str, ...]) -> None:
-        """The key of a value is not one of those allowed."""
-        hint = did_you_mean(field.rpartition(".")[2], allowed)
-        self.wrong(self.keys[id(node)], field, f"must be one of {', '.join(allowed)}", hint)
-
-    def mapping(self, node: yaml.Node | None, field: str) -> dict[str, yaml.Node]:
-        """Key -> value node; wrong kinds and duplicate keys are problems."""
-        if not isinstance(node, yaml.MappingNode):
-            self.wrong(node, field, "must be a mapping of names to values")
-            return {}
-        found: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            if key.value in found:
-                self.wrong(key, f"{field}.{key.value}".lstrip("."), "must be given once")
-            found[str(key.value)] = value
-            self.keys[id(value)] = key
-        return found
-
-    def value(self, node: yaml.Node) -> Any:
-        loader = yaml.SafeLoader("")
-        try:
-            return loader.construct_document(node)
-        except yaml.YAMLError:
-            return None
-        finally:
-            loader.dispose()
-
-    def integer(self, node: yaml.Node, field: str, least: int) -> int:
-        value = self.value(node)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**40:
-            self.wrong(node, field, f"must be an integer >= {least} and below 2^40, got {value!r}")
-            return max(least, 1)
-        return value
+class MachineFile(NamedTuple):
+    machine: DercaMachine
+    networks: dict[str, Layers]
+    strategies: tuple[str, ...]
 
 
-def _numbers(file: _Located, node: yaml.Node | None, field: str, names: dict[str, str], other: tuple[str, ...]) -> dict:
-    """The integers of one block; `other` names are allowed, and left out unless they are integers of the block."""
-    block = file.mapping(node, field) if node is not None else {}
-    if node is None:
-        file.wrong(None, field, "must be given")
-    for name in block:
-        if name not in names and name not in other:
-            file.unknown(block[name], f"{field}.{name}", (*names, *other))
-    missing = [name for name in names if name not in block]
-    if missing and node is not None and isinstance(node, yaml.MappingNode):
-        file.wrong(node, field, f"must have {', '.join(missing)}")
-    least = 1 if field == "tile" else 0
-    return {
-        target: file.integer(block[name], f"{field}.{name}", least) for name, target in names.items() if name in block
-    }
-
-
-def _layers(value: Any) -> Layers | None:
+def _layers(value: Any) -> Layers:
     """Layers of a network: a list of [M, K, N], `COUNT x LIST`, or `transformer(batch, tokens, width, ...)`."""
-    count = 1
+    copies = 1
     if isinstance(value, str):
-        call = re.fullmatch(r"\s*transformer\(([\d\s,]+)\)\s*", value)
+        call = re.fullmatch(r"\s*transformer\(([\d\s,]{1,80})\)\s*", value)
         if call:
             arguments = [int(part) for part in call[1].split(",") if part.strip()]
             if len(arguments) != 6 or min(arguments) < 1 or arguments[2] % arguments[3] or arguments[5] > 1000:
-                return None
+                raise ValueError("six numbers >= 1, with the width a multiple of the heads")
             return transformer(*arguments)
         repeated = re.fullmatch(r"\s*(\d{1,4})\s*x\s*(\[.*\])\s*", value, re.DOTALL)
         if not repeated:
-            return None
-        count = int(repeated[1])
-        try:
-            value = json.loads(repeated[2])
-        except ValueError:
-            return None
-    if not isinstance(value, list) or not value or count < 1:
-        return None
+            raise ValueError("")
+        copies, value = int(repeated[1]), json.loads(repeated[2])
+    if not isinstance(value, list) or not value or copies < 1:
+        raise ValueError("")
     for layer in value:
         if not isinstance(layer, list) or len(layer) != 3:
-            return None
+            raise ValueError("")
         if not all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in layer):
-            return None
-    return [(m, k, n) for m, k, n in value] * count
+            raise ValueError("")
+    return [(m, k, n) for m, k, n in value] * copies
+
+
+def _checked_layers(value: Any) -> Layers:
+    try:
+        return _layers(value)
+    except json.JSONDecodeError:
+        raise ValueError("") from None
+
+
+Side = Annotated[int, count(1, 2**40 - 1)]
+Cycles = Annotated[int, count(0, 2**40 - 1)]
+Strategy = Annotated[str, one_of(STRATEGIES)]
+Network = Annotated[
+    Layers,
+    Rule(
+        "[[M, K, N], ...] of integers >= 1, 'COUNT x [[M, K, N], ...]' or "
+        "'transformer(batch, tokens, width, heads, mlp_ratio, layers)'",
+        _checked_layers,
+        "",
+    ),
+]
+Remark = Annotated[Any, anything()]
+
+
+class Tile(Model):
+    """One matrix-multiply tile, M x K by K x N."""
+
+    m: Side
+    k: Side
+    n: Side
+
+
+class PipelineCycles(Model):
+    """Stages of the pipeline and costs of a preemption [cycles]."""
+
+    load: Cycles
+    comp: Cycles
+    store: Cycles
+    clean_output: Cycles
+    persist: Cycles
+    resume: Cycles
+    comp_configured: Cycles | None = None
+    """Not used: what a configuration file says where the software uses another figure."""
+    kernel_mgmt: Cycles | None = None
+    """Not used."""
+
+
+class SchedulerCycles(Model):
+    """Steps of the serial scheduler [cycles]; a dispatch is `issue` and `finish` together."""
+
+    feedback: Cycles = 2
+    issue: Cycles = 2
+    finish: Cycles = 4
+    heap_insert_base: Cycles = 5
+    heap_insert_per_task: Cycles = 2
+    heap_pop_base: Cycles = 4
+    heap_pop_per_task: Cycles = 3
+    release: Cycles | None = None
+    """Not used: a release costs its insertion."""
+
+
+class Machine(Model):
+    """A machine file; the remarks are facts that it may keep and that nothing here needs."""
+
+    tile: Tile
+    cycles: PipelineCycles
+    scheduler_cycles: SchedulerCycles = SchedulerCycles()
+    networks: dict[str, Network]
+    strategies: list[Strategy] | None = None
+    """Those to judge, in this order; all without it."""
+    clock_hz: Remark = None
+    experiments: Remark = None
+    transformer_layer: Remark = None
+    published_resources_percent: Remark = None
+    published_totals_percent: Remark = None
+
+    def record(self) -> DercaMachine:
+        tile, cycles, steps = self.tile, self.cycles, self.scheduler_cycles
+        return DercaMachine(
+            tile_m=tile.m,
+            tile_k=tile.k,
+            tile_n=tile.n,
+            load_cycles=cycles.load,
+            comp_cycles=cycles.comp,
+            store_cycles=cycles.store,
+            clean_output_cycles=cycles.clean_output,
+            persist_cycles=cycles.persist,
+            resume_cycles=cycles.resume,
+            feedback_cycles=steps.feedback,
+            dispatch_cycles=steps.issue + steps.finish,
+            insert_base_cycles=steps.heap_insert_base,
+            insert_per_task_cycles=steps.heap_insert_per_task,
+            pop_base_cycles=steps.heap_pop_base,
+            pop_per_task_cycles=steps.heap_pop_per_task,
+        )
 
 
 def load_machine(path: str | Path) -> MachineFile:
@@ -182,55 +165,27 @@ def load_machine(path: str | Path) -> MachineFile:
     InputError
         Everything wrong in the file, with line and column.
     """
-    file = _Located(Path(path))
-    top = file.mapping(file.root, "")
-    known = ("tile", "cycles", "scheduler_cycles", "networks", "strategies", *_REMARKS)
-    for name in top:
-        if name not in known:
-            file.unknown(top[name], name, known)
-    fields = _numbers(file, top.get("tile"), "tile", _TILE, ())
-    fields |= _numbers(file, top.get("cycles"), "cycles", _CYCLES, ("comp_configured", "kernel_mgmt"))
-    if "scheduler_cycles" in top:
-        block = top["scheduler_cycles"]
-        steps = _SCHEDULER | {name: name for name in _DISPATCH}
-        found = _numbers(file, block, "scheduler_cycles", steps, ("release",))
-        fields["dispatch_cycles"] = sum(found.pop(name, 0) for name in _DISPATCH)
-        fields |= found
-    strategies = STRATEGIES
-    if "strategies" in top:
-        given = file.value(top["strategies"])
-        strategies = tuple(given) if isinstance(given, list) else ()
-        unknown = [name for name in strategies if name not in STRATEGIES]
-        if unknown or not strategies or len(set(strategies)) < len(strategies):
-            hint = did_you_mean(str(unknown[0]), STRATEGIES) if unknown else ""
-            file.wrong(top["strategies"], "strategies", f"must be a list out of {', '.join(STRATEGIES)}", hint)
-    networks: dict[str, Layers] = {}
-    if "networks" not in top:
-        file.wrong(None, "networks", "must be given")
-    else:
-        for name, node in file.mapping(top["networks"], "networks").items():
-            layers = _layers(file.value(node))
-            if layers is None:
-                rule = "must be [[M, K, N], ...] of positive integers, 'COUNT x [[M, K, N], ...]' or"
-                file.wrong(node, f"networks.{name}", f"{rule} 'transformer(batch, tokens, width, heads, ratio, depth)'")
-            else:
-                networks[name] = layers
-                _check_length(file, node, name, layers, fields)
-    if file.problems:
-        raise InputError(*file.problems)
-    return MachineFile(DercaMachine(**fields), networks, strategies)
-
-
-def _check_length(file: _Located, node: yaml.Node, name: str, layers: Layers, fields: dict[str, int]) -> None:
-    if file.problems:
-        return
-    try:
-        cycles = execution_cycles(layers, DercaMachine(**fields))
-    except ModelError as error:
-        file.wrong(node, f"networks.{name}", str(error))
-        return
-    if cycles > LARGEST_CYCLES:
-        file.wrong(node, f"networks.{name}", f"must run within 2^46 cycles, got {cycles}")
+    document = read(path)
+    file, problems = check(document, Machine)
+    if file is None or problems:
+        raise InputError(*problems)
+    machine = file.record()
+    for name, layers in file.networks.items():
+        try:
+            cycles = execution_cycles(layers, machine)
+        except ModelError as error:
+            problems.append(document.problem(("networks", name), str(error)))
+            continue
+        if cycles > LARGEST_CYCLES:
+            problems.append(document.problem(("networks", name), f"must run within 2^46 cycles, got {cycles}"))
+    strategies = tuple(STRATEGIES if file.strategies is None else file.strategies)
+    if not file.networks:
+        problems.append(document.problem(("networks",), "must have at least one network"))
+    if not strategies or len(set(strategies)) < len(strategies):
+        problems.append(document.problem(("strategies",), "must name at least one strategy, and each once"))
+    if problems:
+        raise InputError(*problems)
+    return MachineFile(machine, file.networks, strategies)
 
 
 def load_task_sets(path: str | Path, networks: dict[str, Layers]) -> dict[str, list[Task]]:
@@ -241,15 +196,12 @@ def load_task_sets(path: str | Path, networks: dict[str, Layers]) -> dict[str, l
     InputError
         Everything wrong in the file, with its line.
     """
-    path, problems = Path(path), []
+    problems: list[Problem] = []
+    reader = csv.reader(StringIO(read_text(path, what="CSV text", max_bytes=None), newline=""), strict=True)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except OSError as error:
-        raise InputError(Problem(file=str(path), message=f"cannot be read: {error.strerror}")) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(Problem(file=str(path), message=f"must be a CSV file in UTF-8: {error}")) from error
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise InputError(Problem(file=str(path), line=reader.line_num, message=f"must be CSV: {error}")) from None
     header = [cell.strip() for cell in rows[0][1]] if rows else []
     for name in COLUMNS:
         if header.count(name) != 1:

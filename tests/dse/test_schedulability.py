@@ -85,13 +85,14 @@ def test_machine_file():
     ("old", "new", "lines_below", "words"),
     [
         ("load: 17200", "load: -1", 0, "must be an integer >= 0"),
-        ("load: 17200", "laod: 17200", 0, "must be one of"),
+        ("load: 17200", "laod: 17200", 0, "did you mean 'load'?"),
         ("m: 1536", "m: 0", 0, "must be an integer >= 1"),
         ("[[1024, 8192, 1024], [1024, 8192, 1024]]", "[[1024, 8192]]", 0, "must be [[M, K, N], ...]"),
         ("transformer(6, 512, 128, 2, 4, 2)", "transformer(6, 512, 128)", 0, "transformer(batch"),
         ("strategies: [np,", "strategies: [npp,", 0, "did you mean 'np'?"),
+        ("[np, lw,", "[np, np,", 0, "each once"),
         ("networks:", "networkss:", 0, "did you mean 'networks'?"),
-        ("[[2048, 128, 2048], [2048, 128, 2048]]", "[[2048, 128, 2048]", 1, "must be YAML"),
+        ("[[2048, 128, 2048], [2048, 128, 2048]]", "[[2048, 128, 2048]", 1, "must be valid YAML"),
     ],
 )
 def test_machine_errors_have_a_place(tmp_path, old, new, lines_below, words):

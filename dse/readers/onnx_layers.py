@@ -15,7 +15,7 @@ from onnx import helper
 
 from dse.errors import InputError, Problem
 from dse.readers.onnx_matrix import MATRIX, DoesNotFit
-from dse.readers.onnx_model import OnnxGraph, node_label, open_graph
+from dse.readers.onnx_model import OnnxGraph, arrange, inline_branch, node_label, open_graph
 from dse.readers.onnx_operators import (
     ACTIVATIONS,
     BITS,
@@ -39,6 +39,7 @@ __all__ = ["Converter", "read_onnx"]
 
 _FLOATS = {1, 10, 11, 16}
 _BINARY = {"Add", "Sub", "Mul", "Div"}
+_VECTOR = {*ACTIVATIONS, *ELEMENTWISE, *NORMS, "LRN", *SOFTMAXES, *POOLS, *REDUCTIONS, *COPIES, *GATHERS}
 _FUSABLE = set(ACTIVATIONS) | _BINARY | {"BatchNormalization"}
 
 
@@ -46,11 +47,24 @@ class UnknownSize(Exception):
     """A tensor whose size a layer needs is unknown."""
 
 
+def _without_known_branches(graph: OnnxGraph) -> tuple[OnnxGraph, Tensors]:
+    """Every If whose condition is known replaced by the branch it takes, and the tensors of the result."""
+    while True:
+        tensors = Tensors(graph)
+        known = [node for node in graph.nodes if node.op_type == "If" and node.input[0] in tensors.values
+                 and not any(a.HasField("g") for body in node.attribute for n in body.g.node for a in n.attribute)]
+        if not known:
+            return graph, tensors
+        inline_branch(graph.model.graph, known[0], bool(tensors.values[known[0].input[0]].all()))
+        graph = arrange(graph.model, graph.path, list(graph.symbols))
+
+
 class Converter:
     """Walks a graph once and collects layers."""
 
     def __init__(self, graph: OnnxGraph) -> None:
-        self.graph, self.tensors = graph, Tensors(graph)
+        self.graph, self.tensors = _without_known_branches(graph)
+        graph = self.graph
         self.layers: list[dict[str, Any]] = []
         self.types: list[str] = []
         self.unsupported: list[Unsupported] = []
@@ -277,6 +291,8 @@ class Converter:
 
     def _vector(self, node: Any) -> bool:
         kind, out = node.op_type, node.output[0]
+        if kind not in _VECTOR:
+            return False
         reads = [name for name in node.input if name]
         size, source = self.size(out), (self.size(reads[0]) if reads else 0)
         parameters = [name for name in reads if self.is_constant(name)]
@@ -302,7 +318,7 @@ class Converter:
             mode = self.attributes(node).get("mode", "nearest")
             blend = kind in ("Resize", "Upsample") and mode in ("linear", "cubic")
             op, ops = ("elementwise", 7 * size) if blend else ("copy", size)
-        elif kind in GATHERS:
+        else:
             table = self.is_constant(node.input[0])
             if kind == "Gather" and not table and all(self.is_constant(name) for name in node.input[1:]):
                 self._rename(node)  # a fixed slice of an activation
@@ -310,8 +326,6 @@ class Converter:
             op, source = "gather", size
             reads = reads[1:] if table else reads
             parameters = [node.input[0]] if table else []
-        else:
-            return False
         read = sum(self.size(name) for name in reads if not self.is_constant(name)) if op != "gather" else source
         index = self.add(node, op, node.input, out, in_elements=read, out_elements=size, vector_ops=ops)
         self.claim(index, parameters, stored_only=stored_only)

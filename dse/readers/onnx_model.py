@@ -9,7 +9,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from dse.errors import InputError, Problem, did_you_mean
 
-__all__ = ["SMALL", "OnnxGraph", "bind_symbols", "node_label", "open_graph", "open_model", "shape_of"]
+__all__ = ["SMALL", "OnnxGraph", "arrange", "bind_symbols", "inline_branch", "node_label", "open_graph", "open_model",
+           "shape_of"]
 
 # Contributed operators that are a standard one with an activation attached, or with more element types
 _STANDARD = {"FusedConv": "Conv", "FusedGemm": "Gemm", "QuantizeLinear": "QuantizeLinear",
@@ -208,7 +209,35 @@ def open_graph(path: Path, bind: dict[str, int]) -> OnnxGraph:
         except Exception:  # the calls then show up as unknown operators, by name
             model = model  # noqa: PLW0127
     _standardise(model.graph)
-    free = bind_symbols(model, bind, path)
+    return arrange(model, path, bind_symbols(model, bind, path))
+
+
+def inline_branch(graph: Any, node: Any, taken: bool) -> None:
+    """Replace an If whose condition is known by the nodes of the branch it takes."""
+    name = "then_branch" if taken else "else_branch"
+    branch = next(a.g for a in node.attribute if a.name == name)
+    label = f"{node_label(node)}/"
+    made = {n for inner in branch.node for n in inner.output if n} | {t.name for t in branch.initializer}
+    renamed = {n: label + n for n in made}
+    for value, output in zip(branch.output, node.output, strict=True):
+        if value.name in made and renamed[value.name] == label + value.name:
+            renamed[value.name] = output
+        else:  # hands on a tensor from outside, or the same one twice
+            graph.node.append(onnx.helper.make_node("Identity", [renamed.get(value.name, value.name)], [output]))
+    for tensor in branch.initializer:
+        graph.initializer.append(tensor)
+        graph.initializer[-1].name = renamed[tensor.name]
+    for inner in branch.node:
+        copy = graph.node.add()
+        copy.CopyFrom(inner)
+        copy.name = label + node_label(inner)
+        copy.input[:] = [renamed.get(n, n) for n in inner.input]
+        copy.output[:] = [renamed.get(n, n) for n in inner.output]
+    graph.node.remove(node)
+
+
+def arrange(model: Any, path: Path, free: list[str]) -> OnnxGraph:
+    """The graph of a bound model, its nodes in data-flow order."""
     initializers = {t.name: (tuple(t.dims), t.data_type) for t in model.graph.initializer}
     initializers |= {t.values.name: (tuple(t.dims), t.values.data_type) for t in model.graph.sparse_initializer}
     known = {value.name for value in model.graph.input} | set(initializers)

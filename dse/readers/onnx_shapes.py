@@ -97,7 +97,9 @@ class Tensors:
         try:
             schema = defs.get_schema(node.op_type, self.graph.opsets.get(domain, 1), domain)
         except defs.SchemaError:
-            return {}
+            if domain or not defs.has(node.op_type):
+                return {}
+            schema = defs.get_schema(node.op_type)  # newer than the opset the file declares
         if any(name and name not in self._types for name in node.input):
             return {}
         types = {name: self._types[name] for name in node.input if name}

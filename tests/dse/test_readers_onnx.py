@@ -496,6 +496,20 @@ def test_control_flow_is_named(tmp_path):
     assert "control flow" in found.unsupported[0].reason
 
 
+def test_branch_of_a_known_condition_is_inlined(tmp_path):
+    """As exporters write a squeeze: if the size of an axis is one, then ..., else ..."""
+    then = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["inner"])], "then", [], [info("inner", 3, 4)])
+    other = helper.make_graph([helper.make_node("Relu", ["x"], ["inner"])], "else", [], [info("inner", 3, 8)])
+    nodes = [helper.make_node("Shape", ["x"], ["s"]), helper.make_node("Gather", ["s", "zero"], ["rows"]),
+             helper.make_node("Equal", ["rows", "three"], ["flag"]),
+             helper.make_node("If", ["flag"], ["y"], name="choice", then_branch=then, else_branch=other),
+             helper.make_node("Softmax", ["y"], ["z"])]
+    path = save(tmp_path, nodes, [info("x", "rows", 8)], [info("z", None, None)],
+                [tensor("w", 8, 4), ints("zero", 0), ints("three", 3)])
+    taken, skipped = read(path, rows=3), read(path, rows=2)
+    assert (taken.network.macs, skipped.network.macs, taken.unsupported) == (96, 0, ())
+
+
 def test_dangling_tensor_names_both(tmp_path):
     path = save(tmp_path, [helper.make_node("Relu", ["nobody"], ["y"], name="act")], [info("x", 3)], [info("y", 3)])
     with pytest.raises(InputError, match=r"'act' \(Relu\).*'nobody'"):

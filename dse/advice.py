@@ -6,6 +6,7 @@ own; every other class is compared through its own nearest design.
 """
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -22,6 +23,8 @@ __all__ = ["Advice", "advise", "limits_sentence", "ranked_front", "recommended",
 Floats = NDArray[np.float64]
 
 _MARKS = {"time_mux": "T", "composable": "C", "heterogeneous": "H", "dedicated": "D"}
+_LIMITS = {"dram": "DRAM", "sram": "SRAM", "vector": "vector unit", "noc": "on-chip links"}
+_SHORT = {"p99_deadline_frac": "p99/deadline", "energy_per_inference_j": "energy/inf"}
 _TABLE_ROWS = 12
 _LEVELS = (1.0, 0.75, 0.5, 0.25)
 
@@ -144,7 +147,7 @@ def limits_sentence(run: RunData, row: Row,
         shares = (breakdown or {}).get(f"time_frac.{tenant}", {})
         if shares:
             named = sorted(shares.items(), key=lambda item: -item[1])[:2]
-            parts[-1] += "; its time is " + " and ".join(f"{v:.0%} {k}" for k, v in named if v >= 0.01)
+            parts[-1] += "; its time is " + " and ".join(f"{v:.0%} {_LIMITS.get(k, k)}" for k, v in named if v >= 0.01)
         else:
             busy = [f"{label(m).removesuffix(' utilisation')} {row[m]:.0%} busy"
                     for m in ("engine_utilisation_frac", "dram_utilisation_frac")
@@ -238,12 +241,18 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence
     return [line(header), line(["-" * w for w in widths]), *(line(row) for row in rows)]
 
 
-def front_table(run: RunData, rows: int = _TABLE_ROWS) -> list[str]:
-    """The ranked front as lines of text: design, objectives, budgeted metrics, least margin."""
+def front_table(run: RunData, rows: int = _TABLE_ROWS, width: int | None = None) -> list[str]:
+    """The ranked front as lines of text: design, objectives, budgeted metrics, least margin.
+
+    Parameters
+    ----------
+    width : columns to fit into, by default the terminal's; columns that are no objective are left out for it.
+    """
+    width = shutil.get_terminal_size((140, 24)).columns if width is None else width
     ranked = ranked_front(run)
     metrics = list(dict.fromkeys([*(o.metric for o in run.objectives), *run.budgets]))
     metrics = [m for m in metrics if metric_column(m) in ranked.columns]
-    header = ["rank", "trial", "class", "hardware", "policy", *(label(m) for m in metrics), "least margin"]
+    header = ["#", "trial", "class", "hardware", "policy", *(_SHORT.get(m, label(m)) for m in metrics), "least margin"]
     body = []
     for row in ranked.head(rows).to_dict("records"):
         params = run.params(row)
@@ -251,8 +260,18 @@ def front_table(run: RunData, rows: int = _TABLE_ROWS) -> list[str]:
         least = min(room, key=lambda m: room[m]) if room else None
         body.append([str(row["rank"]), str(row["trial"]), _architecture(row), describe_hardware(params),
                      describe_policy(params), *(quantity(m, float(row[metric_column(m)])) for m in metrics),
-                     f"{room[least]:.0%} {label(least)}" if least else "-"])
-    lines = _table(header, body, [True, True, False, False, False, *[True] * len(metrics), False])
+                     f"{room[least]:.0%} {_SHORT.get(least, label(least))}" if least else "-"])
+    right = [True, True, False, False, False, *[True] * len(metrics), False]
+    spare = [*range(5 + len(run.objectives), len(header))]
+    kept = [*range(len(header))]
+
+    def table() -> list[str]:
+        return _table([header[i] for i in kept], [[cells[i] for i in kept] for cells in body], [right[i] for i in kept])
+
+    lines = table()
+    while spare and max(map(len, lines)) > width:
+        kept.remove(spare.pop(-2 if len(spare) > 1 else -1))  # the least margin goes last
+        lines = table()
     if len(ranked) > rows:
         lines.append(f"... and {len(ranked) - rows} more in front.csv")
     return lines

@@ -85,17 +85,18 @@ class Reading:
 def workload_record(reading: Reading, file: WorkloadFile | None, loc: Loc = ()) -> Workload | None:
     """A workload from the mapping at `loc`."""
     _tenant_names(reading, loc)
-    for index, tenant in enumerate(reading.raw((*loc, "tenants")) or ()):
-        if isinstance(tenant, dict) and isinstance(tenant.get("network"), str):
-            _network_name(reading, (*loc, "tenants", index, "network"), tenant["network"])
+    tenants = reading.raw((*loc, "tenants"))
+    for index, name in names_in(tenants, "network"):
+        _network_name(reading, (*loc, "tenants", index, "network"), name)
+    for index, tenant in enumerate(tenants if isinstance(tenants, list) else ()):
         traffic = tenant.get("traffic") if isinstance(tenant, dict) else None
-        if isinstance(traffic, dict) and isinstance(traffic.get("file"), str):
-            _existing(reading, (*loc, "tenants", index, "traffic", "file"), traffic["file"], "a CSV file")
+        for _, name in names_in([traffic], "file"):
+            _existing(reading, (*loc, "tenants", index, "traffic", "file"), name, "a CSV file")
     if file is None or reading.problems:
         return None
-    tenants = [_tenant(reading, tenant, (*loc, "tenants", index)) for index, tenant in enumerate(file.tenants)]
-    good = tuple(tenant for tenant in tenants if tenant is not None)
-    if len(good) < len(tenants):
+    made = [_tenant(reading, tenant, (*loc, "tenants", index)) for index, tenant in enumerate(file.tenants)]
+    good = tuple(tenant for tenant in made if tenant is not None)
+    if len(good) < len(made):
         return None
     with reading.blaming(loc):
         return Workload(name=file.name, tenants=good, duration_s=file.duration_s)
@@ -121,6 +122,8 @@ def _tenant_names(reading: Reading, loc: Loc) -> None:
             others = [other for other in first if other != name]
             reading.report_got(at, f"one of {', '.join(others)}" if others else "the name of another tenant",
                                hint=did_you_mean(after, others))
+            continue
+        if not isinstance(name, str):
             continue
         seen = {name}
         step: Any = after

@@ -82,9 +82,9 @@ def load(path: str | Path, kinds: Sequence[str] = tuple(KINDS)) -> Loaded:
     return Loaded(kind, record, tuple(reading.notes))
 
 
-def load_workload(spec: str | Path) -> Workload:
-    """A workload from a file, or by the name of a shipped one; of a study, its workload."""
-    loaded = load(_workload_path(str(spec), Path(), "workload"), ("workload", "study"))
+def load_workload(spec: str | Path, *, field: str = "workload") -> Workload:
+    """A workload from a file, or by the name of a shipped one; of a study, its workload. `field` is for messages."""
+    loaded = load(_workload_path(str(spec), Path(), field), ("workload", "study"))
     workload: Workload = loaded.record.workload if loaded.kind == "study" else loaded.record
     return workload
 
@@ -145,7 +145,7 @@ def _kind(document: Document, kinds: Sequence[str]) -> str:
     kind = document.value["kind"]
     if kind not in kinds:
         hint = did_you_mean(kind, kinds) if isinstance(kind, str) else ""
-        if not hint and kind in KINDS:
+        if not hint and isinstance(kind, str) and kind in KINDS:
             hint = "this command takes another kind of file"
         raise InputError(document.problem(("kind",), f"must be {rule}, got {document.got(('kind',))}", hint=hint))
     return str(kind)

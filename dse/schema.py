@@ -13,10 +13,12 @@ import importlib
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, GetJsonSchemaHandler, Tag, create_model, model_validator
+from pydantic_core import CoreSchema
 
 from dse.rules import Broken, anything, count, flag, number, one_of, record_fields, text
 from hwmodels import engine, network
+from hwmodels.outcome import METRICS
 
 __all__ = ["KINDS", "DesignFile", "EngineFile", "InlineNetwork", "Model", "Search", "StudyFile", "Tenant", "Traffic",
            "WorkloadFile", "json_schema"]
@@ -329,6 +331,13 @@ class ObjectiveEntry(Model):
     @classmethod
     def _from_name(cls, value: Any) -> Any:
         return {"metric": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        mapping = handler.resolve_ref_schema(handler(core))
+        metric = {"anyOf": [{"enum": list(METRICS)}, {"type": "string", "pattern": r"^.+\."}]}
+        mapping["properties"]["metric"] = metric
+        return {"anyOf": [metric, dict(mapping)]}
 
 
 class SpaceSection(Model):

@@ -19,7 +19,7 @@ def command(
     from dse.console import print_json
     from dse.documents import load_design_document, load_workload
 
-    document, used = _both(lambda: load_design_document(design), lambda: load_workload(workload))
+    document, used = _both(lambda: load_design_document(design), lambda: load_workload(workload, field="--workload"))
     chosen = seed if seed is not None else document.seed or 0
     detail = _evaluate(design, document.design, used, chosen)
     outcome = detail.outcome

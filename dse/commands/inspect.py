@@ -132,7 +132,7 @@ def _print_text(read: "NetworkFile", rows: list[dict[str, Any]], top: int | None
 
 def command(
     network: Annotated[str, typer.Argument(help="Zoo name, .onnx, config.json or its folder, SCALE-Sim topology .csv")],
-    bind: Annotated[str | None, typer.Option(help="Free ONNX dimensions, as batch=1,seq=384",
+    bind: Annotated[str | None, typer.Option(help="Free dimensions, as batch=1,seq=384",
                                              metavar="NAME=SIZE,...")] = None,
     phase: Annotated[str | None, typer.Option(help="prefill (default) or decode, for a config.json")] = None,
     tokens: Annotated[int | None, typer.Option(help="New tokens of a prefill (default 512)")] = None,
@@ -163,5 +163,7 @@ def command(
         "parameters": read.network.parameters, "vector_ops": sum(row["vector_ops"] for row in rows),
         "layers": rows if top is None else sorted(rows, key=lambda r: (-r["macs"], -r["vector_ops"]))[:top],
         "by_op": _by_op(rows),
+        "weight_elements": sum(row["weight_elements"] for row in rows),
+        "activation_elements": sum(row["output_elements"] for row in rows),
         "unsupported": [{"node": u.node, "domain": u.domain, "op": u.op, "reason": u.reason} for u in read.unsupported],
         "symbols": list(read.symbols), "totals": read.totals, "notes": list(read.notes), "convention": CONVENTION})

@@ -16,12 +16,33 @@ __all__ = ["NetworkFile", "Unsupported", "load_network"]
 _SUFFIXES = (".onnx", ".json", ".csv")
 
 
-def _zoo(spec: str) -> NetworkFile:
-    from hwmodels.errors import ModelError
+def _zoo_sizes(spec: str, bind: dict[str, int]) -> dict[str, int]:
+    """`bind` as arguments of a zoo network: its sizes are the parameters with a number as default."""
+    from inspect import signature
+
+    from hwmodels.networks import NETWORKS
+
+    sizes = [name for name, p in signature(NETWORKS[spec]).parameters.items() if isinstance(p.default, int)]
+    problems = []
+    for name, value in bind.items():
+        if name not in sizes:
+            problems.append(Problem(field="bind", message=f"must be one of {', '.join(sizes)} for {spec}, got '{name}'",
+                                    hint=did_you_mean(name, sizes)))
+        elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            problems.append(Problem(field=f"bind {name}", message=f"must be an integer >= 1, got {value}"))
+    if problems:
+        raise InputError(*problems)
+    return bind
+
+
+def _zoo(spec: str, bind: dict[str, int] | None) -> NetworkFile:
+    from hwmodels.errors import InvalidLayer, ModelError
     from hwmodels.networks import NETWORKS, network
 
     try:
-        found = network(spec)
+        found = NETWORKS[spec](**_zoo_sizes(spec, bind)) if bind and spec in NETWORKS else network(spec)
+    except InvalidLayer as error:
+        raise InputError(Problem(field="bind", message=f"must be sizes that {spec} can have: {error}")) from error
     except ModelError as error:
         raise InputError(Problem(
             field="network", message=f"must be a network of the zoo ({', '.join(NETWORKS)}) or a file (*.onnx, "
@@ -33,7 +54,7 @@ def _zoo(spec: str) -> NetworkFile:
 def _refuse_bind(bind: dict[str, int] | None, path: Path) -> None:
     if bind:
         raise InputError(Problem(file=str(path), field="bind",
-                                 message=f"must be absent (only ONNX has symbols), got {', '.join(sorted(bind))}"))
+                                 message=f"must be absent (all sizes are fixed), got {', '.join(sorted(bind))}"))
 
 
 def load_network(spec: str, *, folder: Path | None = None, bind: dict[str, int] | None = None, phase: str = "prefill",
@@ -44,7 +65,7 @@ def load_network(spec: str, *, folder: Path | None = None, bind: dict[str, int] 
     Parameters
     ----------
     spec : zoo name, or path (relative ones against `folder`, default the working directory).
-    bind : values of the symbolic dimensions of an ONNX file [-].
+    bind : values of the symbolic dimensions of an ONNX file, or sizes of a zoo network or configuration (batch, tokens ...) [-].
     phase, tokens, context, batch : of a language model: `prefill` of `tokens`, or `decode` of one token against
         `context` cached ones (default: `tokens`) [-].
     head : output product on the `last` token (serving) or on `all` (as exported graphs do); prefill only.
@@ -61,19 +82,23 @@ def load_network(spec: str, *, folder: Path | None = None, bind: dict[str, int] 
         if path.is_file():
             raise InputError(Problem(file=str(path),
                                      message=f"must be a network file ({', '.join(_SUFFIXES)}), got '{suffix}'"))
-        return _zoo(spec)
+        return _zoo(spec, bind)
     if not looks_like_file:
         from hwmodels.networks import NETWORKS
 
         if spec in NETWORKS:  # a folder of the same name must not hide the zoo
-            return _zoo(spec)
+            return _zoo(spec, bind)
     if not path.exists():
         raise InputError(Problem(file=str(path), message="no such file"))
     if path.is_dir() or suffix == ".json":
         from dse.readers.huggingface import read_config
 
-        _refuse_bind(bind, path)
-        return read_config(path, phase=phase, tokens=tokens, context=context, batch=batch, head=head, mlp=mlp)
+        sizes = {"tokens": tokens, "context": context, "batch": batch}
+        unknown = [name for name in bind or {} if name not in sizes]
+        if unknown:
+            raise InputError(*[Problem(file=str(path), field="bind", hint=did_you_mean(name, list(sizes)),
+                                       message=f"must be one of {', '.join(sizes)}, got '{name}'") for name in unknown])
+        return read_config(path, phase=phase, head=head, mlp=mlp, **{**sizes, **(bind or {})})  # type: ignore[arg-type]
     if suffix == ".onnx":
         from dse.readers.onnx_layers import read_onnx
 

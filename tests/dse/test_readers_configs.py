@@ -121,10 +121,15 @@ def test_flag_settles_an_unknown_type(tmp_path):
 
 @pytest.mark.parametrize("options", [{"phase": "decoding"}, {"tokens": 0}, {"batch": 0}, {"context": 100},
                                      {"head": "first"},
-                                     {"mlp": "maybe"}, {"bind": {"batch": 1}}])
+                                     {"mlp": "maybe"}, {"bind": {"batsh": 1}}])
 def test_bad_request(tmp_path, options):
     with pytest.raises(InputError):
         load_network(config(tmp_path, LLAMA3), **options)
+
+
+def test_sizes_by_bind(tmp_path):
+    path = config(tmp_path, LLAMA3)
+    assert load_network(path, bind={"batch": 2, "tokens": 64}).network == load_network(path, batch=2, tokens=64).network
 
 
 def test_encoders_do_not_decode(tmp_path):
@@ -231,6 +236,16 @@ def test_problems_are_limited(tmp_path):
 def test_unknown_network(spec, tmp_path):
     with pytest.raises(InputError):
         load_network(spec, folder=tmp_path / "sub")
+
+
+def test_sizes_of_a_zoo_network():
+    assert load_network("bert_base", bind={"tokens": 128,
+                                           "batch": 2}).network.macs < load_network("bert_base").network.macs
+    assert load_network("resnet50", bind={"batch": 3}).network.macs == 3 * 4089184256
+    with pytest.raises(InputError, match="did you mean 'tokens'"):
+        load_network("bert_base", bind={"token": 128, "batch": 0})
+    with pytest.raises(InputError):
+        load_network("fbnet_c", bind={"height": 0})
 
 
 def test_other_file(tmp_path):

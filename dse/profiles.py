@@ -84,7 +84,8 @@ class _Problems:
         self.count += 1
         if len(self.found) < _SHOWN:
             got = "" if value is None else f", got {value!r}"
-            self.found.append(Problem(file=self.file, line=line, field=field, message=f"must be {rule}{got}", hint=hint))
+            message = f"must be {rule}{got}"
+            self.found.append(Problem(file=self.file, line=line, field=field, message=message, hint=hint))
 
     def listed(self) -> list[Problem]:
         """What was found, with a last entry for what is not shown."""
@@ -196,7 +197,8 @@ class _Layers:
                 if missing:
                     last = max(line for (s, _), (line, _, _) in self.cells.items() if s == sample)
                     layers = ", ".join(map(str, missing))
-                    problems.add(last, "layer", f"complete: sample {sample} of {network} lacks layer {layers} of {count}")
+                    rule = f"complete: sample {sample} of {network} lacks layer {layers} of {count}"
+                    problems.add(last, "layer", rule)
                     complete = False
         if not complete or not self.cells:
             return None
@@ -229,7 +231,8 @@ def _read_table(path: Path) -> tuple[Profile, ...]:
         sparsity = _number(row, "sparsity_frac", problems, "a number in [0, 1]", 0.0, 1.0)
         layers = networks.setdefault(network, _Layers(family, row.line))
         if layers.family != family:
-            problems.add(row.line, "family", f"{layers.family!r} as on line {layers.line}: a network has one family", family)
+            rule = f"{layers.family!r} as on line {layers.line}: a network has one family"
+            problems.add(row.line, "family", rule, family)
         layers.add(row, sample, layer, (latency, sparsity), problems, "layer")
     profiles = [layers.profile(network, problems) for network, layers in sorted(networks.items())]
     problems.finish()
@@ -283,7 +286,7 @@ def _read_trace(file: Path, name: str, problems: _Problems) -> Profile | None:
     text = _text(file)
     header = [cell.strip() for cell in next(csv.reader(io.StringIO(text)), [])]
     attention = "sim_lat" not in header and "50%-skip" in header
-    layers = _Layers(name if attention else name.split("_")[0], 1)
+    layers = _Layers(name if attention else name.split("_", maxsplit=1)[0], 1)
     for row in _rows(file, _ATTENTION_COLUMNS if attention else _CNN_COLUMNS, problems, text):
         sample, layer = _index(row, "batch-indx", problems), _index(row, "layer-indx", problems)
         if attention:

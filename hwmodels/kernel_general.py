@@ -32,50 +32,58 @@ def lendable(units, waiting, least):  # type: ignore[no-untyped-def]
     return units // takers if takers > 0 else 0
 
 
-@njit(cache=True)
-def _to_place(hw, slot_engine, slot_level, engine_level, holds, live, continues, e, u):  # type: ignore[no-untyped-def]
-    """(time, bytes moved) before a task can run at place (e, u); `holds` = engine with its live data, -1 = DRAM."""
+@njit(cache=True, error_model="numpy")
+def _to_place(bytes_per_s, reconfigure_s, switch_s, formed, at_engine, at_level, holds, live, continues, e, u):  # type: ignore[no-untyped-def]
+    """(time, bytes moved) before a task can run at place (e, u).
+
+    Parameters
+    ----------
+    bytes_per_s : of engine e.
+    formed : level that engine e last lent.
+    at_engine, at_level : where the task last ran, -1 = nowhere yet.
+    holds : engine with its live data, -1 = DRAM.
+    live : bytes, negative before the first layer.
+    continues : its last layer has just ended.
+    """
     seconds, moved = 0.0, 0.0
-    if live >= 0.0:  # it has run before
-        if holds == -1:
-            moved = live
-            seconds = hw.switch_s
-        elif holds != e:
-            moved = 2.0 * live
-            seconds = hw.switch_s
-        seconds += moved / hw.engine_bytes_per_s[e]
-    if continues and slot_engine == e:
-        if slot_level != u:
-            seconds += hw.reconfigure_s
-    elif (slot_engine >= 0 and (slot_engine != e or slot_level != u)) or engine_level[e] != u:
-        seconds += hw.reconfigure_s
+    if live >= 0.0 and holds != e:
+        moved = live if holds < 0 else 2.0 * live
+        seconds = switch_s + moved / bytes_per_s
+    if continues and at_engine == e:
+        if at_level != u:
+            seconds += reconfigure_s
+    elif (at_engine >= 0 and (at_engine != e or at_level != u)) or formed != u:
+        seconds += reconfigure_s
     return seconds, moved
 
 
-@njit(cache=True)
-def _best_level(hw, offset, left, layer, most, limit, slot_engine, slot_level, engine_level, holds, live, continues, e):  # type: ignore[no-untyped-def]
+@njit(cache=True, error_model="numpy")
+def _best_level(offset, left, level_units, n, s, layer, most, limit, bytes_per_s, reconfigure_s, switch_s, formed,
+                at_engine, at_level, holds, live, continues, e):  # type: ignore[no-untyped-def]
     """(expected time from the start at engine e to the end of the task, level); level -1 = cannot run there.
 
     Of the levels with at most `most` units the one that ends the task first, the smallest on ties; if it needs more to
     run at all, its smallest level, if that is within `limit`.
     """
-    for u in range(hw.level_units.size):
-        if offset[e, u] >= 0:
-            if hw.level_units[u] > most and hw.level_units[u] <= limit:
-                most = hw.level_units[u]
+    for u in range(level_units.size):
+        if offset[n, s, e, u] >= 0:
+            if level_units[u] > most and level_units[u] <= limit:
+                most = level_units[u]
             break
     best, level = np.inf, -1
-    for u in range(hw.level_units.size):
-        if offset[e, u] < 0 or hw.level_units[u] > most:
+    for u in range(level_units.size):
+        first = offset[n, s, e, u]
+        if first < 0 or level_units[u] > most:
             continue
-        seconds, _ = _to_place(hw, slot_engine, slot_level, engine_level, holds, live, continues, e, u)
-        seconds += left[offset[e, u] + layer]
+        seconds, _ = _to_place(bytes_per_s, reconfigure_s, switch_s, formed, at_engine, at_level, holds, live,
+                               continues, e, u)
+        seconds += left[first + layer]
         if seconds < best:
             best, level = seconds, u
     return best, level
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _speeds(count, need, speed, mode, bandwidth):  # type: ignore[no-untyped-def]
     """Speed of every running layer, 1 = unhindered, from the bandwidth each needs at full speed."""
     total = 0.0
@@ -108,25 +116,27 @@ def _speeds(count, need, speed, mode, bandwidth):  # type: ignore[no-untyped-def
 @njit(cache=True)
 def alone_s(hw, network, sample, engine):  # type: ignore[no-untyped-def]
     """Latency of one request alone on the machine, by the arithmetic of the loops, layer after layer from time 0."""
-    offset = hw.offset[network, sample]
     left = hw.any_left_s if engine < 0 else hw.own_left_s
     now, live = 0.0, -1.0
     at_engine, at_level = -1, -1
     for layer in range(hw.n_layers[network]):
         best, e, u = np.inf, -1, -1
-        for candidate in range(hw.units.size):
-            if engine >= 0 and candidate != engine:
+        for x in range(hw.units.size):
+            if engine >= 0 and x != engine:
                 continue
-            seconds, level = _best_level(hw, offset, left, layer, hw.units[candidate], hw.units[candidate],
-                                         at_engine, at_level, hw.top_level, at_engine, live, True, candidate)
+            seconds, level = _best_level(
+                hw.offset, left, hw.level_units, network, sample, layer, hw.units[x], hw.units[x],
+                hw.engine_bytes_per_s[x], hw.reconfigure_s, hw.switch_s, hw.top_level[x],
+                at_engine, at_level, at_engine, live, True, x)
             if level >= 0 and now + seconds < best:
-                best, e, u = now + seconds, candidate, level
+                best, e, u = now + seconds, x, level
         if e < 0:
             return np.inf
-        overhead, _ = _to_place(hw, at_engine, at_level, hw.top_level, at_engine, live, True, e, u)
+        overhead, _ = _to_place(hw.engine_bytes_per_s[e], hw.reconfigure_s, hw.switch_s, hw.top_level[e],
+                                at_engine, at_level, at_engine, live, True, e, u)
         if layer == 0:
             overhead += hw.decision_s
-        row = offset[e, u] + layer
+        row = hw.offset[network, sample, e, u] + layer
         now += overhead + hw.latency_s[row]
         live = hw.live_bytes[row]
         at_engine, at_level = e, u
@@ -137,8 +147,12 @@ def alone_s(hw, network, sample, engine):  # type: ignore[no-untyped-def]
 @njit(cache=True, error_model="numpy")
 def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead, params, record, tasks, out):  # type: ignore[no-untyped-def]
     """Serve all requests; writes `out`. Parameters as in `kernel_single.run_single`."""
+    # written-out columns: an attribute of a tuple of arrays costs a reference count at every use
+    n_layers, offset, units, level_units = hw.n_layers, hw.offset, hw.units, hw.level_units
+    latency_s, dram_bytes, energy_j, live_bytes = hw.latency_s, hw.dram_bytes, hw.energy_j, hw.live_bytes
+    engine_bytes_per_s, any_left_s, own_left_s = hw.engine_bytes_per_s, hw.any_left_s, hw.own_left_s
     n = len(requests.arrival_s)
-    n_engines = hw.units.size
+    n_engines = units.size
     first_child, sibling = children_of(requests.parent)
     state = np.zeros(8)
     request_of = np.full(n, -1, dtype=np.int64)
@@ -162,7 +176,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
     # running layers
     most = 0
     for e in range(n_engines):
-        most += hw.units[e]
+        most += units[e]
     run_slot = np.empty(most, dtype=np.int64)
     run_engine = np.empty(most, dtype=np.int64)
     run_units = np.empty(most, dtype=np.int64)
@@ -177,7 +191,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
     running = 0
     ended = np.empty(most, dtype=np.int64)
     # engines
-    idle = hw.units.copy()
+    idle = units.copy()
     engine_level = hw.top_level.copy()
     resident = np.full(n_engines, -1, dtype=np.int64)  # engines of one unit: unfinished task whose data they hold
     free_at = np.empty(n_engines)
@@ -223,19 +237,19 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             r = request_of[slot]
             took = now - run_begin[x]
             idle[e] += run_units[x]
-            out.busy_s[e] += took * run_units[x] / hw.units[e]
+            out.busy_s[e] += took * run_units[x] / units[e]
             out.service_s[r] += took
             if record:
                 out.spans[events, 0], out.spans[events, 1], out.spans[events, 2] = run_begin[x], now, r
                 out.spans[events, 3], out.spans[events, 4] = tasks[slot].layer, e
                 out.spans[events, 5] = run_units[x]
             events += 1
-            live[slot] = hw.live_bytes[run_row[x]]
+            live[slot] = live_bytes[run_row[x]]
             holds[slot] = e
             tasks[slot].layer += 1
             tasks[slot].last_s = now
             tasks[slot].service_s += took
-            if tasks[slot].layer < hw.n_layers[requests.network[r]]:
+            if tasks[slot].layer < n_layers[requests.network[r]]:
                 refresh(tasks[slot], requests.look[r], lookups, visible.groups)
                 if use_key:
                     keys[slot] = key(tasks, slot, params)
@@ -325,8 +339,8 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                 r = request_of[slot]
                 after = run_row[x] + 1
                 stays = run_end[x]
-                if tasks[slot].layer + 1 < hw.n_layers[requests.network[r]]:
-                    stays += hw.own_left_s[after]
+                if tasks[slot].layer + 1 < n_layers[requests.network[r]]:
+                    stays += own_left_s[after]
                 if idle[e] == 0 and (free_at[e] == now or stays < free_at[e]):
                     free_at[e] = stays
                     layer_end[e] = run_end[x]
@@ -352,31 +366,32 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                     position = select(tasks, candidates, waiting, now, params, state)
                 slot = candidates[position]
                 r = request_of[slot]
-                offset = hw.offset[requests.network[r], requests.sample[r]]
-                left = hw.any_left_s if requests.engine[r] < 0 else hw.own_left_s
+                network, sample, bound = requests.network[r], requests.sample[r], requests.engine[r]
                 continues = live[slot] >= 0.0 and tasks[slot].last_s == now
                 best, best_e, best_u, best_idle = np.inf, -1, -1, False
                 for e in range(n_engines):
-                    if requests.engine[r] >= 0 and requests.engine[r] != e:
+                    if bound >= 0 and bound != e:
                         continue
-                    begin, lend, limit = now, hw.units[e], hw.units[e]
+                    begin, lend, limit = now, units[e], units[e]
                     if idle[e] > 0:
-                        lend = lendable(idle[e], waiting, hw.level_units[0])
+                        lend = lendable(idle[e], waiting, level_units[0])
                         limit = idle[e]
                     else:
                         begin = free_at[e]
                         if use_key and displaced[e] >= 0 and keys[slot] < key(tasks, displaced[e], params):
                             begin = layer_end[e]
-                    seconds, level = _best_level(hw, offset, left, tasks[slot].layer, lend, limit, last_engine[slot],
-                                                 last_level[slot], engine_level, holds[slot], live[slot], continues, e)
+                    seconds, level = _best_level(
+                        offset, any_left_s if bound < 0 else own_left_s, level_units, network, sample,
+                        tasks[slot].layer, lend, limit, engine_bytes_per_s[e], hw.reconfigure_s, hw.switch_s,
+                        engine_level[e], last_engine[slot], last_level[slot], holds[slot], live[slot], continues, e)
                     if level >= 0 and (begin + seconds < best
                                        or (begin + seconds == best and idle[e] > 0 and not best_idle)):
                         best, best_e, best_u, best_idle = begin + seconds, e, level, idle[e] > 0
                 if best_e >= 0 and best_idle:
                     pick_slot[n_picks], pick_engine[n_picks], pick_level[n_picks] = slot, best_e, best_u
                     n_picks += 1
-                    idle[best_e] -= hw.level_units[best_u]
-                    spare -= hw.level_units[best_u]
+                    idle[best_e] -= level_units[best_u]
+                    spare -= level_units[best_u]
                 else:
                     patience -= 1
                 if best_e >= 0 and idle[best_e] == 0:
@@ -398,7 +413,8 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                     waiting = kept
         if n_picks == 0:
             if n_ended > 0:
-                _rates(hw, now, running, run_need, speed, new_speed, run_since, run_left, run_end)
+                _rates(hw.dram_mode, hw.bytes_per_s, now, running, run_need, speed, new_speed, run_since, run_left,
+                       run_end)
             continue
 
         # who gives way: in a pool a task that was not picked again as its layer ended, on an engine of one unit the
@@ -419,7 +435,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             queue[kept] = slot
             kept += 1
             e = holds[slot]
-            if e >= 0 and hw.units[e] > 1:
+            if e >= 0 and units[e] > 1:
                 unsaved[e] += live[slot]
                 holds[slot] = -1
                 out.preemptions[request_of[slot]] += 1
@@ -430,9 +446,9 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             r = request_of[slot]
             layer = tasks[slot].layer
             continues = layer > 0 and tasks[slot].last_s == now
-            overhead, moved = _to_place(hw, last_engine[slot], last_level[slot], engine_level, holds[slot], live[slot],
-                                        continues, e, u)
-            if hw.units[e] == 1:
+            overhead, moved = _to_place(engine_bytes_per_s[e], hw.reconfigure_s, hw.switch_s, engine_level[e],
+                                        last_engine[slot], last_level[slot], holds[slot], live[slot], continues, e, u)
+            if units[e] == 1:
                 other = resident[e]
                 if other >= 0 and other != slot:
                     unsaved[e] += live[other]
@@ -440,7 +456,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                     out.preemptions[request_of[other]] += 1
                 resident[e] = slot
             if unsaved[e] > 0.0:
-                overhead += unsaved[e] / hw.engine_bytes_per_s[e]
+                overhead += unsaved[e] / engine_bytes_per_s[e]
                 moved += unsaved[e]
                 unsaved[e] = 0.0
             if layer == 0 or (unbound + bound_here[e] >= 2 and (not run_ahead or seen[slot] != epoch)):
@@ -450,26 +466,26 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             engine_level[e] = u
             last_engine[slot], last_level[slot] = e, u
             holds[slot] = e
-            row = hw.offset[requests.network[r], requests.sample[r], e, u] + layer
-            duration = overhead + hw.latency_s[row]
-            total_bytes += moved + hw.dram_bytes[row]
+            row = offset[requests.network[r], requests.sample[r], e, u] + layer
+            duration = overhead + latency_s[row]
+            total_bytes += moved + dram_bytes[row]
             total_overhead += overhead
-            out.energy_j[r] += hw.energy_j[row] + moved * hw.j_per_byte
-            run_slot[running], run_engine[running], run_units[running] = slot, e, hw.level_units[u]
+            out.energy_j[r] += energy_j[row] + moved * hw.j_per_byte
+            run_slot[running], run_engine[running], run_units[running] = slot, e, level_units[u]
             run_begin[running], run_since[running], run_left[running] = now, now, duration
             run_end[running] = now + duration
-            run_need[running] = (moved + hw.dram_bytes[row]) / duration if duration > 0.0 else 0.0
+            run_need[running] = (moved + dram_bytes[row]) / duration if duration > 0.0 else 0.0
             run_row[running] = row
             speed[running] = 1.0
             running += 1
-        _rates(hw, now, running, run_need, speed, new_speed, run_since, run_left, run_end)
+        _rates(hw.dram_mode, hw.bytes_per_s, now, running, run_need, speed, new_speed, run_since, run_left, run_end)
     out.totals[0], out.totals[1], out.totals[2], out.totals[3] = total_bytes, total_overhead, decisions, events
 
 
-@njit(cache=True)
-def _rates(hw, now, running, need, speed, new_speed, since, left, end):  # type: ignore[no-untyped-def]
+@njit(cache=True, error_model="numpy")
+def _rates(mode, bytes_per_s, now, running, need, speed, new_speed, since, left, end):  # type: ignore[no-untyped-def]
     """Share the DRAM channel anew: a running layer whose speed changes gets a new end; the others keep theirs."""
-    _speeds(running, need, new_speed, hw.dram_mode, hw.bytes_per_s)
+    _speeds(running, need, new_speed, mode, bytes_per_s)
     for x in range(running):
         if new_speed[x] != speed[x]:
             left[x] -= (now - since[x]) * speed[x]

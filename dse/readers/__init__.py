@@ -65,7 +65,7 @@ def load_network(spec: str, *, folder: Path | None = None, bind: dict[str, int] 
     Parameters
     ----------
     spec : zoo name, or path (relative ones against `folder`, default the working directory).
-    bind : values of the symbolic dimensions of an ONNX file, or sizes of a zoo network or configuration (batch, tokens ...) [-].
+    bind : symbolic dimensions of an ONNX file, or sizes of a zoo network or configuration (batch, tokens ...) [-].
     phase, tokens, context, batch : of a language model: `prefill` of `tokens`, or `decode` of one token against
         `context` cached ones (default: `tokens`) [-].
     head : output product on the `last` token (serving) or on `all` (as exported graphs do); prefill only.

@@ -5,9 +5,10 @@ deterministic: what it proposes depends on its seed and on the results told so f
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from dse.errors import InputError, Problem, did_you_mean
 from spaces.space import Space
@@ -47,34 +48,29 @@ def _exhaustive(space: Space, seed: int) -> "PointSampler":
     return EveryPoint(space, seed)
 
 
-def _tpe(space: Space, seed: int) -> "PointSampler":
-    import warnings
-
+def _optuna(space: Space, seed: int, name: str, **settings: Any) -> "PointSampler":
+    """One of Optuna's samplers."""
     import optuna
 
     from dse.points import OptunaPoints
 
     with warnings.catch_warnings():
-        # `group` is marked experimental; it is what makes TPE good on conditional spaces
+        # Optuna marks some as experimental: their interface may change, and only this line would have to follow
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        inner = optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=20)
-    return OptunaPoints(space, seed, inner)
+        return OptunaPoints(space, seed, getattr(optuna.samplers, name)(seed=seed, **settings))
+
+
+def _tpe(space: Space, seed: int) -> "PointSampler":
+    # `group` is what makes TPE good on conditional spaces
+    return _optuna(space, seed, "TPESampler", multivariate=True, group=True, n_startup_trials=20)
 
 
 def _nsga2(space: Space, seed: int) -> "PointSampler":
-    import optuna
-
-    from dse.points import OptunaPoints
-
-    return OptunaPoints(space, seed, optuna.samplers.NSGAIISampler(seed=seed, population_size=50))
+    return _optuna(space, seed, "NSGAIISampler", population_size=50)
 
 
 def _nsga3(space: Space, seed: int) -> "PointSampler":
-    import optuna
-
-    from dse.points import OptunaPoints
-
-    return OptunaPoints(space, seed, optuna.samplers.NSGAIIISampler(seed=seed, population_size=50))
+    return _optuna(space, seed, "NSGAIIISampler", population_size=50)
 
 
 def _archive(space: Space, seed: int) -> "PointSampler":

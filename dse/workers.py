@@ -26,7 +26,7 @@ Task = tuple[int, Params]
 
 _ATTEMPTS = 3
 _CHUNK_S = 0.1  # work per actor call: long against the 1 ms of a call, short against a human's patience
-_COLD_S = 60.0  # added to the time limit until the first result of all: imports and compilation
+_COLD_S = 300.0  # added to the time limit until the first result of all: imports and compilation
 _WARM_S = 5.0  # added for the first chunk of an actor that replaces another: imports, compiled code comes from disk
 
 

@@ -1,0 +1,167 @@
+"""Conformance kit: what every registered sampler must do, on conditional spaces with clauses."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from run_toys import toy_outcome, toy_space, toy_study
+
+from dse.errors import InputError
+from dse.objective import evaluate_one, judge
+from dse.points import SpaceExhausted, distributions, suggest
+from dse.samplers import SAMPLERS, make_sampler, pick_sampler
+from spaces.domains import Real
+from spaces.space import Condition, Space
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+CLAUSES = [{"x": [0, 1, 2], "flag": True}, {"arch": "b", "y": [1, 2, 4, 8], "z": 2.0}]
+EVERY = pytest.mark.parametrize("name", list(SAMPLERS))
+LEARNING = pytest.mark.parametrize("name", ["archive", "tpe", "nsga2", "nsga3"])
+
+
+def search(name: str, study, trials: int, *, batch: int = 4) -> tuple[list[dict], list]:
+    """Ask and tell in batches; the points and their verdicts."""
+    space = study.space
+    inner = optuna.create_study(directions=["minimize", "maximize", "minimize"],
+                                sampler=make_sampler(name, space, seed=study.seed))
+    points, verdicts = [], []
+    for start in range(0, trials, batch):
+        asked = []
+        for _ in range(min(batch, trials - start)):
+            trial = inner.ask()
+            asked.append((trial, suggest(trial, space, distributions(space))))
+        for trial, params in asked:
+            result = evaluate_one(toy_outcome, trial.number, params)
+            verdict = judge(study, result)
+            points.append(params)
+            verdicts.append(verdict)
+            trial.set_constraint("status", 0.0 if verdict.values else 1.0)
+            for metric, violation in verdict.relative.items():
+                trial.set_constraint(metric, violation if violation == violation else 1e6)
+            values = verdict.values or (1e12, 1e12, 1e12)
+            inner.tell(trial, [values[0], -values[1], values[2]])
+    return points, verdicts
+
+
+@EVERY
+def test_points_are_valid_and_never_repeated(name):
+    space = toy_space(forbidden=CLAUSES)
+    points, _ = search(name, toy_study(space=space), 120)
+    codes = [space.encode(point) for point in points]  # raises when invalid
+    assert len(set(codes)) == 120
+
+
+@EVERY
+def test_same_seed_same_points_and_another_seed_others(name):
+    first, _ = search(name, toy_study(seed=1), 60)
+    again, _ = search(name, toy_study(seed=1), 60)
+    other, _ = search(name, toy_study(seed=2), 60)
+    assert first == again
+    assert (first == other) == (name == "exhaustive")
+
+
+@EVERY
+def test_a_small_space_is_covered_and_then_exhausted(name):
+    space = Space({"arch": ("a", "b"), "x": (1, 2, 3), "y": (1, 2), "z": (True, False), "flag": (True, False)},
+                  [Condition("z", "arch", ("b",))], [{"x": 1, "y": 1}])
+    study = optuna.create_study(directions=["minimize"], sampler=make_sampler(name, space, seed=0))
+    found = []
+    for _ in range(int(space.size())):
+        trial = study.ask()
+        found.append(suggest(trial, space, distributions(space)))
+        study.tell(trial, float(found[-1]["x"]))
+    assert len({space.encode(point) for point in found}) == space.size()
+    with pytest.raises(SpaceExhausted):
+        suggest(study.ask(), space, distributions(space))
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "exhaustive"])
+def test_continuous_parameters(name):
+    space = Space({"arch": ("a", "b"), "x": Real(1.0, 100.0, log=True), "n": (1, 2, 4)},
+                  [Condition("x", "arch", ("b",))], [{"arch": "a", "n": 4}])
+    study = optuna.create_study(directions=["minimize"], sampler=make_sampler(name, space, seed=0))
+    for _ in range(80 if name != "tpe" else 30):
+        trial = study.ask()
+        try:
+            params = suggest(trial, space, distributions(space))
+        except SpaceExhausted:
+            pytest.fail("a continuous space has no end")
+        space.validate(params)
+        study.tell(trial, params.get("x", 50.0) * params["n"])
+    if name == "archive":
+        assert study.best_value < 1.2
+
+
+@LEARNING
+def test_learning_samplers_heed_the_budgets(name):
+    """With tight budgets, later points are feasible more often than random ones."""
+    study = toy_study(budgets={"area_mm2": 9.0, "stp": 0.3}, seed=0)
+    _, verdicts = search(name, study, 200)
+    _, by_chance = search("random", study, 200)
+    late = np.mean([verdict.feasible for verdict in verdicts[100:]])
+    assert late > 1.3 * np.mean([verdict.feasible for verdict in by_chance])
+
+
+@pytest.mark.parametrize("rival", ["random", "qmc", "nsga2", "nsga3"])
+def test_archive_finds_more_of_the_exact_front(rival):
+    space = toy_space()
+    study = toy_study(seed=0)
+    every = [judge(study, evaluate_one(toy_outcome, 0, point)).values for point in space.enumerate()
+             if judge(study, evaluate_one(toy_outcome, 0, point)).feasible]
+    front = {v for v in every if not any(all(a <= b for a, b in zip(w, v, strict=True)) and w != v for w in every)}
+
+    def hits(name: str) -> float:
+        found = []
+        for seed in range(3):
+            _, verdicts = search(name, toy_study(seed=seed), 150)
+            found.append(len(front & {v.values for v in verdicts if v.feasible}))
+        return float(np.median(found))
+
+    assert hits("archive") > hits(rival)
+
+
+def test_results_told_to_another_study_are_taken_over():
+    """A sampler put on a study with a past proposes nothing from it, and learns from it."""
+    space = toy_space()
+    study = optuna.create_study(directions=["minimize"], sampler=make_sampler("random", space, seed=0))
+    past = []
+    for _ in range(100):
+        trial = study.ask()
+        past.append(space.encode(suggest(trial, space, distributions(space))))
+        study.tell(trial, float(sum(past[-1])))
+    study.sampler = make_sampler("archive", space, seed=0)
+    points = []
+    for _ in range(60):
+        trial = study.ask()
+        points.append(space.encode(suggest(trial, space, distributions(space))))
+        study.tell(trial, float(sum(points[-1])))
+    assert not set(points) & set(past)
+    assert min(map(sum, points)) <= min(map(sum, past))
+
+
+def test_auto_says_why():
+    space = toy_space()
+    assert pick_sampler("auto", space, 10**6)[0] == "exhaustive"
+    assert "cover it" in pick_sampler("auto", space, 10**6)[1]
+    assert pick_sampler("auto", space, 300)[0] == "archive"
+    assert pick_sampler("auto", space, 10)[0] == "qmc"
+    assert pick_sampler("nsga2", space, 10)[0] == "nsga2"
+    with pytest.raises(InputError, match="did you mean 'archive'"):
+        pick_sampler("archiv", space, 10)
+    with pytest.raises(InputError, match="continuous"):
+        pick_sampler("exhaustive", Space({"x": Real(0.0, 1.0)}), 10)
+    assert all(spec.summary and spec.source for spec in SAMPLERS.values())
+
+
+def test_halton_points_are_spread_evenly():
+    """Every half, third and quarter of a coordinate gets its share of 128 points within 6 (by chance: within 15)."""
+    sampler = make_sampler("qmc", Space({f"p{i}": {"low": 0, "high": 63, "step": 1} for i in range(6)}), seed=3)
+    points = np.array([sampler.coordinates() for _ in range(128)])
+    for axis, parts in itertools.product(range(6), (2, 3, 4)):
+        counts = np.bincount((points[:, axis] * parts).astype(int), minlength=parts)
+        assert np.abs(counts - 128 / parts).max() <= 6

@@ -6,10 +6,10 @@ the tasks up to k, is the least slack `t - demand(t)` over the deadlines in `[p_
 hyperperiod takes the place of the next period. A set is schedulable if no stretch that runs without preemption is
 longer than the tolerance of all tasks of shorter period, and no tolerance is negative.
 
-Exact: every result is an integer. The last interval ends at the hyperperiod, which may have hundreds of digits, so it
-is not enumerated. With the utilisation U below 1 the slack at t is at least `(1 - U) t`, so the search starts at the
-lower end and stops where that passes the least slack found. With U above 1 the same holds backwards from the
-hyperperiod H: the slack at `H - s` is `slack(H) - s + sum_j ceil(s / p_j) e_j`, at least `slack(H) + (U - 1) s`.
+Exact: every result is an integer. Intervals may hold any number of deadlines (the hyperperiod may have hundreds of
+digits), so they are not enumerated: with U the utilisation of the tasks up to k, the slack at t is at least
+`(1 - U) t`. With U below 1 the search starts at the lower end and stops where that passes the least slack found; with U
+above 1 it starts at the upper end and goes down.
 
 Limits: with U so near to 1 that more than `MAX_POINTS` deadlines would have to be seen, an error says so.
 
@@ -19,6 +19,7 @@ scheduling of sporadic task systems", ECRTS 2005, DOI 10.1109/ECRTS.2005.32.
 """
 
 import math
+from fractions import Fraction
 
 import numpy as np
 from numba import njit
@@ -33,86 +34,87 @@ _MAX_INT64 = 2**62
 
 
 @njit(cache=True)
-def _least_slack(start: int, stop: int, periods: np.ndarray, demands: np.ndarray, gain: float, limit: int) -> tuple:
-    """Least `t - sum floor(t/p) e` over multiples t of any period in [start, stop), and the number of points seen.
+def _least_slack_up(start: int, stop: int, periods: np.ndarray, demands: np.ndarray, gain: float) -> tuple:
+    """Least `t - sum floor(t/p) e` over multiples t of any period in [start, stop), and whether it is settled.
 
-    Stops early where `gain * t`, a lower bound of the slack from t on, passes the least slack found; -1 points mean
-    that the limit was reached, of points or of 62 bits.
+    Upwards, until `gain * t`, with gain >= 0 a lower bound of the slack from t on, passes the least slack found.
     """
     n = periods.size
     upcoming = np.empty(n, np.int64)
     for j in range(n):
         upcoming[j] = (start + periods[j] - 1) // periods[j] * periods[j]
-    best, points, found = np.int64(0), 0, False
-    while True:
+    best = np.int64(2**62)
+    for _ in range(MAX_POINTS):
         t = upcoming[0]
         for j in range(1, n):
             if upcoming[j] < t:
                 t = upcoming[j]
-        # The factor keeps the bound a bound in spite of rounding.
-        if found and gain * t * (1.0 - 1e-9) > best:
-            return best, points
-        if t >= stop and stop < _MAX_INT64:
-            return best, points
-        if points >= limit or t >= stop:
-            return best, -1
+        # The factor keeps the bound a bound in spite of rounding (three roundings of 1.1e-16).
+        if gain * t * (1.0 - 1e-15) > best:
+            return best, True
+        if t >= stop:
+            return best, stop < _MAX_INT64
         slack = t
         for j in range(n):
             slack -= t // periods[j] * demands[j]
             if upcoming[j] == t:
                 upcoming[j] += periods[j]
-        if not found or slack < best:
-            best, found = slack, True
-        points += 1
+        if slack < best:
+            best = slack
+    return best, False
 
 
 @njit(cache=True)
-def _least_slack_backwards(
-    shortest: int, longest: int, periods: np.ndarray, demands: np.ndarray, gain: float, limit: int
+def _least_slack_down(
+    longest: int, residues: np.ndarray, periods: np.ndarray, demands: np.ndarray, loss: float, head_start: float
 ) -> tuple:
-    """Least `-s + sum ceil(s/p) e` over multiples s of any period in [shortest, longest]; the mirror of the above."""
+    """Least slack at the deadlines `stop - s`, 1 <= s <= longest, minus that at `stop`, and whether it is settled.
+
+    Relative to `stop`, of which only the residues modulo the periods are given, as it may not fit 64 bits. In an
+    overload `loss * s - head_start` is a lower bound from s on.
+    """
     n = periods.size
     upcoming = np.empty(n, np.int64)
     for j in range(n):
-        upcoming[j] = (shortest + periods[j] - 1) // periods[j] * periods[j]
-    best, points, found = np.int64(0), 0, False
-    while True:
+        upcoming[j] = residues[j] if residues[j] > 0 else periods[j]
+    best = np.int64(2**62)
+    for _ in range(MAX_POINTS):
         s = upcoming[0]
         for j in range(1, n):
             if upcoming[j] < s:
                 s = upcoming[j]
-        if (s > longest and longest < _MAX_INT64) or (found and gain * s * (1.0 - 1e-9) > best):
-            return best, points
-        if points >= limit or s > longest:
-            return best, -1
+        if loss * s * (1.0 - 1e-15) - head_start > best:
+            return best, True
+        if s > longest:
+            return best, longest < _MAX_INT64
         value = -s
         for j in range(n):
-            value += (s + periods[j] - 1) // periods[j] * demands[j]
+            value -= (residues[j] - s) // periods[j] * demands[j]
             if upcoming[j] == s:
                 upcoming[j] += periods[j]
-        if not found or value < best:
-            best, found = value, True
-        points += 1
+        if value < best:
+            best = value
+    return best, False
 
 
-def _last_tolerance_cycles(periods: list[int], demands: list[int], columns: tuple[np.ndarray, np.ndarray]) -> int:
-    """The tolerance over the deadlines in [longest period, hyperperiod)."""
-    hyperperiod = math.lcm(*periods)
-    slack_at_hyperperiod = hyperperiod - sum(hyperperiod // p * e for p, e in zip(periods, demands, strict=True))
-    # (1 - U) as the exact ratio of two integers
-    gain = slack_at_hyperperiod / hyperperiod
-    start = periods[-1]
-    if slack_at_hyperperiod >= 0:
-        best, points = _least_slack(start, min(hyperperiod, _MAX_INT64), *columns, gain, MAX_POINTS)
+def _tolerance_cycles(start: int, stop: int, periods: list[int], demands: list[int]) -> int:
+    """Least slack over the deadlines in [start, stop); no other task has a deadline before `stop`."""
+    columns = np.array(periods, np.int64), np.array(demands, np.int64)
+    spare = 1 - sum(Fraction(e, p) for p, e in zip(periods, demands, strict=True))
+    if spare >= 0:
         offset = 0
+        best, settled = _least_slack_up(start, min(stop, _MAX_INT64), *columns, float(spare))
     else:
-        reach = min(hyperperiod - start, _MAX_INT64)
-        best, points = _least_slack_backwards(1, reach, *columns, -gain, MAX_POINTS)
-        offset = slack_at_hyperperiod
-    if points < 0:
-        raise InvalidWorkload(
-            "period_cycles", f"such that {MAX_POINTS} deadlines settle the test (utilisation {1 - gain:.12f})", periods
+        # Slack at the end of the interval, and what the demand of unfinished periods hides of it.
+        offset = stop - sum(stop // p * e for p, e in zip(periods, demands, strict=True))
+        hidden = offset - stop * spare
+        residues = np.array([stop % p for p in periods], np.int64)
+        best, settled = _least_slack_down(
+            min(stop - start, _MAX_INT64), residues, *columns, float(-spare), float(hidden) * (1 + 1e-15)
         )
+    if not settled:
+        rule = f"such that {MAX_POINTS} deadlines settle the test (utilisation {float(1 - spare):.12f})"
+        raise InvalidWorkload("period_cycles", rule, periods)
     return int(best) + offset
 
 
@@ -138,16 +140,12 @@ def blocking_tolerance_cycles(periods_cycles: list[int], demands_cycles: list[in
         raise InvalidWorkload("period_cycles", "positive and ascending", periods)
     if periods[-1] >= 2**46 or max(demands) >= 2**46:
         raise InvalidWorkload("period_cycles", "below 2^46 cycles, as the execution times", max(*periods, *demands))
-    columns = np.array(periods, np.int64), np.array(demands, np.int64)
     result = []
     for k, (start, stop) in enumerate(zip(periods, [*periods[1:], math.lcm(*periods)], strict=True)):
         if start == stop:
-            slack = start - sum(start // p * e for p, e in zip(periods, demands, strict=True))
-        elif k < len(periods) - 1:
-            slack = int(_least_slack(start, stop, *columns, -np.inf, _MAX_INT64)[0])
+            result.append(start - sum(start // p * e for p, e in zip(periods, demands, strict=True)))
         else:
-            slack = _last_tolerance_cycles(periods, demands, columns)
-        result.append(slack)
+            result.append(_tolerance_cycles(start, stop, periods[: k + 1], demands[: k + 1]))
     return result
 
 

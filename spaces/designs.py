@@ -12,6 +12,7 @@ from hwmodels.design import SCHEDULERS, Architecture, Design
 from hwmodels.engine import Engine
 from hwmodels.errors import InvalidEngine
 from hwmodels.policies import POLICIES
+from hwmodels.policies.base import HIDDEN_TRUTH
 from hwmodels.workload import Workload
 from spaces.domains import Choice, Domain, as_domain
 from spaces.errors import SpaceError, did_you_mean
@@ -45,7 +46,8 @@ PARAMETERS: dict[str, tuple[tuple[Any, ...], str]] = {
     "engines": (tuple(range(2, MAX_ENGINES + 1)), "heterogeneous engines"),
     "total_pes": ((512, 1024, 2048, 4096, 8192, 16384), "dedicated: all engines together"),
     "share_exponent": ((0.5, 0.75, 1.0), "dedicated: shares ~ load ** exponent; 1 = proportional, less favours small"),
-    "policy": (tuple(POLICIES), "every policy that can run on the class"),
+    "policy": (tuple(name for name, record in POLICIES.items() if not HIDDEN_TRUTH & set(record.needs)),
+               "every policy that can run on the class, but the oracles: nobody can build those"),
     "scheduler": (SCHEDULERS, "software: microseconds per decision; hardware: nanoseconds and area"),
 }
 for _i in range(MAX_ENGINES):

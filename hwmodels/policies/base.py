@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from hwmodels.errors import InvalidPolicy
 
-__all__ = ["ALWAYS_VISIBLE", "DECLARABLE", "TASK", "Param", "Policy", "inline", "key", "select"]
+__all__ = ["ALWAYS_VISIBLE", "DECLARABLE", "HIDDEN_TRUTH", "TASK", "Param", "Policy", "inline", "key", "select"]
 
 ALWAYS_VISIBLE = {
     "order": "position in the order of admission [-]",
@@ -56,6 +56,9 @@ DECLARABLE = {
     "true_remaining_s": "hidden truth, for oracles: what is left of it [s]",
 }
 """Columns that a policy sees only if its record declares them."""
+
+HIDDEN_TRUTH = frozenset(name for name in DECLARABLE if name.startswith("true_"))
+"""What only an oracle can know."""
 
 _INTEGERS = ("order", "layer", "tenant")
 

@@ -33,7 +33,8 @@ SPARSITY_PATTERNS = ("dense", "n_m", "channel", "block", "random")
 
 _POSITIVE = ("batch", "groups", "k", "c", "oy", "ox", "fy", "fx", "stride_y", "stride_x", "dilation_y", "dilation_x",
              "repeat", "weight_bits", "input_bits", "output_bits")
-_NON_NEGATIVE = ("pad_y", "pad_x", "vector_ops", "in_elements", "out_elements", "extra_parameters")
+_NON_NEGATIVE = ("pad_y", "pad_x", "vector_ops", "in_elements", "out_elements", "extra_parameters",
+                 "stored_parameters")
 
 
 @final
@@ -53,6 +54,8 @@ class Layer:
     vector_ops : scalar operations of the vector unit [-]; on a matrix layer: its fused epilogue (bias, activation).
     in_elements, out_elements : for vector layers, elements read and written [-]; 0 on matrix layers (derived there).
     extra_parameters : parameters that are no weight of the loop nest (bias, norm scale and shift) [-].
+    stored_parameters : parameters that exist but are not read as a whole: a table whose rows are fetched (they are in
+        `in_elements`), experts that no token was sent to [-].
     inputs : indices of the producing layers inside the network, -1 = network input; None = the previous layer.
     weight_density, activation_density : non-zero fraction [-], in (0, 1].
     sparsity : pattern of the zeros, one of `SPARSITY_PATTERNS`.
@@ -88,6 +91,7 @@ class Layer:
     in_elements: int = 0
     out_elements: int = 0
     extra_parameters: int = 0
+    stored_parameters: int = 0
     inputs: tuple[int, ...] | None = None
     weight_density: float = 1.0
     activation_density: float = 1.0
@@ -164,7 +168,7 @@ class Layer:
     @property
     def parameters(self) -> int:
         """Trained parameters [-]."""
-        return (self.weight_elements if self.has_weights else 0) + self.extra_parameters
+        return (self.weight_elements if self.has_weights else 0) + self.extra_parameters + self.stored_parameters
 
     @property
     def gemm(self) -> tuple[int, int, int, int]:

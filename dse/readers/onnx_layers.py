@@ -165,7 +165,8 @@ class Converter:
             self.layers[index]["sharing_group"] = root
             self._sink[index] = first
 
-    def claim(self, index: int, names: Iterable[str], *, stored_only: bool = False) -> None:
+    def claim(self, index: int, names: Iterable[str], *, stored_only: bool = False,
+              field: str = "extra_parameters") -> None:
         """Count constant tensors as parameters of a layer, each stored one once; scalars are only settings."""
         for name in names:
             if not name or not self.is_constant(name):
@@ -177,7 +178,7 @@ class Converter:
                 continue
             if self._claimed.setdefault(root, index) == index:
                 layer = self.layers[self._sink.get(index, index)]
-                layer["extra_parameters"] = layer.get("extra_parameters", 0) + size
+                layer[field] = layer.get(field, 0) + size
 
     def _trained(self, name: str) -> bool:
         """Whether an element-wise operand is a parameter: a vector (bias, gain), or a table that is added (positions).
@@ -328,7 +329,8 @@ class Converter:
             parameters = [node.input[0]] if table else []
         read = sum(self.size(name) for name in reads if not self.is_constant(name)) if op != "gather" else source
         index = self.add(node, op, node.input, out, in_elements=read, out_elements=size, vector_ops=ops)
-        self.claim(index, parameters, stored_only=stored_only)
+        self.claim(index, parameters, stored_only=stored_only,
+                   field="stored_parameters" if op == "gather" else "extra_parameters")
         return True
 
     def _not_supported(self, node: Any, reason: str) -> None:

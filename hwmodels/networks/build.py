@@ -254,5 +254,5 @@ class Builder:
         """`tokens` rows fetched from a table of `rows` x `width` parameters."""
         elements = self.batch * tokens * width
         index = self.add_layer(name, "gather", [self.input(1)], in_elements=elements, out_elements=elements,
-                               extra_parameters=rows * width, sharing_group=sharing)
+                               stored_parameters=rows * width, sharing_group=sharing)
         return Value((index,), width, tokens)

@@ -194,7 +194,8 @@ def _experts(b: Builder, config: LlmConfig, x: Value, name: str) -> Value:
                             vector_ops=count * rows * config.ffn * act, extra_parameters=count * wide * config.mlp_bias)
         last = b.add_layer(f"{name}.experts{index}.down", "gemm", [Value((first,), 1)], groups=count, oy=rows,
                            k=config.hidden, c=config.ffn, vector_ops=count * rows * config.hidden,
-                           extra_parameters=count * config.hidden * config.mlp_bias + (idle if index == 0 else 0))
+                           extra_parameters=count * config.hidden * config.mlp_bias,
+                           stored_parameters=idle if index == 0 else 0)
         outputs.append(Value((last,), config.hidden, x.h))
     producers = tuple(p for value in outputs for p in value.producers)
     return b.vector("elementwise", [Value(producers, config.hidden, x.h * config.experts_per_token)],

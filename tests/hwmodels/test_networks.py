@@ -223,3 +223,12 @@ def test_tokens_scale_bert():
     attention = [sum(x.macs for x in net if x.op == "attention") for net in (short, long)]
     assert attention[1] == 4 * attention[0]
     assert {x.op for x in short} <= {*MATRIX_OPS, "softmax", "norm", "elementwise", "gather"}
+
+
+def test_tables_are_stored_but_not_read():
+    """A gather reads the rows it fetches; the table counts as parameters and as nothing else."""
+    embedding = network("bert_base").layers[0]
+    assert (embedding.op, embedding.stored_parameters, embedding.extra_parameters) == ("gather", 30522 * 768, 0)
+    assert embedding.input_elements == 384 * 768
+    idle = sum(x.stored_parameters for x in decode(MIXTRAL) if ".experts" in x.name)
+    assert idle == 32 * 6 * 3 * 4096 * 14336

@@ -22,7 +22,7 @@ Only consecutive layers share data on chip. Parameters outside the loop nest (bi
 vector layer's first and last elements are not charged apart.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
@@ -130,11 +130,12 @@ class _Energies(NamedTuple):
 
 
 class _Option(NamedTuple):
-    """A form with its search problems; `once_bytes` are fetched before the first repeat."""
+    """A form with its search problems and how often each is run."""
 
     form: Form
     problems: tuple[Problem, ...]
-    once_bytes: float
+    counts: tuple[int, ...]
+    keeps_weights: bool
 
 
 class _Case(NamedTuple):
@@ -167,43 +168,54 @@ def _array_energy_j(layer: Layer, engine: Engine, form: Form, each: _Energies) -
 
 
 def _options(case: _Case, engine: Engine, each: _Energies) -> Iterator[_Option]:
-    """Every way to run a matrix layer under a residency, as search problems of one repeat."""
+    """Every way to run a matrix layer under a residency, as search problems.
+
+    A recurrent layer that keeps its weights fetches them during the first of its repeats.
+    """
     layer = case.layer
+    repeat = layer.repeat
     room = engine.sram_bytes - case.reserved_bytes
-    stored = stored_weight_frac(layer, engine)
-    weights = layer.weight_elements * layer.weight_bits / 8.0 * stored
-    output_bytes = layer.output_bits / 8.0
-    private = engine.sram_fracs
-    recurrent = layer.op == "recurrent"
-    keeps = [True] if case.weights_stay else ([False, True] if layer.repeat > 1 else [False])
+    weights = layer.weight_elements * layer.weight_bits / 8.0 * stored_weight_frac(layer, engine)
     for form in forms(layer, engine):
-        for keep in keeps:
-            here = room - (weights if keep and not case.weights_stay else 0.0)
-            if here <= 0.0:
-                continue
-            problems = tuple(
-                Problem(
-                    nest=nest,
-                    units=(*form.units[0], *form.units[1], *form.units[2]),
-                    steps=form.steps,
-                    element_bytes=(layer.input_bits / 8.0, layer.weight_bits / 8.0 * stored / together,
-                                   max(accumulator_bits(engine.precision) / 8.0, output_bytes), output_bytes),
-                    sram_bytes=here,
-                    private_bytes=tuple(here * share for share in private) if private else (np.inf,) * 3,
-                    bytes_per_cycle=engine.dram_bytes_per_s / engine.freq_hz,
-                    fetched=(float(not (case.input_on_chip or recurrent)), float(not keep),
-                             float(not case.output_on_chip or case.stored)),
-                    tiled=(float(not case.input_on_chip), float(not keep), 1.0),
-                    floor_cycles=float(vector_cycles(layer.vector_ops, engine)) if layer.repeat == 1 else 0.0,
-                    dram_j_per_byte=each.dram_byte + each.sram_byte,
-                    sram_j_per_byte=each.sram_byte,
-                    fixed_energy_j=sum(_array_energy_j(layer, engine, form, each)) / layer.repeat,
-                    buffers=2 if engine.double_buffered_sram else 1,
-                    on_the_fly=engine.im2col == "on_the_fly" or engine.dataflow == "rs",
-                )
-                for nest, together in zip(form.nests, form.together, strict=True)
-            )
-            yield _Option(form, problems, weights if keep and not case.weights_stay else 0.0)
+        if case.weights_stay:
+            problems = tuple(_problems(case, engine, each, form, room, fetched=False, tiled=False))
+            yield _Option(form, problems, (repeat,) * len(problems), True)
+            continue
+        problems = tuple(_problems(case, engine, each, form, room, fetched=True, tiled=True))
+        yield _Option(form, problems, (repeat,) * len(problems), False)
+        if repeat > 1 and weights < room:
+            first = tuple(_problems(case, engine, each, form, room - weights, fetched=True, tiled=False))
+            rest = tuple(_problems(case, engine, each, form, room - weights, fetched=False, tiled=False))
+            yield _Option(form, (*first, *rest), (1,) * len(first) + (repeat - 1,) * len(rest), True)
+
+
+def _problems(case: _Case, engine: Engine, each: _Energies, form: Form, room: float, *, fetched: bool,
+              tiled: bool) -> Iterator[Problem]:
+    """The nests of a form as search problems of one repeat; `fetched`, `tiled` say what becomes of the weights."""
+    layer = case.layer
+    stored = stored_weight_frac(layer, engine)
+    output_bytes = layer.output_bits / 8.0
+    x, w, y = engine.sram_fracs or (np.inf, np.inf, np.inf)
+    for nest, together in zip(form.nests, form.together, strict=True):
+        yield Problem(
+            nest=nest,
+            units=(*form.units[0], *form.units[1], *form.units[2]),
+            steps=form.steps,
+            element_bytes=(layer.input_bits / 8.0, layer.weight_bits / 8.0 * stored / together,
+                           max(accumulator_bits(engine.precision) / 8.0, output_bytes), output_bytes),
+            sram_bytes=room,
+            private_bytes=(room * x, room * w, room * y),
+            bytes_per_cycle=engine.dram_bytes_per_s / engine.freq_hz,
+            fetched=(float(not (case.input_on_chip or layer.op == "recurrent")), float(fetched),
+                     float(not case.output_on_chip or case.stored)),
+            tiled=(float(not case.input_on_chip), float(tiled), 1.0),
+            floor_cycles=float(vector_cycles(layer.vector_ops, engine)) if layer.repeat == 1 else 0.0,
+            dram_j_per_byte=each.dram_byte + each.sram_byte,
+            sram_j_per_byte=each.sram_byte,
+            fixed_energy_j=sum(_array_energy_j(layer, engine, form, each)) / layer.repeat,
+            buffers=2 if engine.double_buffered_sram else 1,
+            on_the_fly=engine.im2col == "on_the_fly" or engine.dataflow == "rs",
+        )
 
 
 def _score(objective: str, cycles: float, energy: float, traffic: float) -> tuple[float, float]:
@@ -219,18 +231,19 @@ def _score(objective: str, cycles: float, energy: float, traffic: float) -> tupl
 def _matrix_row(case: _Case, engine: Engine, each: _Energies, objective: str, option: _Option,
                 found: Sequence[Mapping]) -> _Row:
     layer, form = case.layer, option.form
-    repeat = layer.repeat
-    per_cycle = engine.dram_bytes_per_s / engine.freq_hz
     extra = 0.0 if case.weights_stay else layer.extra_parameters * layer.weight_bits / 8.0
     vector = vector_cycles(layer.vector_ops, engine)
-    array = repeat * sum(mapping.compute_cycles for mapping in found)
-    weights = repeat * sum(mapping.weight_bytes for mapping in found) + option.once_bytes + extra
-    read = weights + repeat * sum(mapping.input_bytes + mapping.partial_read_bytes for mapping in found)
-    write = repeat * sum(mapping.output_bytes for mapping in found)
-    transfer = (read + write) / per_cycle
-    cycles = max(repeat * sum(mapping.latency_cycles for mapping in found) + option.once_bytes / per_cycle, float(vector),
-                 transfer)
-    sram = repeat * sum(mapping.edge_bytes for mapping in found) + option.once_bytes + extra
+
+    def total(get: Callable[[Mapping], float]) -> float:
+        return sum(count * get(mapping) for count, mapping in zip(option.counts, found, strict=True))
+
+    array = total(lambda mapping: mapping.compute_cycles)
+    weights = total(lambda mapping: mapping.weight_bytes) + extra
+    read = weights + total(lambda mapping: mapping.input_bytes + mapping.partial_read_bytes)
+    write = total(lambda mapping: mapping.output_bytes)
+    transfer = (read + write) * engine.freq_hz / engine.dram_bytes_per_s
+    cycles = max(total(lambda mapping: mapping.latency_cycles), float(vector), transfer)
+    sram = total(lambda mapping: mapping.edge_bytes) + extra
     mac_j, noc_j = _array_energy_j(layer, engine, form, each)
     operations = layer.vector_ops + (layer.macs if form.kind == "vector" else 0)
     energies = (mac_j, noc_j, sram * each.sram_byte, (read + write) * each.dram_byte, operations * each.vector_op)
@@ -238,13 +251,13 @@ def _matrix_row(case: _Case, engine: Engine, each: _Energies, objective: str, op
     busy = (0.0 if on_vector or form.stream_stretch > 1.0 else array, transfer,
             array if form.stream_stretch > 1.0 else 0.0, max(float(vector), array if on_vector else 0.0))
     mapping = LayerMapping(form.kind, tuple(found), case.input_on_chip, case.output_on_chip,
-                           case.weights_stay or option.once_bytes > 0.0)
+                           option.keeps_weights)
     native = PRECISION_BITS[engine.precision]
     products = max(1, native // layer.weight_bits) * max(1, native // layer.input_bits)
     rate = products if engine.multi_precision == "packed" else 1
     peak = engine.vector_lanes if on_vector else engine.pes * rate
     useful = layer.macs * (1.0 if on_vector else work_frac(layer, engine))
-    return _Row(_score(objective, cycles, sum(energies), read + write), round(repeat * untiled_cycles(form)), cycles, read,
+    return _Row(_score(objective, cycles, sum(energies), read + write), round(layer.repeat * untiled_cycles(form)), cycles, read,
                 write, weights, sram, energies, min(1.0, useful / (cycles * peak)), busy.index(max(busy)), mapping)
 
 
@@ -390,7 +403,7 @@ def _sentences(network: Network, engine: Engine, rows: dict[tuple[int, int, int]
 
 def _table(chosen: Sequence[_Row | None], live: Sequence[float], engine: Engine,
            sentences: tuple[str, ...]) -> LayerCosts:
-    empty = _Row((0.0, 0.0), 0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.0,) * 5, 0.0, COMPUTE,  # type: ignore[arg-type]
+    empty = _Row((0.0, 0.0), 0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.0,) * 5, 0.0, COMPUTE,
                  LayerMapping("", (), False, False, False))
     rows = [empty if row is None else row for row in chosen]
     energies = np.array([row.energies_j for row in rows], dtype=np.float64)

@@ -614,8 +614,9 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
             limit = np.inf
             if known:
                 limit = result[R_LATENCY]
-                if objective == 1:
-                    limit = np.inf
+                best = result[R_X] + result[R_W] + result[R_YREAD] + result[R_YWRITE]
+                if objective == 1 or (objective == 2 and traffic < best):
+                    limit = np.inf  # better whatever its latency, which must then be whole
                 elif objective == 3:
                     limit = result[R_LATENCY] * result[R_ENERGY] / energy if energy > 0.0 else np.inf
             limit *= 1.0 + 1e-12

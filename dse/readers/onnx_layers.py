@@ -387,7 +387,7 @@ def read_onnx(path: Path, bind: dict[str, int]) -> NetworkFile:
         raise InputError(Problem(file=str(path),
                                  message="must hold at least one layer, got only shape operators and constants"))
     notes = list(converter.notes)
-    if any(converter.tensors.element_types.get(value.name) in (1, 11) for value in graph.model.graph.input) and not any(
+    if {1, 11} & set(converter.tensors.element_types.values()) and not any(
             node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.nodes):
         notes.append("float32 operands are taken as 8 bit, as in the zoo; `precision` in a workload overrides this")
     if converter.unsupported:

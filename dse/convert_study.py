@@ -138,12 +138,10 @@ def _domain(reading: Reading, name: str, spec: Any) -> None:
                                    hint=reading.document.trap(at, "number"))
         spec_default: tuple[Any, ...] = (float(low), float(high)) if low < high else (float(low),)
     else:
-        spec_default = PARAMETERS[name][0]
-        texts = any(isinstance(value, str) for value in spec_default)
-        broken = False
-        for value, at in _domain_values(spec, loc):
-            broken |= _broken_value(reading, at, value, spec_default, texts)
-        if broken:
+        spec_default = _legal(name) or PARAMETERS[name][0]
+        found = [_broken_value(reading, at, value, spec_default, closed=bool(_legal(name)))
+                 for value, at in _domain_values(spec, loc)]
+        if any(found):
             return
     try:
         Space(domains={name: Choice(spec_default)}).narrow({name: _normal(name, spec)})
@@ -168,20 +166,35 @@ def _domain_values(spec: Any, loc: Loc) -> list[tuple[Any, tuple[str | int, ...]
     return [(spec, tuple(loc))]
 
 
-def _broken_value(reading: Reading, loc: Loc, value: Any, default: tuple[Any, ...], texts: bool) -> bool:
-    """Whether a value of a domain has the wrong type or sign (then reported)."""
-    if texts:
-        if isinstance(value, str) and value in default:
-            return False
-        reading.report_got(loc, f"one of {', '.join(str(option) for option in default)}",
-                           hint=reading.document.trap(loc, "text") or did_you_mean(value, default))
-        return True
-    whole = all(isinstance(option, int) for option in default)
-    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 2**53
-    good = good and (not whole or float(value).is_integer())
-    if not good:
+def _legal(name: str) -> tuple[Any, ...]:
+    """All values a parameter can have (its default domain may hold fewer); empty for sizes and rates."""
+    from hwmodels.architectures import ARCHITECTURES
+    from hwmodels.design import SCHEDULERS
+    from hwmodels.engine import DATAFLOWS, NODES_NM
+    from hwmodels.policies import POLICIES
+    from spaces.designs import MAX_ENGINES
+
+    return {
+        "architecture": tuple(ARCHITECTURES), "policy": tuple(POLICIES), "scheduler": SCHEDULERS,
+        "dataflow": DATAFLOWS, "node_nm": NODES_NM, "subarrays": (4, 16, 64),
+        "engines": tuple(range(2, MAX_ENGINES + 1)),
+    }.get(name.rstrip("0123456789"), ())
+
+
+def _broken_value(reading: Reading, loc: Loc, value: Any, default: tuple[Any, ...], *, closed: bool) -> bool:
+    """Whether a value of a domain has the wrong type or sign, or is none of a closed list (then reported)."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    wants = "text" if isinstance(default[0], str) else "number"
+    if closed:
+        good = value in default if number or isinstance(value, str) else False
+        rule = f"one of {', '.join(str(option) for option in default)}"
+    else:
+        whole = all(isinstance(option, int) for option in default)
+        good = number and 0 < value < 2**53 and (not whole or float(value).is_integer())
         rule = "an integer >= 1" if whole else "a number > 0"
-        reading.report_got(loc, rule, hint=reading.document.trap(loc, "number"))
+    if not good:
+        hint = did_you_mean(value, default) if wants == "text" and isinstance(value, str) else ""
+        reading.report_got(loc, rule, hint=reading.document.trap(loc, wants) or hint)
     return not good
 
 

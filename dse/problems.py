@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from dse.errors import InputError, Problem, did_you_mean
 from dse.located import Document, Loc, field_path
 from dse.rules import Broken, Rule
+from dse.schema import UNION_TAGS
 
 __all__ = ["broken_problem", "check", "location", "validate"]
 
@@ -41,8 +42,9 @@ def check(document: Document, model: type[AnyModel], loc: Loc = ()) -> tuple[Any
 
 
 def location(loc: Loc) -> tuple[str | int, ...]:
-    """`loc` without the tags that pydantic puts in for the branch of a union."""
-    return tuple(part for part in loc if not (isinstance(part, str) and part.startswith("<") and part != "<<"))
+    """`loc` without the tags that pydantic puts in for the branch of a union (see `dse.schema`)."""
+    return tuple(part for before, part in zip(("", *loc), loc, strict=False)
+                 if not (before in ("network", "workload") and part in UNION_TAGS))
 
 
 def _problems(document: Document, model: type[BaseModel], start: Loc, error: ErrorDetails) -> list[Problem]:

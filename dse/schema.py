@@ -20,8 +20,8 @@ from dse.rules import Broken, anything, count, flag, number, one_of, record_fiel
 from hwmodels import engine, network
 from hwmodels.outcome import METRICS
 
-__all__ = ["KINDS", "DesignFile", "EngineFile", "InlineNetwork", "Model", "Search", "StudyFile", "Tenant", "Traffic",
-           "WorkloadFile", "json_schema"]
+__all__ = ["KINDS", "UNION_TAGS", "DesignFile", "EngineFile", "InlineNetwork", "Model", "Search", "StudyFile", "Tenant",
+           "Traffic", "WorkloadFile", "json_schema"]
 
 MAX_REQUESTS = 20_000_000
 """Requests of one workload: their columns must fit in memory."""
@@ -145,8 +145,12 @@ class InlineNetwork(Model):
     notes: list[Annotated[str, text("a text")]] = []
 
 
+UNION_TAGS = ("<name>", "<inline>")
+
+
 def _inline(value: Any) -> str:
-    return "<inline>" if isinstance(value, dict | BaseModel) else "<name>"
+    """Which branch of a union of a name and a mapping a value takes."""
+    return UNION_TAGS[isinstance(value, dict | BaseModel)]
 
 
 class Tenant(Model):
@@ -156,7 +160,7 @@ class Tenant(Model):
     name: Name
     network: Annotated[
         Annotated[str, text("a network of `dse list networks`, a file (.onnx, config.json, topology .csv) or layers"),
-                  Tag("<name>")] | Annotated[InlineNetwork, Tag("<inline>")], Discriminator(_inline)]
+                  Tag(UNION_TAGS[0])] | Annotated[InlineNetwork, Tag(UNION_TAGS[1])], Discriminator(_inline)]
     bind: dict[str, Annotated[int, count(1, 2**31 - 1)]] = {}
     """Free dimensions of an ONNX file, e.g. {batch: 1, seq: 384}."""
     precision: Precision | None = None
@@ -387,8 +391,8 @@ class StudyFile(Model):
     kind: Annotated[str, one_of(("study",))] = "study"
     name: Name
     workload: Annotated[
-        Annotated[str, text("a workload file, or a name of `dse list workloads`"), Tag("<name>")]
-        | Annotated[WorkloadFile, Tag("<inline>")], Discriminator(_inline)]
+        Annotated[str, text("a workload file, or a name of `dse list workloads`"), Tag(UNION_TAGS[0])]
+        | Annotated[WorkloadFile, Tag(UNION_TAGS[1])], Discriminator(_inline)]
     objectives: list[ObjectiveEntry]
     budgets: dict[str, Annotated[float, number()]] = {}
     """Metric -> bound: upper for a metric that is better when smaller, lower otherwise."""

@@ -478,8 +478,11 @@ STUDY_CASES = [
      ["12:26 space.domains.sram_bytes[1]: must be an integer >= 1, got 'big'",
       "12:31 space.domains.sram_bytes[2]: must be an integer >= 1, got -4"]),
     ("sram_bytes: [262144, 1e6]", "dataflow: [ws, xs]",
-     ["12:20 space.domains.dataflow[1]: must be one of ws, os, is, got"
+     ["12:20 space.domains.dataflow[1]: must be one of ws, os, is, rs, got"
                                                          " 'xs'"]),
+    ("sram_bytes: [262144, 1e6]", "engines: [1, 2]", ["12:15 space.domains.engines[0]: must be one of 2, 3, got 1"]),
+    ("sram_bytes: [262144, 1e6]", "node_nm: 14", ["12:14 space.domains.node_nm: must be one of 28, 22, 16, 12, 7, "
+                                                  "got 14"]),
     ("sram_bytes: [262144, 1e6]", "sram_bytes: []", ["12:17 space.domains.sram_bytes: must be a list of at least "
                                                      "one value, got an empty list"]),
     ("high: 64, log: 2", "high: 8, log: 2", ["13:27 space.domains.rows.high: must be >= low (16), got 8"]),

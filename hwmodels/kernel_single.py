@@ -55,7 +55,15 @@ def run_single(hw, requests, lookups, visible, key, select, use_key, run_ahead, 
     total_bytes, total_overhead, decisions, events, busy = 0.0, 0.0, 0, 0, 0.0
     finished = -1
     while True:
+        # in the order in which they became ready: arrivals before now, followers of what has finished, arrivals now
         n_arriving = 0
+        while upcoming < n and (requests.parent[upcoming] >= 0 or requests.arrival_s[upcoming] < now):
+            if requests.parent[upcoming] < 0:
+                if rewind and ready == 0:
+                    break
+                arriving[n_arriving] = upcoming
+                n_arriving += 1
+            upcoming += 1
         if finished >= 0:
             child = first_child[finished]
             while child >= 0:
@@ -63,27 +71,22 @@ def run_single(hw, requests, lookups, visible, key, select, use_key, run_ahead, 
                 n_arriving += 1
                 child = sibling[child]
             finished = -1
-        while upcoming < n and requests.parent[upcoming] >= 0:
-            upcoming += 1
-        jumped = False
         if ready + n_arriving == 0:
             if upcoming >= n:
                 break
             if rewind or requests.arrival_s[upcoming] > now:
                 now = requests.arrival_s[upcoming]
-            jumped = True
-        while upcoming < n:
-            arrival = requests.arrival_s[upcoming]
-            if not (jumped or arrival < now or (arrival == now and not rewind)):
-                break
-            arriving[n_arriving] = upcoming
-            n_arriving += 1
-            upcoming += 1
-            while upcoming < n and requests.parent[upcoming] >= 0:
+            if rewind:
+                arriving[0] = upcoming
+                n_arriving = 1
                 upcoming += 1
-            if jumped and rewind:
-                break
-            jumped = False
+        while not rewind and upcoming < n and (requests.parent[upcoming] >= 0 or requests.arrival_s[upcoming] == now):
+            if requests.parent[upcoming] < 0:
+                arriving[n_arriving] = upcoming
+                n_arriving += 1
+            upcoming += 1
+        while upcoming < n and requests.parent[upcoming] >= 0:
+            upcoming += 1
         for a in range(n_arriving):
             r = arriving[a]
             n_free -= 1

@@ -1,0 +1,76 @@
+"""Speed of the event kernel: layer events per second and core, beside a plain Python loop of the same semantics.
+
+Run `python tests/benchmarks/bench_kernel.py`; nothing is asserted. The ratio is of two runs in the same process.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "hwmodels"))
+
+from reference_kernel import reference_run  # type: ignore[import-not-found]
+
+from hwmodels.kernel import run
+from hwmodels.policies import POLICIES
+from hwmodels.tables import DRAM_FIXED, CostTable, Machine
+from hwmodels.workload import RequestTrace
+
+
+def _table(networks: int, layers: int, engines: int, rng: np.random.Generator) -> CostTable:
+    rows = networks * engines * layers
+    latency = rng.uniform(0.5e-3, 1.5e-3, rows)
+    return CostTable(
+        n_layers=np.full(networks, layers), offset=(np.arange(networks * engines) * layers).reshape(networks, 1, engines, 1),
+        latency_s=latency, dram_bytes=latency * 1e9, energy_j=latency, live_bytes=np.full(rows, 1e4),
+        sparsity_frac=rng.uniform(0.1, 0.5, rows), estimate_s=latency,
+    )
+
+
+def _machine(engines: int, networks: int) -> Machine:
+    return Machine(units=np.ones(engines, dtype=np.int64), level_units=np.ones(1, dtype=np.int64),
+                   tenant_engine=np.full(networks, -1), dram_bytes_per_s=1e10, dram_mode=DRAM_FIXED,
+                   reconfigure_s=0.0, decision_s=0.0)
+
+
+def _trace(count: int, rate: float, networks: int, rng: np.random.Generator) -> RequestTrace:
+    arrival = np.cumsum(rng.exponential(1.0 / rate, count))
+    network = rng.integers(0, networks, count)
+    return RequestTrace(arrival_s=arrival, deadline_s=arrival + 0.5, priority=rng.choice([1.0, 3.0, 9.0], count),
+                        tenant=network, network=network, sample=np.zeros(count, dtype=np.int64),
+                        parent=np.full(count, -1), drop_late=np.zeros(count, dtype=bool))
+
+
+def _queue(trace: RequestTrace, finish_s: np.ndarray) -> float:
+    return float((finish_s - trace.arrival_s).sum() / (finish_s.max() - trace.arrival_s[0]))
+
+
+def _measure(title: str, count: int, load: float, engines: int = 1, policies: tuple[str, ...] = tuple(POLICIES)) -> None:
+    rng = np.random.default_rng(1)
+    networks, layers = 4, 40
+    table, machine = _table(networks, layers, engines, rng), _machine(engines, networks)
+    trace = _trace(count, load * engines / (layers * 1e-3), networks, rng)
+    short = RequestTrace(*(column[:150] for column in trace))
+    print(f"\n{title}")
+    print(f"{'policy':<14}{'queue':>8}{'M events/s':>12}{'ns/event':>10}{'x Python':>10}")
+    for name in policies:
+        run(table, machine, short, POLICIES[name])
+        begin = time.process_time()
+        records = run(table, machine, trace, POLICIES[name])
+        seconds = time.process_time() - begin
+        ratio = ""
+        if engines == 1:
+            begin = time.process_time()
+            slow = reference_run(table, machine, short, POLICIES[name])
+            ratio = f"{(time.process_time() - begin) / slow.events * records.events / seconds:>10.0f}"
+        print(f"{name:<14}{_queue(trace, records.finish_s):>8.1f}{records.events / seconds / 1e6:>12.2f}"
+              f"{seconds / records.events * 1e9:>10.1f}{ratio}")
+
+
+if __name__ == "__main__":
+    _measure("one engine, load 0.92", 20_000, 0.92)
+    _measure("one engine, overload 3x: queues of thousands", 3_000, 3.0)
+    _measure("three engines (general loop), load 0.9", 5_000, 0.9, engines=3)
+    _measure("three engines (general loop), overload 3x", 2_000, 3.0, engines=3, policies=("fcfs", "edf", "prema"))

@@ -26,9 +26,9 @@ def command(
     horizon_cycles: Annotated[int, typer.Option(min=1, help="Simulate so long, or one hyperperiod.")] = 300_000_000,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """DERCA's analysis of task sets on one engine under EDF, for every preemption strategy, confirmed by simulation.
+    """Judge whether periodic networks meet every deadline on one preemptive engine (DERCA).
 
-    np never preempts, lw at layer ends, ip / ir inside layers (persisting / recomputing partial sums), if with the
+    Analysis of task sets under EDF for every preemption strategy, confirmed by simulation. np never preempts, lw at layer ends, ip / ir inside layers (persisting / recomputing partial sums), if with the
     cheaper of the two; -ppp keeps only the preemption points that the deadlines need.
     """
     from dse.console import note, out, print_json

@@ -1,6 +1,7 @@
 """Layerweaver: the machine by hand, the linear programme as a bound of every run, reference pairs and totals."""
 
 import csv
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -125,6 +126,20 @@ def test_opposed_pairs_come_near_the_bound_with_16_megabytes():
     assert np.mean(shares) >= 0.98
     assert min(shares) >= 0.93
     assert max(shares) <= 1
+
+
+def test_the_gain_lives_at_balance():
+    # Convolutional against language networks: bandwidth makes all memory bound, balanced, or all compute bound.
+    pairs = [(a, b) for a in ("inceptionv3", "mobilenetv2", "resnet50", "resnext50") for b in LAYERS if "_128" in b]
+    means = {}
+    for bandwidth in (4e9, 68e9, 1088e9):
+        npu = replace(NPUS["B"], dram_bytes_per_s=bandwidth)
+        lowered = {name: lower(*np.array(table).T, npu) for name, table in LAYERS.items()}
+        found = [interleave([lowered[a], lowered[b]], npu, length=60).stp for a, b in pairs]
+        means[bandwidth] = float(np.mean(found))
+    assert means[68e9] > 1.25
+    assert means[4e9] < 1.15
+    assert means[1088e9] == pytest.approx(1, abs=0.03)
 
 
 LAYER = st.tuples(st.floats(0.01, 5), st.sampled_from([0.0, 0.1, 1.0, 3.0, 6.0]))

@@ -17,6 +17,10 @@ from spaces.space import Space
 __all__ = ["dump_design", "dump_workload", "self_contained"]
 
 
+_LISTED = 1000
+"""Longer lists of arrivals are written as one text: YAML reads it 10 times faster."""
+
+
 class _Dumper(yaml.SafeDumper):
     """Block style outside, one line for mappings and lists of scalars, no anchors."""
 
@@ -26,6 +30,8 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: _Dumper, value: str) -> yaml.Node:
     """Text; in quotes where our reader (`1e9`) or another one (`1:30`) could take it for a number."""
+    if "\n" in value:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|")
     number_like = value[:1] in "+-.0123456789" and any(char.isdigit() for char in value)
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="'" if number_like else None)
 
@@ -134,7 +140,11 @@ def _tenant(tenant: Tenant) -> dict[str, Any]:
 def _traffic(traffic: Traffic) -> dict[str, Any]:
     keys = {"periodic": ("rate_hz", "jitter_frac", "offset_s"), "poisson": ("rate_hz", "offset_s"),
             "bursty": ("rate_hz", "on_s", "off_s", "offset_s"), "trace": ("arrivals_s", "offset_s")}[traffic.kind]
-    return {key: getattr(traffic, key) for key in keys}
+    document = {key: getattr(traffic, key) for key in keys}
+    if len(traffic.arrivals_s) > _LISTED:
+        rows = (traffic.arrivals_s[at:at + 6] for at in range(0, len(traffic.arrivals_s), 6))
+        document["arrivals_s"] = "\n".join(" ".join(repr(float(time)) for time in row) for row in rows)
+    return document
 
 
 def _network(network: Network) -> dict[str, Any]:

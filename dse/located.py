@@ -15,12 +15,12 @@ import yaml
 
 from dse.errors import InputError, Problem, did_you_mean
 
-__all__ = ["Document", "Loc", "field_path", "read", "read_text", "trap"]
+__all__ = ["Document", "Loc", "converted", "field_path", "names_in", "near_file", "parse", "read", "read_text", "trap"]
 
 Loc = Sequence[str | int]
 """Keys and indices from the root to a value."""
 
-MAX_BYTES = 8 * 2**20
+MAX_BYTES = 64 * 2**20
 MAX_VALUES = 200_000
 MAX_DEPTH = 60
 
@@ -142,6 +142,16 @@ def trap(text: str, *, quoted: bool, wants: str, key: str) -> str:
         return f"write {'true' if text.lower() in ('true', 'on', 'yes', '1') else 'false'}" \
             + (" without quotes" if quoted else "")
     return ""
+
+
+def converted(key: str, right: str, value: Any) -> str:
+    """`deadline_s: 0.033` for a value of 33 under the key `deadline_ms`; '' when the units do not tell."""
+    suffix = max((s for s in _UNITS if right.endswith(s)), key=len, default="")
+    unit = key.removeprefix(right.removesuffix(suffix)).lstrip("_").lower() if suffix else ""
+    factor = _UNITS.get(suffix, {}).get(unit)
+    if factor is None or isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
+        return ""
+    return f"{right}: {value * factor:.12g}"
 
 
 def _got(node: yaml.Node) -> str:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dse.errors import InputError, Problem, did_you_mean
-from dse.located import Document, Loc, field_path
+from dse.located import Document, Loc, converted, field_path
 from dse.rules import Broken, Rule
 from dse.schema import UNION_TAGS
 
@@ -44,7 +44,7 @@ def check(document: Document, model: type[AnyModel], loc: Loc = ()) -> tuple[Any
 def location(loc: Loc) -> tuple[str | int, ...]:
     """`loc` without the tags that pydantic puts in for the branch of a union (see `dse.schema`)."""
     return tuple(part for before, part in zip(("", *loc), loc, strict=False)
-                 if not (before in ("network", "workload") and part in UNION_TAGS))
+                 if not (before in ("network", "workload", "arrivals_s") and part in UNION_TAGS))
 
 
 def _problems(document: Document, model: type[BaseModel], start: Loc, error: ErrorDetails) -> list[Problem]:
@@ -64,6 +64,9 @@ def _problems(document: Document, model: type[BaseModel], start: Loc, error: Err
         given = _keys(document, loc[:-1])
         free = [name for name in names if name not in given]
         hint = did_you_mean(inner[-1], free) or did_you_mean(inner[-1], names)
+        if hint:
+            other = converted(str(inner[-1]), hint.split("'")[1], error["input"])
+            hint += f" {other}" if other else ""
         if not hint and names:
             hint = f"known: {', '.join(names)}"
         return [document.problem(loc, "unknown key", hint=hint, at_key=True)]

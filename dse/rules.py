@@ -14,7 +14,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from dse.errors import did_you_mean
 
-__all__ = ["Broken", "Rule", "anything", "count", "flag", "number", "one_of", "record_fields", "text"]
+__all__ = ["Broken", "Rule", "anything", "count", "flag", "number", "one_of", "record_fields", "text", "times"]
 
 MAX_WHOLE = 2**53
 """Integers up to here survive every format (JSON, CSV, float columns)."""
@@ -162,6 +162,20 @@ def text(sentence: str = "a name") -> Rule:
         return value
 
     return Rule(sentence, check, "text", {"type": "string", "minLength": 1})
+
+
+def times() -> Rule:
+    """Times in one text, separated by blanks and line ends; kept as a list."""
+    def check(value: Any) -> list[float]:
+        try:
+            found = [float(word) for word in value.split()] if isinstance(value, str) else []
+        except ValueError:
+            found = [-1.0]
+        if not found or not all(0.0 <= time < math.inf for time in found):
+            raise ValueError("")
+        return found
+
+    return Rule("a list of numbers >= 0", check, "text", {"type": "string"})
 
 
 def flag() -> Rule:

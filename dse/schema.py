@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Discriminator, GetJsonSchemaHandler, Tag, create_model, model_validator
 from pydantic_core import CoreSchema
 
-from dse.rules import Broken, anything, count, flag, number, one_of, record_fields, text
+from dse.rules import Broken, anything, count, flag, number, one_of, record_fields, text, times
 from hwmodels import engine, network
 from hwmodels.outcome import METRICS
 
@@ -56,6 +56,14 @@ class Model(BaseModel):
     WHAT: ClassVar[str] = "a mapping"
 
 
+UNION_TAGS = ("<text>", "<inline>")
+"""Branches of a value that is a text (a name, a path) or written out in place; pydantic puts them into its paths."""
+
+
+def _text_or_more(value: Any) -> str:
+    return UNION_TAGS[isinstance(value, dict | list | BaseModel)]
+
+
 # --- workload ---------------------------------------------------------------------------------------------------------
 
 _ONLY_FOR = {
@@ -81,8 +89,10 @@ class Traffic(Model):
     """Bursty: mean length of the periods without [s]."""
     file: Annotated[str, text("the path of a CSV file with a column arrival_s")] | None = None
     """Trace: CSV with a column `arrival_s` [s]; with a column `tenant`, only the rows of this tenant count."""
-    arrivals_s: list[NonNegative] | None = None
-    """Trace: arrival times [s]."""
+    arrivals_s: Annotated[
+        Annotated[list[float], times(), Tag(UNION_TAGS[0])] | Annotated[list[NonNegative], Tag(UNION_TAGS[1])],
+        Discriminator(_text_or_more)] | None = None
+    """Trace: arrival times, a list, or a text with blanks in between (faster to read where there are many) [s]."""
 
     @model_validator(mode="after")
     def _keys_of_the_kind(self) -> "Traffic":
@@ -145,14 +155,6 @@ class InlineNetwork(Model):
     notes: list[Annotated[str, text("a text")]] = []
 
 
-UNION_TAGS = ("<name>", "<inline>")
-
-
-def _inline(value: Any) -> str:
-    """Which branch of a union of a name and a mapping a value takes."""
-    return UNION_TAGS[isinstance(value, dict | BaseModel)]
-
-
 class Tenant(Model):
     """One owner of a request stream."""
 
@@ -160,7 +162,7 @@ class Tenant(Model):
     name: Name
     network: Annotated[
         Annotated[str, text("a network of `dse list networks`, a file (.onnx, config.json, topology .csv) or layers"),
-                  Tag(UNION_TAGS[0])] | Annotated[InlineNetwork, Tag(UNION_TAGS[1])], Discriminator(_inline)]
+                  Tag(UNION_TAGS[0])] | Annotated[InlineNetwork, Tag(UNION_TAGS[1])], Discriminator(_text_or_more)]
     bind: dict[str, Annotated[int, count(1, 2**31 - 1)]] = {}
     """Free dimensions of an ONNX file, e.g. {batch: 1, seq: 384}."""
     precision: Precision | None = None
@@ -392,7 +394,7 @@ class StudyFile(Model):
     name: Name
     workload: Annotated[
         Annotated[str, text("a workload file, or a name of `dse list workloads`"), Tag(UNION_TAGS[0])]
-        | Annotated[WorkloadFile, Tag(UNION_TAGS[1])], Discriminator(_inline)]
+        | Annotated[WorkloadFile, Tag(UNION_TAGS[1])], Discriminator(_text_or_more)]
     objectives: list[ObjectiveEntry]
     budgets: dict[str, Annotated[float, number()]] = {}
     """Metric -> bound: upper for a metric that is better when smaller, lower otherwise."""

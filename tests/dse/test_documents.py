@@ -314,7 +314,7 @@ ENGINE_CASES = [
      "5:13 sram_fracs: must be three shares > 0 with a sum "
      "<= 1, got (0.5, 0.9, 0.1)"),
     ("sram_bytes", "sram", "5:1 sram: unknown key (did you mean 'sram_bytes'?)"),
-    ("freq_hz", "freq_mhz", "7:1 freq_mhz: unknown key (did you mean 'freq_hz'?)"),
+    ("freq_hz", "freq_mhz", "7:1 freq_mhz: unknown key (did you mean 'freq_hz'? freq_hz: 1e+15)"),
     ("rows: 32", "rows: 32\nrows: 64", "3:1 rows: must be given once, got a second value (first given in line 2)"),
     ("rows: 32", "rows: !size 32", "2:7 rows: must be without a tag, got '!size'"),
     ("rows: 32", "rows: 32\n? [a]\n: 3", "3:3 : must have names as keys, got a list"),
@@ -357,8 +357,14 @@ WORKLOAD_CASES = [
                                            "poisson, bursty traffic, not trace",
                                            "7:41 tenants[0].traffic.jitter_frac: must be left out: it is for periodic "
                                            "traffic, not trace"]),
+    ("{kind: periodic, rate_hz: 30, jitter_frac: 0.1}", "{kind: trace, arrivals_s: 0.1 x}",
+     ["7:40 tenants[0].traffic.arrivals_s: must be a list of numbers >= 0, got '0.1 x'"]),
+    ("{kind: periodic, rate_hz: 30, jitter_frac: 0.1}", "{kind: trace, arrivals_s: [0.1, -2]}",
+     ["7:46 tenants[0].traffic.arrivals_s[1]: must be a number >= 0, got -2"]),
+    ("{kind: periodic, rate_hz: 30, jitter_frac: 0.1}", "{kind: trace, arrivals_s: []}",
+     ["7:40 tenants[0].traffic.arrivals_s: must be a list of at least one arrival time, got an empty list"]),
     ("deadline_s: 0.03", "deadline_ms: 30", ["8:15 tenants[0].service.deadline_ms: unknown key (did you mean "
-                                             "'deadline_s'?)"]),
+                                             "'deadline_s'? deadline_s: 0.03)"]),
     ("deadline_s: 0.03", "deadline_s: 30 ms", ["8:27 tenants[0].service.deadline_s: must be a number > 0, got '30 ms' "
                                                "(write 0.03: the unit is the end of the key's name)"]),
     ("deadline_s: 0.03", "deadline_s: 1, deadline_x_isolated: 2",
@@ -639,6 +645,14 @@ def test_workloads_there_and_back(write):
     assert again == workload
     assert again.tenants[0].network.notes == OWN.notes
     assert "network: res8, precision: int4" in text
+
+
+@pytest.mark.parametrize("n", [1000, 1001, 3000])
+def test_long_traces_there_and_back(write, n):
+    times = tuple(sorted((i * 7919 % 10007) / 97 for i in range(n)))
+    traffic = Traffic(kind="trace", arrivals_s=times)
+    workload = Workload(name="long", duration_s=200.0, tenants=(Tenant(name="a", network=OWN, traffic=traffic),))
+    assert load_workload(write(dump_workload(workload))) == workload
 
 
 def test_self_contained_studies_can_be_moved(write):

@@ -28,8 +28,9 @@ def command(
 ) -> None:
     """Judge whether periodic networks meet every deadline on one preemptive engine (DERCA).
 
-    Analysis of task sets under EDF for every preemption strategy, confirmed by simulation. np never preempts, lw at layer ends, ip / ir inside layers (persisting / recomputing partial sums), if with the
-    cheaper of the two; -ppp keeps only the preemption points that the deadlines need.
+    Analysis of task sets under EDF for every preemption strategy, confirmed by simulation. np never preempts, lw at
+    layer ends, ip / ir inside layers (persisting / recomputing partial sums), if with the cheaper of the two; -ppp
+    keeps only the preemption points that the deadlines need.
     """
     from dse.console import note, out, print_json
     from dse.errors import InputError, Problem, did_you_mean

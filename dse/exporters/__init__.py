@@ -2,9 +2,11 @@
 
 from dse.exporters.csv import EXPORTER as _CSV
 from dse.exporters.json import EXPORTER as _JSON
+from dse.exporters.perfetto import EXPORTER as _PERFETTO
 from dse.exporters.record import Exporter
+from dse.exporters.scalesim import EXPORTER as _SCALESIM
 from dse.exporters.yaml import EXPORTER as _YAML
 
 __all__ = ["EXPORTERS", "Exporter"]
 
-EXPORTERS: dict[str, Exporter] = {record.name: record for record in (_YAML, _JSON, _CSV)}
+EXPORTERS: dict[str, Exporter] = {record.name: record for record in (_YAML, _JSON, _CSV, _SCALESIM, _PERFETTO)}

@@ -2,7 +2,7 @@
 the designs of the (thinned) front again with recording on."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,9 @@ from dse.pareto import thin
 from dse.report.rundata import RunData, metric_column
 from hwmodels.errors import ModelError
 
-__all__ = ["MAX_DETAILS", "RunDetails", "constants_table", "detail_payload", "run_details"]
+__all__ = ["MAX_DETAILS", "RunDetails", "assign_tracks", "constants_table", "detail_payload", "run_details"]
+
+Floats = NDArray[np.float64]
 
 MAX_DETAILS = 15
 """Designs with a detail view: an epsilon grid of the front is what a reader can compare."""
@@ -119,7 +121,7 @@ def latencies(detail: Any, workload: Any) -> dict[str, Any]:
     return found
 
 
-def _merged(spans: NDArray[np.float64]) -> NDArray[np.float64]:
+def _merged(spans: Floats) -> Floats:
     """Consecutive layers of one request on one engine become one stretch; (n, 5) start, end, request, engine, units."""
     order = np.lexsort((spans[:, 0], spans[:, 2], spans[:, 4]))
     s = spans[order]
@@ -132,6 +134,32 @@ def _merged(spans: NDArray[np.float64]) -> NDArray[np.float64]:
     return out[np.argsort(out[:, 0], kind="stable")]
 
 
+def assign_tracks(starts: Floats, ends: Floats, engines: Floats, names: Sequence[str]) -> tuple[list[str], list[int]]:
+    """One track per engine, more where tasks share it at one time: no two spans of a track overlap.
+
+    Parameters
+    ----------
+    starts, ends, engines : (n,) spans by increasing start.
+
+    Returns
+    -------
+    names of the tracks, and the track of each span.
+    """
+    busy_until: list[list[float]] = [[] for _ in names]
+    lane_of = []
+    for start, end, engine in zip(starts, ends, engines.astype(int), strict=True):
+        lanes = busy_until[engine]
+        at = next((i for i, until in enumerate(lanes) if until <= start + 1e-12), len(lanes))
+        lanes[at:at + 1] = [end]
+        lane_of.append(at)
+    tracks: list[str] = []
+    base = []
+    for name, lanes in zip(names, busy_until, strict=True):
+        base.append(len(tracks))
+        tracks += [name] if len(lanes) < 2 else [f"{name} lane {i + 1}" for i in range(len(lanes))]
+    return tracks, [base[engine] + lane for engine, lane in zip(engines.astype(int), lane_of, strict=True)]
+
+
 def timeline(detail: Any) -> dict[str, Any]:
     """Which request held which engine when; tasks that share a divisible engine are on lanes of their own."""
     spans, slots = detail.records.spans, detail.prepared.chip.slots
@@ -140,23 +168,11 @@ def timeline(detail: Any) -> dict[str, Any]:
     merged = _merged(spans)
     total = len(merged)
     merged = merged[:_MAX_SPANS]
-    lanes: dict[int, list[float]] = {e: [] for e in range(len(slots))}
-    lane_of = []
-    for start, end, _, engine, _ in merged:
-        ends = lanes[int(engine)]
-        at = next((i for i, busy_until in enumerate(ends) if busy_until <= start + 1e-12), len(ends))
-        ends[at:at + 1] = [end]
-        lane_of.append(at)
-    tracks: list[str] = []
-    base: dict[int, int] = {}
-    for e, slot in enumerate(slots):
-        base[e] = len(tracks)
-        count = max(1, len(lanes[e]))
-        tracks += [slot.name] if count == 1 else [f"{slot.name} lane {i + 1}" for i in range(count)]
+    tracks, track_of = assign_tracks(merged[:, 0], merged[:, 1], merged[:, 3], [slot.name for slot in slots])
     return {
         "tracks": tracks,
         "start_s": _list(merged[:, 0], 7), "duration_s": _list(merged[:, 1] - merged[:, 0], 3),
-        "track": [base[int(e)] + lane for e, lane in zip(merged[:, 3], lane_of, strict=True)],
+        "track": track_of,
         "tenant": [int(detail.trace.tenant[int(r)]) for r in merged[:, 2]],
         "request": [int(r) for r in merged[:, 2]],
         "units": [int(u) for u in merged[:, 4]] if max(s.units for s in slots) > 1 else [],

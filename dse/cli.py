@@ -20,7 +20,8 @@ COMMANDS = (
 
 _SECTIONS = {
     "Explore": ("init", "run", "watch", "report", "why", "diff", "export", "front"),
-    "One design, one network": ("evaluate", "simulate", "schedulability", "cost", "inspect", "explain"),
+    "One design, one network": ("evaluate", "simulate", "schedulability", "cost", "inspect"),
+    "The models behind it": ("explain", "validate", "bounds"),
     "Files and choices": ("check", "list", "schema"),
 }
 

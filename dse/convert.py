@@ -234,11 +234,13 @@ def _read_network(reading: Reading, file: Tenant, loc: Loc) -> Network | None:
             return network
     except InputError as error:
         for problem in error.problems:
-            if problem.file and problem.file != reading.document.path:
+            if problem.line:
                 reading.problems.append(problem)
-            else:
-                reading.report(loc, ": ".join(part for part in (problem.field, problem.message) if part),
-                               hint=problem.hint)
+                continue
+            # of the file as a whole: best seen where it is named
+            at = (*loc[:-1], "bind") if problem.field == "bind" and file.bind else loc
+            text = ": ".join(part for part in (problem.file, problem.field, problem.message) if part)
+            reading.report(at, text, hint=problem.hint)
     return None
 
 

@@ -520,6 +520,16 @@ def test_mistakes_of_the_workload_file_of_a_study_are_at_home(write):
     assert [(p.file, p.line) for p in found] == [("load.yaml", 7), ("x.yaml", 17)]
 
 
+def test_mistakes_in_network_files(write):
+    write("", "empty.onnx")
+    write('{"model_type": "llama"', "config.json")
+    write(WORKLOAD.replace("resnet18", "empty.onnx").replace("res8", "config.json"), "x.yaml")
+    config, onnx = problems("x.yaml")
+    assert (config.file, config.line) == ("config.json", 1)
+    assert (onnx.file, onnx.line, onnx.column, onnx.field) == ("x.yaml", 6, 14, "tenants[0].network")
+    assert onnx.message == "empty.onnx: must be an ONNX model, got an empty file"
+
+
 def test_paths_are_relative_to_the_file(write):
     write("Layer,M,N,K,\nfc,8,16,32,\n", "deep/nets/fc.csv")
     write(WORKLOAD.replace("network: res8", "network: nets/fc.csv"), "deep/load.yaml")

@@ -82,7 +82,8 @@ def _workloads() -> Rows:
     for name, path in shipped_workloads().items():
         document = read(path)
         tenants = document.value["tenants"]
-        comment = document.text.splitlines()[0].removeprefix("#").strip()
+        comments = (line.lstrip("# ") for line in document.text.splitlines() if line.startswith("#"))
+        comment = next((line for line in comments if line and not line.startswith("yaml-language-server")), name)
         rows.append({"name": name, "tenants": [tenant["name"] for tenant in tenants], "count": len(tenants),
                      "duration_s": document.value.get("duration_s", 1.0), "summary": comment, "path": str(path)})
     return rows

@@ -156,6 +156,10 @@ def _energies(node_nm: int, precision: str, sram_bytes: int) -> _Energies:
                      sram_energy_j_per_byte(node_nm, sram_bytes), dram_energy_j_per_byte(), vector_op_energy_j(node_nm))
 
 
+def _accumulator_bits(engine: Engine) -> int:
+    return engine.accumulator_bits or accumulator_bits(engine.precision)
+
+
 def _array_energy_j(layer: Layer, engine: Engine, form: Form, each: _Energies) -> tuple[float, float]:
     """(multiply-accumulates, hops and scratchpads) of a matrix layer [J]."""
     done = layer.macs * work_frac(layer, engine)
@@ -202,7 +206,7 @@ def _problems(case: _Case, engine: Engine, each: _Energies, form: Form, room: fl
             units=(*form.units[0], *form.units[1], *form.units[2]),
             steps=form.steps,
             element_bytes=(layer.input_bits / 8.0, layer.weight_bits / 8.0 * stored / together,
-                           max(accumulator_bits(engine.precision) / 8.0, output_bytes), output_bytes),
+                           max(_accumulator_bits(engine) / 8.0, output_bytes), output_bytes),
             sram_bytes=room,
             private_bytes=(room * x, room * w, room * y),
             bytes_per_cycle=engine.dram_bytes_per_s / engine.freq_hz,
@@ -385,7 +389,7 @@ def _least_bytes(layer: Layer, engine: Engine) -> float:
     factor = 2.0 if engine.double_buffered_sram else 1.0
     m, n, k = (nest.batch * nest.oy * nest.ox > 1, nest.n > 1, nest.c > 1)
     many = nest.groups > 1
-    accumulator = max(accumulator_bits(engine.precision), layer.output_bits)
+    accumulator = max(_accumulator_bits(engine), layer.output_bits)
     inputs = nest.halo_y * nest.halo_x * layer.input_bits * (factor if m or k or many else 1.0)
     weights = nest.window * layer.weight_bits * stored_weight_frac(layer, engine) * (factor if n or k or many else 1.0)
     return (inputs + weights + accumulator * (factor if m or n or many else 1.0)) / 8.0

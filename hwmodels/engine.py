@@ -50,6 +50,7 @@ class Engine:
     double_buffered_sram : tiles are loaded and stored while others are computed on; else one after the other.
     multi_precision : operands wider than `precision` take several passes (`multi_pass`); narrower ones also share a PE
         (`packed`); or wider ones are not supported (`fixed`).
+    accumulator_bits : width of a partial sum in the buffer; 0 = product and 16 guard bits (32 for int8) [bit].
     zero_skipping : operands whose zeros save cycles (and, for weights, DRAM bytes), one of `ZERO_SKIPPING`.
     skipping_efficiency_frac : share of the skippable work that the hardware really skips [-], in [0, 1].
     inter_layer_reuse : an activation that fits stays on chip for the next layer.
@@ -80,6 +81,7 @@ class Engine:
     sram_fracs: tuple[float, float, float] | None = None
     double_buffered_sram: bool = True
     multi_precision: str = "multi_pass"
+    accumulator_bits: int = 0
     zero_skipping: str = "none"
     skipping_efficiency_frac: float = 1.0
     inter_layer_reuse: bool = True
@@ -102,8 +104,10 @@ class Engine:
         modes = self.depthwise_modes
         if not modes or not set(modes) <= set(DEPTHWISE_MODES):
             raise InvalidEngine("depthwise_modes", f"at least one of {', '.join(DEPTHWISE_MODES)}", modes)
-        if not isinstance(self.sram_words_per_cycle, int) or self.sram_words_per_cycle < 0:
-            raise InvalidEngine("sram_words_per_cycle", "an integer >= 0", self.sram_words_per_cycle)
+        for field in ("sram_words_per_cycle", "accumulator_bits"):
+            value = getattr(self, field)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise InvalidEngine(field, "an integer >= 0", value)
         if not 0.0 <= self.skipping_efficiency_frac <= 1.0:
             raise InvalidEngine("skipping_efficiency_frac", "in [0, 1]", self.skipping_efficiency_frac)
         fracs = self.sram_fracs

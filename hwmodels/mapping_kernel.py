@@ -32,7 +32,7 @@ ORDERS = ("mnk", "nmk", "mkn", "kmn", "nkm", "knm")
 # position (0 outer .. 2 inner) of m, n, k in each order
 _POSITION = np.array([[0, 1, 2], [1, 0, 2], [0, 2, 1], [1, 2, 0], [2, 0, 1], [2, 1, 0]], dtype=np.int64)
 
-SPATIAL, STREAM, STREAM_OVERLAPPED, STRIPS = 0, 1, 2, 3
+SPATIAL, STREAM, STREAM_OVERLAPPED, STRIPS, LOADED = 0, 1, 2, 3, 4
 
 
 @njit(cache=True, error_model="numpy")
@@ -56,8 +56,11 @@ def unit(units, role, b, y, x):
         if stream > hidden:
             return stream, hidden + units[role, 3], 1.0
         return hidden, stream + units[role, 3], 1.0
-    strips = b * np.ceil(y / units[role, 1])
-    return strips * x * units[role, 2], strips * units[role, 3], strips
+    if code == LOADED:
+        folds = np.ceil(np.ceil(size * units[role, 2] - 1e-9) / units[role, 1])
+        return folds, size * units[role, 3], folds
+    strips = np.ceil(np.ceil(y / units[role, 1]) / units[role, 4])
+    return b * strips * x * units[role, 2], strips * units[role, 3], strips
 
 
 @njit(cache=True, error_model="numpy")

@@ -5,17 +5,18 @@ Codes of a role (`Form.units`, five numbers per role m, n, k):
     SPATIAL, side, scale        u = ceil(ceil(size scale) / side), v = 1
     STREAM, over, scale, 0, w   u = ceil(size scale) w + over, v = 0
     OVERLAPPED, h, scale, a, w  u = max(T, h), v = min(T, h) + a with T = ceil(size scale) w
-    STRIPS, side, w, a          u = b ceil(y / side) x w, v = b ceil(y / side) a      (m only)
+    STRIPS, side, w, a, sets    s = ceil(ceil(y / side) / sets), u = b s x w, v = s a      (m only)
+    LOADED, side, scale, a      u = ceil(ceil(size scale) / side), v = size a
 """
 
 from math import ceil
 from typing import NamedTuple
 
 from hwmodels.mapping import Nest
-from hwmodels.mapping_kernel import SPATIAL, STREAM, STREAM_OVERLAPPED, STRIPS
+from hwmodels.mapping_kernel import LOADED, SPATIAL, STREAM, STREAM_OVERLAPPED, STRIPS
 from hwmodels.network import Layer
 
-__all__ = ["SPATIAL", "STREAM", "STREAM_OVERLAPPED", "STRIPS", "Form", "nest_of", "untiled_cycles"]
+__all__ = ["LOADED", "SPATIAL", "STREAM", "STREAM_OVERLAPPED", "STRIPS", "Form", "nest_of", "untiled_cycles"]
 
 Role = tuple[float, float, float, float, float]
 
@@ -57,8 +58,10 @@ def _unit(role: Role, b: int, y: int, x: int) -> tuple[float, float]:
     if code == STREAM_OVERLAPPED:
         stream = ceil(size * scale - 1e-9) * weight
         return max(stream, a), min(stream, a) + more
-    strips = b * ceil(y / a)
-    return strips * x * scale, strips * more
+    if code == LOADED:
+        return ceil(ceil(size * scale - 1e-9) / a), size * more
+    strips = ceil(ceil(y / a) / weight)
+    return b * strips * x * scale, strips * more
 
 
 def untiled_cycles(form: Form) -> float:

@@ -1,8 +1,12 @@
 """Costs of layers and networks: hand-checked cases, laws over random layers and engines, reuse between layers."""
 
+import csv
+import gzip
+import math
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +19,8 @@ from hwmodels.engines.systolic import product_cycles
 from hwmodels.errors import ModelError
 from hwmodels.mapping import OBJECTIVES
 from hwmodels.network import Layer, Network
+
+DATA = Path(__file__).parents[1] / "data" / "costmodel"
 
 
 def engine(**changes):
@@ -174,6 +180,50 @@ def test_recurrent_weights_stay_if_they_fit():
     assert tight.weight_bytes[0] == 20 * 128 * 64
     assert roomy.mappings[0].weights_on_chip
     assert roomy.compute_cycles[0] == 20 * product_cycles(1, 128, 64, 16, 16, "ws")
+
+
+ALEXNET = tuple(
+    Layer(name=f"CONV{index}", op="conv", batch=4, groups=groups, k=k, c=c, oy=size, ox=size, fy=window, fx=window,
+          stride_y=stride, stride_x=stride, pad_y=window - 1 if stride == 1 else 0, pad_x=window - 1 if stride == 1 else 0)
+    for index, groups, k, c, size, window, stride in (
+        (1, 1, 96, 3, 55, 11, 4), (2, 2, 128, 48, 27, 5, 1), (3, 1, 384, 256, 13, 3, 1), (4, 2, 192, 192, 13, 3, 1),
+        (5, 2, 128, 192, 13, 3, 1)))
+
+
+def test_eyeriss_measured():
+    """Processing latency of the chip, DRAM excluded: every layer within 10 %, all within 5 %."""
+    with (DATA / "eyeriss_v1_alexnet.csv").open() as file:
+        measured = {row["layer"]: float(row["processing_latency_ms"]) * 1e-3 for row in csv.DictReader(file)}
+    here = Engine(rows=12, cols=14, dataflow="rs", sram_bytes=108 * 1024, dram_bytes_per_s=1e12, freq_hz=200e6,
+                  precision="int16", accumulator_bits=16, inter_layer_reuse=False)
+    costs = layer_costs(chain(*ALEXNET).with_precision(16, 16), here)
+    for layer, latency in zip(ALEXNET, costs.latency_s, strict=True):
+        assert latency == pytest.approx(measured[layer.name], rel=0.10)
+    assert costs.latency_s.sum() == pytest.approx(measured["Total"], rel=0.05)
+
+
+def test_never_more_traffic_than_scalesim():
+    """Its stall-free mode, three SRAMs pooled, sums one byte wide: one layer aside, whose addresses it aliases."""
+    with (DATA / "scalesim_layers.csv").open() as file:
+        shapes = {row["layer"]: {key: int(row[key]) for key in ("M", "N", "K", "FY", "FX", "C", "stride") if row[key]}
+                  for row in csv.DictReader(file)}
+    with gzip.open(DATA / "scalesim_runs.csv.gz", "rt") as file:
+        runs = [run for run in csv.DictReader(file) if run["bw_mode"] == "CALC"]
+    assert len(runs) > 200
+    for run in runs[::3]:
+        size = shapes[run["layer"]]
+        if "FY" in size:
+            side = math.isqrt(size["M"])
+            layer = Layer(name="l", op="conv", k=size["N"], c=size["C"], oy=side, ox=side, fy=size["FY"], fx=size["FX"],
+                          stride_y=size["stride"], stride_x=size["stride"])
+        else:
+            layer = Layer(name="l", op="gemm", oy=size["M"], k=size["N"], c=size["K"])
+        here = engine(rows=int(run["array_rows"]), cols=int(run["array_cols"]), dataflow=run["dataflow"],
+                      sram_bytes=3 * int(run["sram_kB_each"]) * 1024, accumulator_bits=8)
+        costs = layer_costs(alone(layer), here, objective="dram_bytes")
+        theirs = sum(int(run[f"dram_{part}"]) for part in ("ifmap_reads", "filter_reads", "ofmap_writes"))
+        slack = 1.025 if run["layer"] == "r18_l2_ds_1x1_s2" else 1.0
+        assert costs.dram_read_bytes[0] + costs.dram_write_bytes[0] <= slack * theirs, run
 
 
 # ---- reuse between layers ------------------------------------------------------------------------------------------

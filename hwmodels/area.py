@@ -168,7 +168,8 @@ def scheduler_block(kind: str, policy: str = "static", node_nm: float = 16, *, f
                       + tasks * quantity("software_decision_s_per_task", corner=corner))
         instruction_j = (quantity("core_instruction_energy_7nm_j", corner=corner)
                          * scale("mac_int8_energy_j", 7, node_nm))
-        return SchedulerBlock(0.0, decision_s, 0.0, decision_s * 1e9 * instruction_j)  # one instruction per nanosecond
+        instructions = decision_s * quantity("core_instructions_per_s", corner=corner)
+        return SchedulerBlock(0.0, decision_s, 0.0, instructions * instruction_j)
     gates = quantity("scheduler_static_luts", corner=corner) * quantity("scheduler_lut_nand2_count", corner=corner)
     cycles = (quantity("scheduler_base_cycles", corner=corner)
               + tasks * quantity("scheduler_cycles_per_task", corner=corner))
@@ -176,6 +177,6 @@ def scheduler_block(kind: str, policy: str = "static", node_nm: float = 16, *, f
         gates += tasks * quantity("scheduler_score_nand2_per_task", corner=corner)
         cycles += tasks
     area = gates * quantity("nand2_area_28nm_mm2", corner=corner) * scale("logic_area_frac", 28, node_nm)
-    # a decision toggles about as much logic per cycle as a tenth of the block's gates, an int8 MAC having some 700
-    decision_j = cycles * 0.1 * gates / 700.0 * quantity("mac_int8_energy_j", node_nm, corner)
+    macs = gates * quantity("scheduler_activity_frac", corner=corner) / quantity("mac_int8_nand2_count", corner=corner)
+    decision_j = cycles * macs * quantity("mac_int8_energy_j", node_nm, corner)
     return SchedulerBlock(area, cycles / freq_hz, area * logic_leakage_w_per_mm2(node_nm, corner=corner), decision_j)

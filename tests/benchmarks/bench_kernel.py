@@ -23,7 +23,8 @@ def _table(networks: int, layers: int, engines: int, rng: np.random.Generator) -
     rows = networks * engines * layers
     latency = rng.uniform(0.5e-3, 1.5e-3, rows)
     return CostTable(
-        n_layers=np.full(networks, layers), offset=(np.arange(networks * engines) * layers).reshape(networks, 1, engines, 1),
+        n_layers=np.full(networks, layers),
+        offset=(np.arange(networks * engines) * layers).reshape(networks, 1, engines, 1),
         latency_s=latency, dram_bytes=latency * 1e9, energy_j=latency, live_bytes=np.full(rows, 1e4),
         sparsity_frac=rng.uniform(0.1, 0.5, rows), estimate_s=latency,
     )
@@ -47,7 +48,8 @@ def _queue(trace: RequestTrace, finish_s: np.ndarray) -> float:
     return float((finish_s - trace.arrival_s).sum() / (finish_s.max() - trace.arrival_s[0]))
 
 
-def _measure(title: str, count: int, load: float, engines: int = 1, policies: tuple[str, ...] = tuple(POLICIES)) -> None:
+def _measure(title: str, count: int, load: float, engines: int = 1,
+             policies: tuple[str, ...] = tuple(POLICIES)) -> None:
     rng = np.random.default_rng(1)
     networks, layers = 4, 40
     table, machine = _table(networks, layers, engines, rng), _machine(engines, networks)

@@ -1,0 +1,81 @@
+"""Small tables, machines and traces for the tests of the kernel."""
+
+import numpy as np
+
+from hwmodels.tables import DRAM_FIXED, DRAM_MAX_MIN, CostTable, Machine
+from hwmodels.workload import RequestTrace
+
+
+def table(networks, *, engines=1, levels=1, live=None, dram=None):
+    """`networks[n][place][layer]` = latency; a place that cannot run is None. `live`, `dram`: per row or a number."""
+    places = engines * levels
+    n_layers = [len(next(rows for rows in network if rows is not None)) for network in networks]
+    offset = np.full((len(networks), 1, engines, levels), -1, dtype=np.int64)
+    latency: list[float] = []
+    for n, network in enumerate(networks):
+        assert len(network) == places
+        for place, rows in enumerate(network):
+            if rows is not None:
+                offset[n, 0, place // levels, place % levels] = len(latency)
+                latency += rows
+    count = len(latency)
+
+    def column(value):
+        return np.array([value] * count if np.isscalar(value) else value, dtype=np.float64)
+
+    return CostTable(
+        n_layers=np.array(n_layers), offset=offset, latency_s=np.array(latency, dtype=np.float64),
+        dram_bytes=column(dram or 0.0), energy_j=np.ones(count), live_bytes=column(live or 0.0),
+        sparsity_frac=np.zeros(count), estimate_s=np.array(latency, dtype=np.float64))
+
+
+def machine(tenants, *, units=(1,), levels=(1,), bound=None, bandwidth=1.0, mode=DRAM_MAX_MIN, reconfigure=0.0,
+            decision=0.0, **extra):
+    return Machine(units=np.array(units), level_units=np.array(levels),
+                   tenant_engine=np.array(bound if bound is not None else [-1] * tenants), dram_bytes_per_s=bandwidth,
+                   dram_mode=mode, reconfigure_s=reconfigure, decision_s=decision, **extra)
+
+
+def trace(arrivals, networks, *, deadlines=None, priorities=None, parents=None, drop=False, samples=None):
+    count = len(arrivals)
+    return RequestTrace(
+        arrival_s=np.array(arrivals, dtype=np.float64),
+        deadline_s=np.array(deadlines if deadlines is not None else [np.inf] * count, dtype=np.float64),
+        priority=np.array(priorities if priorities is not None else [1.0] * count, dtype=np.float64),
+        tenant=np.array(networks, dtype=np.int64), network=np.array(networks, dtype=np.int64),
+        sample=np.array(samples if samples is not None else [0] * count, dtype=np.int64),
+        parent=np.array(parents if parents is not None else [-1] * count, dtype=np.int64),
+        drop_late=np.full(count, drop))
+
+
+def random_case(seed, *, engines=1, levels=1, units=(1,), mode=DRAM_FIXED, bound=None, networks=3, layers=4,
+                requests=40, load=0.8, costs=True, followers=False, drop=False):
+    """Times are multiples of 1/64 and the bandwidth is a power of two: sums are exact in any order."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, layers + 1, networks)
+    rows = [[(rng.integers(1, 33, length) / 64.0).tolist() for _ in range(engines * levels)] for length in lengths]
+    costs_table = table(rows, engines=engines, levels=levels)
+    count = len(costs_table.latency_s)
+    costs_table = costs_table._replace(
+        live_bytes=rng.integers(0, 5, count) * (1.0 if costs else 0.0),
+        dram_bytes=costs_table.latency_s * rng.choice([0.0, 32.0, 64.0], count),
+        sparsity_frac=rng.integers(0, 4, count) / 8.0)
+    chip = machine(networks, units=units, levels=[1 << u for u in range(levels)], bound=bound, bandwidth=64.0,
+                   mode=mode, reconfigure=1 / 64 if costs else 0.0, decision=1 / 128 if costs else 0.0,
+                   switch_s=1 / 64 if costs else 0.0, dram_j_per_byte=0.5)
+    gap = float(np.mean([np.sum(r[0]) for r in rows])) / load / engines
+    arrivals = np.cumsum(rng.integers(0, max(2, int(128 * gap)), requests)) / 64.0
+    network = rng.integers(0, networks, requests)
+    parents = np.full(requests, -1)
+    if followers:  # a follower arrives with its parent: end to end
+        for r in range(1, requests):
+            if rng.random() < 0.3:
+                parents[r] = rng.integers(0, r)
+                arrivals[r] = arrivals[parents[r]]
+        order = np.argsort(arrivals, kind="stable")
+        row = np.argsort(order)
+        arrivals, parents = arrivals[order], np.where(parents >= 0, row[parents], -1)[order]
+    deadlines = arrivals + rng.integers(1, 257, requests) / 32.0
+    priorities = rng.choice([1.0, 3.0, 9.0], requests)
+    return costs_table, chip, trace(arrivals, network, deadlines=deadlines, priorities=priorities, parents=parents,
+                                    drop=drop)

@@ -174,10 +174,10 @@ def _nearest(run: RunData) -> Advice:
     for row in trials.to_dict("records"):
         beyond = {m: -room for m, room in margins(run, row).items() if room < 0.0}
         worst = max(beyond.values(), default=math.inf)
-        if str(row.get("status", "ok")) == "ok" and worst < least:
+        if row["status"] == "ok" and worst < least:
             best, least, missed = int(row["trial"]), worst, beyond
     if best < 0:
-        why = next((str(s) for s in trials.get("status", ()) if str(s) not in ("ok", "")), "")
+        why = next((str(s) for s in trials["status"] if str(s) not in ("ok", "")), "")
         why = why or f"all {len(run.trials)} trials failed"
         sentence = f"No design can serve the workload: {why}"
         return Advice(sentence=sentence + ".", winner="", trial=-1, rivals={}, limits="")
@@ -211,7 +211,9 @@ def advise(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None = N
     head = (f"{winner} wins: trial {trial} ({describe_hardware(params)}, {describe_policy(params)}) "
             f"is the best compromise with {values}")
     rivals: dict[str, int] = {}
-    clauses: list[str] = []
+    own_front = int((ranked["params.architecture"] == winner).sum()) if "params.architecture" in ranked else 0
+    clauses = [f"{winner} holds {own_front} of the {len(ranked)} designs of the front"] if 0 < own_front < len(ranked) \
+        else []
     feasible = run.feasible.assign(score=scores(run, run.feasible))
     searched = [str(a) for a in run.trials["params.architecture"].dropna().unique()] \
         if "params.architecture" in run.trials.columns else []

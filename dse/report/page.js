@@ -12,10 +12,11 @@ async function unpackPlotly() {
 function drawHistory() {
   const h = DATA.history;
   Plotly.react("history", [
-    { type: "scatter", mode: "lines", name: "hypervolume", x: h.trials, y: h.hypervolume, line: { color: colour(0), width: 2.5, shape: "hv" } },
+    { type: "scatter", mode: "lines", name: "hypervolume", x: h.trials, y: h.hypervolume, line: { color: colour(0), width: 2.5, shape: "hv" },
+      text: h.spent_s.map((s) => `, after ${prefixed(s, "s")} of evaluation`), hovertemplate: "%{y:.4g}%{text}" },
     { type: "scatter", mode: "lines", name: "designs on the front", x: h.trials, y: h.front, yaxis: "y2", line: { color: colour(1), width: 1.6, dash: "dot", shape: "hv" } },
   ], layout({ xaxis: { title: { text: "trials" } }, yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" },
-    yaxis2: { title: { text: "designs on the front" }, overlaying: "y", side: "right", showgrid: false, rangemode: "tozero", color: css("--soft") }, margin: { l: 62, r: 60, t: 10, b: 46 }, legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, hovermode: "x unified" }), CONFIG);
+    yaxis2: { title: { text: "designs on the front" }, overlaying: "y", side: "right", showgrid: false, rangemode: "tozero", color: css("--soft") }, margin: { l: 62, r: 60, t: 34, b: 46 }, legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, hovermode: "x unified" }), CONFIG);
   const reference = Object.entries(h.reference).filter(([, v]) => v !== null).map(([m, v]) => `${info(m).label} ${show(m, v)}`).join(", ");
   $("history-note").textContent = reference ? `Share of the box between zero and the reference (${reference}) that the designs found so far dominate.` : "";
 }

@@ -58,12 +58,13 @@ def columns_of(run: RunData) -> dict[str, Any]:
     return {
         "trial": [int(t) for t in frame["trial"]],
         "state": _coded(frame["state"]),
-        "status": _coded(frame["status"]) if "status" in frame.columns else _coded([None] * len(frame)),
+        "status": _coded(frame["status"]),
         "feasible": [int(f) for f in frame["feasible"]],
         "params": {name: _coded(frame[f"params.{name}"]) for name in run.parameters},
         "metrics": {name: [_number(v) for v in frame[name]] for name in run.metrics},
-        "extra": {o.metric: [_number(v) for v in frame[metric_column(o.metric)]]
-                  for o in run.objectives if o.metric not in run.metrics},
+        "extra": {m: [_number(v) for v in frame[metric_column(m)]]
+                  for m in dict.fromkeys([*(o.metric for o in run.objectives), *run.budgets])
+                  if m not in run.metrics and metric_column(m) in frame.columns},
         "tenants": tenants,
         "hardware": _coded(describe_hardware(run.params(row)) for row in rows),
     }
@@ -81,6 +82,7 @@ def history(run: RunData) -> dict[str, Any]:
     ends = np.unique(np.linspace(1, len(frame), min(_HISTORY_POINTS, len(frame))).round().astype(int))
     archive, start = np.empty((0, len(signs))), 0
     volumes, sizes = [], []
+    spent_s = np.cumsum(np.nan_to_num(frame["duration_s"].to_numpy(dtype=float)))
     for end in ends:
         fresh = values[start:end][usable[start:end]]
         archive, start = np.concatenate([archive, fresh]), int(end)
@@ -88,6 +90,7 @@ def history(run: RunData) -> dict[str, Any]:
         volumes.append(_number(hypervolume(archive, reference)))
         sizes.append(len(archive))
     return {"trials": [int(e) for e in ends], "hypervolume": volumes, "front": sizes,
+            "spent_s": [_number(spent_s[e - 1]) for e in ends],
             "reference": {o.metric: _number(r * s)
                           for o, r, s in zip(run.objectives, reference, signs, strict=True)}}
 
@@ -104,13 +107,10 @@ def _metric_info(run: RunData) -> dict[str, dict[str, Any]]:
 
 
 def designs_yaml(run: RunData) -> dict[str, str]:
-    """Trial -> design YAML, as the run wrote it."""
-    found = {}
-    for file in sorted((run.path / "best").glob("trial_*.yaml"))[:_MAX_YAML]:
-        digits = file.stem.removeprefix("trial_")
-        if digits.isdigit():
-            found[str(int(digits))] = file.read_text(encoding="utf-8")
-    return found
+    """Trial -> design YAML as the run wrote it, for the best of the front."""
+    files = {int(t): run.path / "best" / f"trial_{int(t):05d}.yaml" for t in ranked_front(run)["trial"]}
+    kept = [(trial, file) for trial, file in files.items() if file.is_file()][:_MAX_YAML]
+    return {str(trial): file.read_text(encoding="utf-8") for trial, file in kept}
 
 
 def payload(run: RunData, details: Mapping[int, Mapping[str, Any]], constants: list[dict[str, Any]],

@@ -164,7 +164,7 @@ def _read_csv(path: Path, metrics: tuple[str, ...]) -> pd.DataFrame:
         raise _bad(path, "must be a table with a header, got an empty file") from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         raise _bad(path, f"must be CSV as `dse run` writes it: {str(error).strip()}") from None
-    missing = [c for c in (*LEADING_COLUMNS[:3], *metrics) if c not in frame.columns]
+    missing = [c for c in (*LEADING_COLUMNS, *metrics) if c not in frame.columns]
     if missing:
         raise _bad(path, f"must have the column{'s' * (len(missing) > 1)} {', '.join(missing)}", line=1, field="header",
                    hint=did_you_mean(missing[0], list(frame.columns)))

@@ -60,6 +60,7 @@ def test_the_class_of_the_design_nearest_to_the_ideal_corner_wins(tmp_path):
 def test_the_sentence_says_by_how_much_and_what_limits(tmp_path):
     sentence = advise(hand_made(tmp_path / "run", THREE)).sentence
     assert sentence.startswith("composable wins: trial 1 ")
+    assert "composable holds 1 of the 3 designs of the front" in sentence
     assert "best time_mux (trial 3) has 20% more area and 2x the p99 latency / deadline" in sentence
     assert "best heterogeneous (trial 2) has 2.4x the area and 33% less p99 latency / deadline" in sentence
     assert "no dedicated design meets the budgets" in sentence

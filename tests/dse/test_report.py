@@ -141,6 +141,18 @@ def test_at_most_fifteen_designs_are_detailed_and_the_best_is_one(tmp_path):
     assert set(chosen) <= set(run.front["trial"])
 
 
+def test_objectives_and_budgets_of_one_tenant(tmp_path):
+    folder = synthetic.make_run(tmp_path / "run", 80)
+    study = folder / "study.yaml"
+    study.write_text(study.read_text().replace("- energy_per_inference_j", "- depth.p99_latency_s")
+                     .replace("power_w: 5.0", "depth.p95_latency_s: 0.5"))
+    run = read_run(folder)
+    data = payload(run, {}, [])
+    assert set(data["columns"]["extra"]) == {"depth.p99_latency_s", "depth.p95_latency_s"}
+    assert data["metrics"]["depth.p99_latency_s"]["label"] == "p99 latency of depth"
+    assert "p99 latency of depth" in data["advice"]["sentence"]
+
+
 def test_nothing_feasible_still_makes_a_page(tmp_path):
     run, text = page_of(tmp_path / "run", budgets={"area_mm2": 0.1})
     assert run.front.empty

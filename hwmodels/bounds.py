@@ -79,6 +79,8 @@ class EngineColumns(NamedTuple):
     freq_hz: Floats
     precision: Ints
     """Index into the keys of `PRECISION_BITS`."""
+    sum_bytes: Floats
+    """Partial sum in the buffer."""
     vector_lanes: Ints
     node: Ints
     """Index into `NODES_NM`."""
@@ -158,6 +160,7 @@ def engine_columns(engines: Sequence[Engine], *, rigid: bool = True) -> EngineCo
         dram_bytes_per_s=np.array([e.dram_bytes_per_s for e in engines], dtype=float),
         freq_hz=np.array([e.freq_hz for e in engines], dtype=float),
         precision=ints([_OF_PRECISION[e.precision] for e in engines]),
+        sum_bytes=np.array([(e.accumulator_bits or accumulator_bits(e.precision)) / 8.0 for e in engines]),
         vector_lanes=ints([e.vector_lanes for e in engines]), node=ints([_OF_NODE[e.node_nm] for e in engines]),
         rigid=np.array([rigid and e.stacks == 1 for e in engines]),
         packed=np.array([e.multi_precision == "packed" for e in engines]),
@@ -338,7 +341,7 @@ def _product(dataflow, rows, cols, overlapped, drained, m, n, k):  # type: ignor
 
 
 @njit(cache=True)
-def _network_bounds(first, e, w, sram_j, dram_j, sum_bytes, out):  # type: ignore[no-untyped-def]
+def _network_bounds(first, e, w, sram_j, dram_j, out):  # type: ignore[no-untyped-def]
     """One design after the other, every layer on each of its engines; the laws are in the module's docstring."""
     for d in range(len(first) - 1):
         total = compute_total = transfer_total = bytes_total = joules_total = 0.0
@@ -350,7 +353,7 @@ def _network_bounds(first, e, w, sram_j, dram_j, sum_bytes, out):  # type: ignor
                 edge = w.edge_x_bytes[layer] + w.edge_w_bytes[layer] + w.edge_y[layer]
                 if w.matrix[layer]:
                     places, anywhere = rows * cols, w.depthwise[layer] and not e.plain_depthwise[i]
-                    edge_y = w.edge_y[layer] * sum_bytes[p]
+                    edge_y = w.edge_y[layer] * e.sum_bytes[i]
                     edge = w.edge_x_bytes[layer] + w.edge_w_bytes[layer] + edge_y
                     if anywhere and e.vector_lanes[i] > places:
                         places = float(e.vector_lanes[i])
@@ -423,9 +426,8 @@ def network_bounds(network: Network, engines: EngineColumns, *, first: Ints | No
         first = np.arange(len(engines.rows) + 1, dtype=np.int64)
     work = _work(network, quantile)
     sram_j = _per_buffer(engines, sram_energy_j_per_byte)
-    sum_bytes = np.array([accumulator_bits(p) / 8.0 for p in _PRECISIONS])
     bounds = Bounds(*(np.empty(len(first) - 1) for _ in Bounds._fields))
-    _network_bounds(first, engines, work, sram_j, dram_energy_j_per_byte(), sum_bytes, bounds)
+    _network_bounds(first, engines, work, sram_j, dram_energy_j_per_byte(), bounds)
     return Bounds(*(column * (1.0 - _ROUNDING) for column in bounds))
 
 

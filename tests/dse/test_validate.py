@@ -33,8 +33,8 @@ def test_every_comparison_of_the_issue_runs(comparisons):
         assert comparison.met or comparison.why
 
 
-@pytest.mark.parametrize("name", ["scalesim", "zigzag", "tiling", "cacti", "gemmini"])
-def test_goals_that_are_met_stay_met(comparisons, name):
+@pytest.mark.parametrize("name", ["scalesim", "zigzag", "tiling", "cacti", "eyeriss", "gemmini", "edge_tpu", "tpu_v1"])
+def test_goals_are_met(comparisons, name):
     assert comparisons[name].met, comparisons[name].missed
 
 
@@ -55,11 +55,6 @@ def test_gemmini_beats_the_timeloop_style_estimate(comparisons):
               for row, line in zip(given, reference_rows("gemmini_16x16_rtl"), strict=True)]
     assert spearman(given) > spearman(theirs)
     assert sum(error_fracs(given)) < sum(error_fracs(theirs))
-
-
-def test_eyeriss_is_in_a_band(comparisons):
-    """Within 20 % per layer whatever the goal says; the page says by how much the goal is missed."""
-    assert error_fracs(comparisons["eyeriss"].rows)[-1] < 0.20
 
 
 def a_comparison(**changes):

@@ -35,7 +35,7 @@ engines = st.builds(
     im2col=st.sampled_from(IM2COL), stacks=st.sampled_from([1, 1, 4]),
     depthwise_modes=st.sampled_from([("per_channel",), DEPTHWISE_MODES, ("packed_diagonal",)]),
     multi_precision=st.sampled_from(MULTI_PRECISION), zero_skipping=st.sampled_from(ZERO_SKIPPING),
-    inter_layer_reuse=st.booleans(), weights_stay=st.booleans())
+    inter_layer_reuse=st.booleans(), weights_stay=st.booleans(), accumulator_bits=st.sampled_from([0, 0, 8, 64]))
 
 
 @st.composite

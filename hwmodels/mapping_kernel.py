@@ -553,6 +553,66 @@ def _orders(qm, qn, qk, which):
 
 
 @njit(cache=True, error_model="numpy")
+def _grouped_bound(order, qm, qn, qk, m, n, k, outputs, size_n, size_k, groups, head_x, head_w, tail, x, w, y_read, y_write):
+    """Lower bound of the latency: steps grouped by the index of the innermost loop that has more than one trip.
+
+    In each group the sum of max(compute, transfer) is at least the larger of the two sums. `x` ... `y_write` and the
+    un-overlapped ends are cycles of the DRAM channel.
+    """
+    compute = groups * (m[10] * n[2] * k[2] + m[11] * n[3] * k[3])
+    inner = -1
+    for position in range(2, -1, -1):
+        if _POSITION[order, 2] == position and qk > 1:
+            inner = 2
+        elif _POSITION[order, 1] == position and qn > 1:
+            inner = 1
+        elif _POSITION[order, 0] == position and qm > 1:
+            inner = 0
+        if inner >= 0:
+            break
+    ends = head_x + head_w + tail
+    if inner == 2:
+        share, edge = k[0] / size_k, k[5] / size_k
+        full_u, full_v = (k[2] - k[6]) / (qk - 1.0), (k[3] - k[7]) / (qk - 1.0)
+        one = groups * (m[10] * n[2] * full_u + m[11] * n[3] * full_v)
+        last = groups * (m[10] * n[2] * k[6] + m[11] * n[3] * k[7])
+        moved_last = (x + w) * share - head_x - head_w
+        total = ends + (last if last > moved_last else moved_last)
+        # the first step of a sweep stores the outputs of the one before; the last but one loads the edge tile
+        moved = (x + w) * edge
+        if qk == 2:
+            moved += y_write - tail
+            return total + (one if one > moved else moved)
+        total += one if one > moved else moved
+        moved = (x + w) * share + y_write - tail
+        total += one if one > moved else moved
+        moved = (x + w) * share
+        return total + (qk - 3.0) * (one if one > moved else moved)
+    if inner == 1:
+        share, edge = n[0] / size_n, n[5] / size_n
+        last = groups * (m[10] * n[6] * k[2] + m[11] * n[7] * k[3])
+        moved_last = x - head_x + w * share - head_w + (y_read + y_write) * share
+        rest, moved_rest = compute - last, (w + y_read + y_write) * (1.0 - share) - tail
+        if qn > 2:
+            one = groups * (m[10] * (n[2] - n[6]) * k[2] + m[11] * (n[3] - n[7]) * k[3]) / (qn - 1.0)
+            moved = (w + y_read) * edge + y_write * share
+            ends += one if one > moved else moved
+            rest, moved_rest = rest - one, moved_rest - moved
+    elif inner == 0:
+        share = m[14] / m[8]
+        last = groups * (m[15] * n[2] * k[2] + m[16] * n[3] * k[3])
+        moved_last = x * share - head_x + w - head_w
+        rest = compute - last
+        # what tile is stored beside which step depends on b, y and x: leave the largest tile of every sweep out
+        stored = (y_read + y_write) * (1.0 - 2.0 * m[7] / outputs) - tail
+        moved_rest = x * (1.0 - share) + (stored if stored > 0.0 else 0.0)
+    else:
+        return ends + compute
+    total = ends + (last if last > moved_last else moved_last)
+    return total + (rest if rest > moved_rest else moved_rest)
+
+
+@njit(cache=True, error_model="numpy")
 def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, trips, scratch, q):
     """Evaluate one tile (rows of the tables) under every order; keep it in `result` if it is better."""
     groups = float(ints[I_G])
@@ -570,6 +630,7 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
     mn = outputs * ints[I_N]
     head = (m[14] * floats[F_BX] * floats[F_DX] + n[0] * ints[I_FF] * floats[F_BW] * floats[F_DW]) * k[0] / floats[F_BPC]
     tail = m[13] * n[5] * floats[F_BO] * floats[F_DY] / floats[F_BPC]
+    head_x = m[14] * floats[F_BX] * floats[F_DX] * k[0] / floats[F_BPC]
     # in the last step nothing is left to load: its compute comes on top of all transfers but the store beside it
     last = m[15] * n[6] * k[6] + m[16] * n[7] * k[7]
     wide = floats[F_BO] * floats[F_DY]
@@ -605,6 +666,13 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
             loaded = transfer + last - (0.0 if qk > 1 and _POSITION[order, 2] == 2 else beside)
             if loaded > latency:
                 latency = loaded
+            if not smooth:
+                per_cycle = floats[F_BPC]
+                loaded = (1.0 - 1e-12) * _grouped_bound(
+                    order, qm, qn, qk, m, n, k, outputs, float(ints[I_N]), float(ints[I_C]), groups, head_x, head - head_x, tail,
+                    x / per_cycle, w / per_cycle, y_read / per_cycle, y_write / per_cycle)
+                if loaded > latency:
+                    latency = loaded
         if floats[F_FLOOR] > latency:
             latency = floats[F_FLOOR]
         known = result[R_STATUS] > 0.0

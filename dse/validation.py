@@ -161,7 +161,7 @@ def _plots(comparison: Comparison) -> list[str]:
     import plotly.graph_objects as go
 
     divs = []
-    for quantity in dict.fromkeys(row.quantity for row in comparison.rows):
+    for index, quantity in enumerate(dict.fromkeys(row.quantity for row in comparison.rows)):
         rows = [row for row in comparison.rows if row.quantity == quantity and row.reference > 0 and row.ours > 0]
         if not rows:
             continue
@@ -176,7 +176,8 @@ def _plots(comparison: Comparison) -> list[str]:
         figure.update_layout(
             title=quantity, template="plotly_white", width=560, height=460, showlegend=False,
             xaxis={"type": "log", "title": f"reference{unit}"}, yaxis={"type": "log", "title": f"ours{unit}"})
-        divs.append(figure.to_html(full_html=False, include_plotlyjs=False))
+        divs.append(figure.to_html(full_html=False, include_plotlyjs=False,
+                                   div_id=f"plot-{comparison.name}-{index}"))
     return divs
 
 

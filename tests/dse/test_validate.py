@@ -76,6 +76,8 @@ def test_files_of_a_missed_goal(tmp_path):
     assert "equal &lt;always&gt;" in page
     assert "<script src" not in page
     assert "Goal missed" in paths["validation.md"].read_text()
+    again = write_results([a_comparison()], tmp_path / "again")
+    assert all(paths[name].read_bytes() == again[name].read_bytes() for name in paths)
     assert "a is off by 50 %." in paths["summary.csv"].read_text()
 
 

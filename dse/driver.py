@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -27,10 +28,10 @@ from dse.errors import DseError, InputError, Problem
 from dse.objective import DesignEvaluator, Evaluate, Result, Verdict, judge, metric_of, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Best, Progress, Snapshot
-from dse.runs import JOURNAL, Journal, RunFolder, csv_text, trial_columns, trial_row
-from dse.samplers import make_sampler, pick_sampler
+from dse.runs import JOURNAL, Journal, RunFolder, csv_text, sampler_of, trial_columns, trial_row
+from dse.samplers import SAMPLERS, make_sampler, pick_sampler
 from dse.study import Study
-from dse.workers import LocalPool, Pool, RayPool, default_workers
+from dse.workers import GrowingPool, LocalPool, Pool, RayPool, check_address, default_workers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,8 +126,8 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
     Parameters
     ----------
     out : new or empty folder; with `resume` one that holds this study's run (or nothing yet).
-    workers : None takes the study's, else the cores of this machine (or the CPUs of the cluster); 1 evaluates in this
-        process without Ray.
+    workers : None takes the study's, else the cores of this machine (or the CPUs of the cluster), in this process as
+        long as that is quick; 1 evaluates in this process without Ray.
     ray_address : of a running cluster.
     evaluate : replaces the evaluation of designs (for tests and other models).
     describe : design YAML of a trial, for best/*.yaml; None takes `dse.dump` (with `evaluate`: writes none).
@@ -137,28 +138,37 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
     Interrupted : Ctrl-C or SIGTERM, after saving; `result` holds what there is.
     """
     start = time.monotonic()
-    if study.trials < 1:
-        raise InputError(Problem(field="search.trials", message=f"must be >= 1, got {study.trials}"))
+    n_workers = workers or study.workers
+    for name, value in (("trials", study.trials), ("workers", n_workers)):
+        if value is not None and value < 1:
+            raise InputError(Problem(field=f"search.{name}", message=f"must be >= 1, got {value}"))
+    if ray_address:
+        check_address(ray_address)
     name, reason = pick_sampler(study.sampler, study.space, study.trials)
     folder = RunFolder(Path(out), resume=resume)
     try:
+        if study.sampler == "auto" and (before := sampler_of(folder.path / JOURNAL)) in SAMPLERS:
+            name, reason = before, "as the run began"
         journal = Journal(folder.path / JOURNAL, _header(study, name))
         try:
             own = evaluate is None
-            n_workers = workers or study.workers
-            run = _Run(study, folder, journal, name, progress)
-            manifest = _manifest(study, name, reason, command)
-            folder.write("study.yaml", _study_text(study) if own else study.source)
-            folder.write_json("manifest.json", {**manifest, "state": "running"})
-            evaluator = evaluate or DesignEvaluator(workload=study.workload, seed=study.seed, fidelity=study.fidelity)
+            run: _Run | None = None
             interrupted = False
+            evaluator = evaluate or DesignEvaluator(workload=study.workload, seed=study.seed, fidelity=study.fidelity)
+            manifest = _manifest(study, name, reason, command)
             with _sigterm_interrupts():
                 try:
-                    used = run.go(lambda: _pool(evaluator, study, n_workers, ray_address))
+                    folder.write("study.yaml", _study_text(study) if own else study.source)
+                    folder.write_json("manifest.json", {**manifest, "state": "running"})
+                    run = _Run(study, folder, journal, name, progress)
+                    pool = partial(_pool, evaluator, study, n_workers, ray_address, run.left, run.resumed)
+                    run.go(pool)
                 except KeyboardInterrupt:
-                    interrupted, used = True, run.workers
+                    interrupted = True
+            if run is None:
+                raise Interrupted("interrupted before the first trial")
             with _uninterrupted():
-                result = run.result(reason, used, time.monotonic() - start, interrupted)
+                result = run.result(reason, time.monotonic() - start, interrupted)
                 _write_results(folder, result, manifest, describe or (_describe(study) if own else None))
         finally:
             journal.close()
@@ -203,8 +213,17 @@ class _Run:
         self._shown = 0.0
         self._history: deque[tuple[int, float]] = deque()
 
-    def go(self, make_pool: Callable[[], tuple[Pool, int]]) -> int:
-        """Until every trial is told; returns the number of workers."""
+    @property
+    def left(self) -> int:
+        """Evaluations to come."""
+        return self.total - len(self.journal.results)
+
+    @property
+    def resumed(self) -> bool:
+        return self._reused > 0
+
+    def go(self, make_pool: Callable[[], Pool]) -> None:
+        """Until every trial is told."""
         pool: Pool | None = None
         if self.progress:
             self.progress.start(f"{self.study.name}: {self.total:,} trials, {self.sampler_name}")
@@ -214,7 +233,7 @@ class _Run:
                     tasks = self._ask()
                     if tasks:
                         if pool is None:
-                            pool, self.workers = make_pool()
+                            pool = make_pool()
                             self._began = time.monotonic()
                         pool.submit(tasks)
                 if self._asked == self.total and self._flying and self._complete(self._flying[0]):
@@ -222,6 +241,7 @@ class _Run:
                 elif not self._may_ask() or self._asked == self.total:
                     assert pool is not None
                     self._keep(pool.poll())
+                    self.workers = pool.workers
                 self._show()
             self._show(last=True)
         finally:
@@ -229,7 +249,6 @@ class _Run:
                 self.progress.stop()
             if pool is not None:
                 pool.close()
-        return self.workers
 
     def _complete(self, batch: list[tuple[Any, dict[str, Any]]]) -> bool:
         return all(trial.number in self._done for trial, _ in batch)
@@ -334,7 +353,7 @@ class _Run:
         # the front of a large run takes longer to find: never spend more than a few per cent on showing it
         self._shown = time.monotonic() + 20.0 * (time.monotonic() - now)
 
-    def result(self, reason: str, workers: int, wall_s: float, interrupted: bool) -> RunResult:
+    def result(self, reason: str, wall_s: float, interrupted: bool) -> RunResult:
         """Everything evaluated; after an interruption also what was not told yet."""
         if interrupted:
             told = {result.number for result in self.told}
@@ -347,16 +366,20 @@ class _Run:
             front=tuple(self.told[row].number for row in front), hypervolume=volume,
             reference={objective.metric: float(value if objective.minimise else -value)
                        for objective, value in zip(self.study.objectives, reference, strict=True)},
-            sampler=self.sampler_name, reason=reason, workers=workers, wall_s=wall_s, interrupted=interrupted)
+            sampler=self.sampler_name, reason=reason, workers=self.workers, wall_s=wall_s, interrupted=interrupted)
 
 
-def _pool(evaluate: Evaluate, study: Study, workers: int | None, ray_address: str | None) -> tuple[Pool, int]:
-    if workers is not None and workers < 1:
-        raise InputError(Problem(field="workers", message=f"must be >= 1, got {workers}"))
+def _pool(evaluate: Evaluate, study: Study, workers: int | None, ray_address: str | None, left: int,
+          resumed: bool) -> Pool:
+    """In process for one worker; when nobody says how many, as long as that is quick.
+
+    A run that is resumed may have died of a design that kills its process: it goes straight to workers of its own.
+    """
     if ray_address is None and (workers or default_workers()) == 1:
-        return LocalPool(evaluate, study.eval_timeout_s), 1
-    pool = RayPool(evaluate, study.eval_timeout_s, workers or (None if ray_address else default_workers()), ray_address)
-    return pool, pool.workers
+        return LocalPool(evaluate, study.eval_timeout_s)
+    if ray_address is None and workers is None and not resumed:
+        return GrowingPool(evaluate, study.eval_timeout_s, left)
+    return RayPool(evaluate, study.eval_timeout_s, workers or (None if ray_address else default_workers()), ray_address)
 
 
 @contextlib.contextmanager

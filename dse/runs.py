@@ -25,7 +25,8 @@ from dse.objective import Result, Verdict, judge
 from dse.study import Study
 from hwmodels.outcome import METRICS
 
-__all__ = ["JOURNAL", "Journal", "RunFolder", "csv_text", "trial_columns", "trial_row", "write_atomically"]
+__all__ = ["JOURNAL", "Journal", "RunFolder", "csv_text", "sampler_of", "trial_columns", "trial_row",
+           "write_atomically"]
 
 JOURNAL = "journal.jsonl"
 _LOCK = ".lock"
@@ -120,6 +121,15 @@ class Journal:
     def close(self) -> None:
         self.sync()
         os.close(self._fd)
+
+
+def sampler_of(journal: Path) -> str:
+    """Sampler of an earlier run, '' when there is none."""
+    if not journal.exists():
+        return ""
+    with journal.open("rb") as file:
+        header = _json(file.readline())
+    return str(header.get("sampler", "")) if isinstance(header, dict) else ""
 
 
 def _json(line: bytes) -> Any:

@@ -125,8 +125,6 @@ def pick_sampler(name: str, space: Space, trials: int) -> tuple[str, str]:
         return name, "as the study asks"
     if size <= trials:
         return "exhaustive", f"the space has {size:,} points, {trials:,} trials cover it"
-    if trials <= 30:
-        return "qmc", f"{trials} trials are too few to learn from: spread them evenly"
     return "archive", "best on conditional spaces at any number of trials (tests/benchmarks/bench_samplers.py)"
 
 

@@ -9,6 +9,7 @@ running one twice does no harm.
 import math
 import os
 import signal
+import socket
 import threading
 import time
 from collections import deque
@@ -20,12 +21,13 @@ from dse.errors import DseError, InputError, Problem
 from dse.objective import Evaluate, Result, evaluate_one
 from spaces.space import Params
 
-__all__ = ["LocalPool", "Pool", "RayPool", "Task", "default_workers"]
+__all__ = ["GrowingPool", "LocalPool", "Pool", "RayPool", "Task", "check_address", "default_workers"]
 
 Task = tuple[int, Params]
 
 _ATTEMPTS = 3
 _CHUNK_S = 0.1  # work per actor call: long against the 1 ms of a call, short against a human's patience
+_TRIAL_S, _WORTH_S = 1.0, 12.0  # look at the speed after this; go parallel when more than this is left
 _COLD_S = 300.0  # added to the time limit until the first result of all: imports and compilation
 _WARM_S = 5.0  # added for the first chunk of an actor that replaces another: imports, compiled code comes from disk
 
@@ -35,10 +37,27 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_address(address: str) -> None:
+    """Raise `InputError` unless something listens at HOST:PORT (Ray itself would wait for minutes).
+
+    `auto` (the cluster of this machine) and other schemes than ray:// are left to Ray.
+    """
+    if address in ("auto", "local") or ("://" in address and not address.startswith("ray://")):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
+    except (OSError, ValueError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(Problem(field="--ray-address", hint=f"{reason}; on the head node: ray start --head",
+                                 message=f"must be HOST:PORT of a running Ray cluster, got {address!r}")) from None
+
+
 class Pool(Protocol):
     """`submit` never blocks; `poll` returns at least one result when any is due, else waits."""
 
-    workers: int
+    @property
+    def workers(self) -> int: ...
 
     def submit(self, tasks: list[Task]) -> None: ...
 
@@ -104,8 +123,59 @@ class LocalPool:
             self._first = False
         return results
 
+    def take_back(self) -> list[Task]:
+        """Tasks not started yet, no longer this pool's."""
+        tasks = list(self._tasks)
+        self._tasks.clear()
+        return tasks
+
     def close(self) -> None:
         self._tasks.clear()
+
+
+@final
+class GrowingPool:
+    """This process first; Ray actors, one per core, once that promises to be worth their start (about 5 s).
+
+    Parameters
+    ----------
+    total : evaluations to come, at most.
+    """
+
+    def __init__(self, evaluate: Evaluate, timeout_s: float, total: int) -> None:
+        self._evaluate, self._timeout_s, self._left = evaluate, timeout_s, total
+        self._local: LocalPool | None = LocalPool(evaluate, timeout_s)
+        self._pool: Pool = self._local
+        self._began: float | None = None
+        self._counted = 0
+
+    @property
+    def workers(self) -> int:
+        return self._pool.workers
+
+    def submit(self, tasks: list[Task]) -> None:
+        self._pool.submit(tasks)
+
+    def poll(self) -> list[Result]:
+        results = self._pool.poll()
+        self._left -= len(results)
+        if self._local is not None:
+            if self._began is None:  # the first evaluations load and compile the models: no measure of speed
+                self._began = time.monotonic()
+            else:
+                self._counted += len(results)
+                elapsed = time.monotonic() - self._began
+                if elapsed > _TRIAL_S and self._left * elapsed > _WORTH_S * self._counted:
+                    self._grow(self._local)
+        return results
+
+    def _grow(self, local: LocalPool) -> None:
+        tasks = local.take_back()
+        self._pool, self._local = RayPool(self._evaluate, self._timeout_s, default_workers()), None
+        self._pool.submit(tasks)
+
+    def close(self) -> None:
+        self._pool.close()
 
 
 def _failed(task: Task, reason: str) -> Result:

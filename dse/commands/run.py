@@ -24,7 +24,7 @@ def command(
     sampler: Annotated[str | None, typer.Option(help="See `dse list samplers` (instead of the study's).",
                                                 show_default=False)] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that evaluate; 1: this one, without Ray. Default: one "
-                                                     "per core.", show_default=False)] = None,
+                                                     "per core, once that pays.", show_default=False)] = None,
     ray_address: Annotated[str | None, typer.Option(help="Address of a running Ray cluster to use.",
                                                     show_default=False)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier run of the same study.")] = False,

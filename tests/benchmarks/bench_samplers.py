@@ -33,8 +33,8 @@ def toy_space() -> Space:
          "sram_bytes": tuple(k * KIB for k in (128, 256, 512, 1024, 2048, 4096)),
          "policy": ("fcfs", "sjf", "edf", "prema"), "subarrays": (2, 4, 8, 16), "dataflow1": ("ws", "os", "is"),
          "split": (0.25, 0.5, 0.75), "engines": (2, 3, 4, 6)},
-        [Condition("subarrays", "architecture", ("composable",)), Condition("dataflow1", "architecture", ("heterogeneous",)),
-         Condition("split", "architecture", ("heterogeneous",)), Condition("engines", "architecture", ("dedicated",))],
+        [Condition("subarrays", "architecture", ("composable",)),
+         Condition("dataflow1", "architecture", ("heterogeneous",)), Condition("split", "architecture", ("heterogeneous",)), Condition("engines", "architecture", ("dedicated",))],
     )
 
 
@@ -52,7 +52,8 @@ def toy(params: Params, rugged: bool = False) -> tuple[tuple[float, float, float
     pes = rows * cols
     latency = energy = 0.0
     # (macs, rows wanted, cols wanted, bytes, dataflow that suits)
-    layers = ((2e8, 64, 64, 1e6, "ws"), (5e7, 9, 1024, 3e6, "os"), (4e8, 1024, 1024, 1.2e7, "ws"), (1e7, 1024, 1, 4e6, "is"))
+    layers = ((2e8, 64, 64, 1e6, "ws"), (5e7, 9, 1024, 3e6, "os"), (4e8, 1024, 1024, 1.2e7, "ws"),
+              (1e7, 1024, 1, 4e6, "is"))
     for k, (macs, need_rows, need_cols, size, suits) in enumerate(layers):
         r, c = rows, cols
         dataflow, overhead, share = params["dataflow"], 1.0, 1.0
@@ -63,8 +64,9 @@ def toy(params: Params, rugged: bool = False) -> tuple[tuple[float, float, float
             overhead = 1.0 + 0.02 * params["subarrays"]
         elif arch == "heterogeneous":
             first = params["split"]
-            use, dataflow = (first, params["dataflow"]) if params["dataflow"] == suits else (1.0 - first, params["dataflow1"])
-            r, share = max(1, int(rows * use)), 0.8
+            matches = params["dataflow"] == suits
+            dataflow = params["dataflow"] if matches else params["dataflow1"]
+            r, share = max(1, int(rows * (first if matches else 1.0 - first))), 0.8
         elif arch == "dedicated":
             r, share = max(1, rows // params["engines"]), 1.0 / math.sqrt(params["engines"])
         used = min(need_rows, r) * min(need_cols, c) * (1.0 if dataflow == suits else 0.55)
@@ -106,7 +108,7 @@ def exact(rugged: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
 
 
 def run(name: str, budget: int, seed: int, rugged: bool, lag: int = 32, chunk: int = 4) -> tuple[list[float], float]:
-    """Hypervolume ratio after each told trial count in (100, 200, ..., budget), and seconds of the sampler per trial."""
+    """Hypervolume ratio after each of `checkpoints(budget)`, and seconds of the sampler per trial."""
     space = toy_space()
     study = optuna.create_study(directions=["minimize"] * 3, sampler=make_sampler(name, space, seed=seed))
     dists = distributions(space)

@@ -149,7 +149,6 @@ def test_auto_says_why():
     assert pick_sampler("auto", space, 10**6)[0] == "exhaustive"
     assert "cover it" in pick_sampler("auto", space, 10**6)[1]
     assert pick_sampler("auto", space, 300)[0] == "archive"
-    assert pick_sampler("auto", space, 10)[0] == "qmc"
     assert pick_sampler("nsga2", space, 10)[0] == "nsga2"
     with pytest.raises(InputError, match="did you mean 'archive'"):
         pick_sampler("archiv", space, 10)

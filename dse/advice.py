@@ -26,7 +26,8 @@ _MARKS = {"time_mux": "T", "composable": "C", "heterogeneous": "H", "dedicated":
 _LIMITS = {"dram": "DRAM", "sram": "SRAM", "vector": "vector unit", "noc": "on-chip links"}
 _SHORT = {"p99_deadline_frac": "p99/deadline", "energy_per_inference_j": "energy/inf"}
 _TABLE_ROWS = 12
-_LEVELS = (1.0, 0.75, 0.5, 0.25)
+_LEVELS = (0.75, 0.5, 0.25)
+"""Tighter budgets that are answered too, as shares of the one given."""
 
 
 @final
@@ -109,11 +110,13 @@ def recommended(run: RunData) -> list[dict[str, Any]]:
                       int(ranked["trial"].iloc[at])))
     tight = next((o.metric for o in run.objectives if o.metric in run.budgets and o.minimise), None)
     if tight is not None and run.budgets[tight] > 0.0:
-        for level in _LEVELS[1:]:
+        tighter: dict[int, str] = {}  # of the bounds that one design serves best, the tightest
+        for level in _LEVELS:
             bound = level * run.budgets[tight]
             inside = _within(run, ranked, {tight: bound})
             if not inside.empty:
-                found.append((f"{label(tight)} within {quantity(tight, bound)}", int(inside["trial"].iloc[0])))
+                tighter[int(inside["trial"].iloc[0])] = f"best within {label(tight)} {quantity(tight, bound)}"
+        found += [(text, trial) for trial, text in tighter.items()]
     labels: dict[int, list[str]] = {}
     for text, trial in found:
         labels.setdefault(trial, []).append(text)

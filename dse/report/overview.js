@@ -68,7 +68,7 @@ function scatterTraces(xm, ym) {
   const usable = [...Array(N).keys()].filter((i) => x[i] !== null && y[i] !== null);
   const kinds = [
     ["infeasible", thinned(usable.filter((i) => !world.feasible[i]), x, y, 700), { size: 6, opacity: 0.3, open: true }],
-    ["dominated", thinned(usable.filter((i) => world.feasible[i] && !world.front.has(i)), x, y, 1500), { size: 6, opacity: 0.4 }],
+    ["dominated", thinned(usable.filter((i) => world.feasible[i] && !world.front.has(i)), x, y, 1500), { size: 7, opacity: 0.45 }],
     ["front", usable.filter((i) => world.front.has(i)), { size: 11, opacity: 1 }],
   ];
   const traces = [];
@@ -115,19 +115,23 @@ function drawScatter() {
   const rows = usable.length ? usable : [...Array(N).keys()];
   const shapes = [], notes = [];
   const limit = { line: { color: css("--bad"), width: 1.6, dash: "dash" } };
-  const [bx, by] = [state.budgets[xm], state.budgets[ym]];
-  if (bx !== undefined) {
+  const [bx, by] = [state.budgets[xm], state.budgets[ym]], [rx, ry] = [viewRange(xm, rows, log), viewRange(ym, rows, log)];
+  const beyond = (b, range) => range && (log ? Math.log10(b) : b) > range[1];
+  const edge = { xref: "paper", yref: "paper", xanchor: "right", yanchor: "bottom", showarrow: false, font: { color: css("--bad"), size: 12 } };
+  if (bx !== undefined && beyond(bx, rx)) notes.push({ ...edge, x: 1, y: 0.005, text: `budget ${show(xm, bx)} →` });
+  if (by !== undefined && beyond(by, ry)) notes.push({ ...edge, x: 0.002, y: 1, xanchor: "left", yanchor: "top", text: `↑ budget ${show(ym, by)}` });
+  if (bx !== undefined && !beyond(bx, rx)) {
     shapes.push({ type: "line", xref: "x", yref: "paper", x0: bx, x1: bx, y0: 0, y1: 1, ...limit });
     notes.push({ xref: "x", yref: "paper", x: log ? Math.log10(bx) : bx, y: 0.97, xanchor: "right", yanchor: "top", showarrow: false, text: "budget", textangle: -90, font: { color: css("--bad"), size: 12 } });
   }
-  if (by !== undefined) {
+  if (by !== undefined && !beyond(by, ry)) {
     shapes.push({ type: "line", xref: "paper", yref: "y", x0: 0, x1: 1, y0: by, y1: by, ...limit });
     notes.push({ xref: "paper", yref: "y", x: 0.002, y: log ? Math.log10(by) : by, xanchor: "left", yanchor: "bottom", showarrow: false, text: "budget", font: { color: css("--bad"), size: 12 } });
   }
   const traces = [...staircase(xm, ym), ...scatterTraces(xm, ym), ...marks(xm, ym)];
   Plotly.react("pareto", traces, layout({
-    xaxis: { title: { text: axisTitle(xm) }, type: log ? "log" : "linear", range: viewRange(xm, rows, log) },
-    yaxis: { title: { text: axisTitle(ym) }, type: log ? "log" : "linear", range: viewRange(ym, rows, log) },
+    xaxis: { title: { text: axisTitle(xm) }, type: log ? "log" : "linear", range: rx },
+    yaxis: { title: { text: axisTitle(ym) }, type: log ? "log" : "linear", range: ry },
     shapes, annotations: notes, hovermode: "closest", dragmode: "zoom", legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
     margin: { l: 62, r: 14, t: 30, b: 50 } }), { ...CONFIG, modeBarButtonsToRemove: ["autoScale2d"], modeBarButtonsToAdd: [] });
 }

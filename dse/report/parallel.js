@@ -10,8 +10,8 @@ function parallelAxes() {
     if (["architecture", "policy", "scheduler"].includes(name) || name.includes(".") || /\d$/.test(name)) continue;
     if (C.params[name].values.length > 1) axes.push({ name, label: name.replace(/_(bytes_per_s|bytes|hz|nm)$/, "").replaceAll("_", " "), of: (i) => param(name, i), ordinal: true });
   }
-  for (const o of DATA.objectives) axes.push({ name: o.metric, label: info(o.metric).label, of: (i) => value(o.metric, i), metric: true });
-  return axes.slice(0, 16);
+  const objectives = DATA.objectives.map((o) => ({ name: o.metric, label: info(o.metric).label, of: (i) => value(o.metric, i), metric: true }));
+  return [...axes.slice(0, Math.max(4, 16 - objectives.length)), ...objectives];
 }
 const tick = (axis, v) => (axis.metric ? show(axis.name, v) : axis.name.includes("sram_bytes") ? bytes(v) : axis.name.includes("bytes_per_s") ? `${three(v / 1e9)} GB/s`
   : axis.name.endsWith("_hz") ? prefixed(v, "Hz") : String(v));

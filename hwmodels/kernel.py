@@ -169,7 +169,7 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     layers = int(table.n_layers[requests.network].sum()) if record else 0
     out = results(count, len(machine.units), layers)
     use_key = policy.key is not None
-    functions = (policy.key or _no_key, policy.select or _no_select, use_key, policy.run_ahead)
+    functions = ((policy.key or _no_key).pointer, (policy.select or _no_select).pointer, use_key, policy.run_ahead)
     tasks = np.empty(count, dtype=TASK)
     if single and not general:
         run_single(hw, requests, columns, visible, *functions, values, rewind, record, tasks, out)

@@ -16,6 +16,7 @@ when a task is admitted.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any, NamedTuple, final
 
 import numba
@@ -25,7 +26,8 @@ from numpy.typing import NDArray
 
 from hwmodels.errors import InvalidPolicy
 
-__all__ = ["ALWAYS_VISIBLE", "DECLARABLE", "HIDDEN_TRUTH", "TASK", "Param", "Policy", "inline", "key", "select"]
+__all__ = ["ALWAYS_VISIBLE", "DECLARABLE", "HIDDEN_TRUTH", "TASK", "Compiled", "Param", "Policy", "inline", "key",
+           "select"]
 
 ALWAYS_VISIBLE = {
     "order": "position in the order of admission [-]",
@@ -72,14 +74,27 @@ KEY_SIGNATURE = types.float64(_TASKS, types.int64, _FLOATS)
 SELECT_SIGNATURE = types.int64(_TASKS, _INTS, types.int64, types.float64, _FLOATS, _FLOATS)
 
 
-def key(function: Callable[..., float]) -> Any:
-    """Compile a key function (cached on disk)."""
-    return numba.cfunc(KEY_SIGNATURE, cache=True, error_model="numpy")(function)
+class Compiled:
+    """A policy function that is compiled, or loaded from the cache on disk, when it is first used."""
+
+    def __init__(self, function: Callable[..., Any], signature: Any) -> None:
+        self.__wrapped__ = function
+        self._signature = signature
+
+    @cached_property
+    def pointer(self) -> Any:
+        """What the kernel calls."""
+        return numba.cfunc(self._signature, cache=True, error_model="numpy")(self.__wrapped__)
 
 
-def select(function: Callable[..., int]) -> Any:
-    """Compile a select function (cached on disk)."""
-    return numba.cfunc(SELECT_SIGNATURE, cache=True, error_model="numpy")(function)
+def key(function: Callable[..., float]) -> Compiled:
+    """Mark a key function for compilation."""
+    return Compiled(function, KEY_SIGNATURE)
+
+
+def select(function: Callable[..., int]) -> Compiled:
+    """Mark a select function for compilation."""
+    return Compiled(function, SELECT_SIGNATURE)
 
 
 def inline(function: Callable[..., Any]) -> Any:
@@ -118,9 +133,9 @@ class Policy:
     origin: str
     params: dict[str, Param] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
-    key: Any = None
+    key: Compiled | None = None
     run_ahead: bool = False
-    select: Any = None
+    select: Compiled | None = None
     machines: str = "any"
     deviations: str = ""
 

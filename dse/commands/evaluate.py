@@ -13,22 +13,31 @@ def command(
         metavar="WORKLOAD", help="A workload file, a name of `dse list workloads`, or a study (its workload).")],
     seed: Annotated[int | None, typer.Option(
         min=0, help="Seed of the traffic; else the one recorded in the design, else 0.")] = None,
+    uncertainty: Annotated[bool, typer.Option(
+        "--uncertainty", help="Intervals of area, energy and latency from the ranges of the constants.")] = False,
+    against: Annotated[str | None, typer.Option(
+        metavar="OTHER.yaml", help="With --uncertainty: does the order against this design survive the ranges?")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Evaluate a design: every metric, per tenant too, what is violated, where area, energy and time go."""
     from dse.console import print_json
     from dse.documents import load_design_document, load_workload
+    from dse.errors import InputError
 
+    if against and not uncertainty:
+        raise InputError("--against: must be given with --uncertainty")
     document, used = _both(lambda: load_design_document(design), lambda: load_workload(workload, field="--workload"))
     chosen = seed if seed is not None else document.seed or 0
     detail = _evaluate(design, document.design, used, chosen)
     outcome = detail.outcome
     violations = _violations(outcome, used, detail.isolated_s) | _beyond(outcome, document.provenance.get("budgets"))
+    doubt = _uncertainty(document.design, against, used, chosen) if uncertainty and outcome.ok else {}
     if as_json:
         print_json({"status": outcome.status, "metrics": outcome.metrics, "tenants": outcome.tenants,
-                    "violations": violations, "breakdown": outcome.breakdown, "seed": chosen})
+                    "violations": violations, "breakdown": outcome.breakdown, "seed": chosen, **doubt})
         return
     _print(outcome, violations, f"{design} under workload {used.name!r}, seed {chosen}")
+    _print_uncertainty(doubt, against)
 
 
 def _both(*loads: Any) -> list[Any]:
@@ -57,6 +66,22 @@ def _evaluate(path: str, design: Any, workload: Any, seed: int) -> Any:
     with reading.blaming(()):
         return evaluate_detail(design, workload, seed=seed, record=False)
     raise InputError(*reading.problems)
+
+
+def _uncertainty(design: Any, against: str | None, workload: Any, seed: int) -> dict[str, Any]:
+    """`uncertainty`: metric -> interval; `ranking`: metric -> whether the order against the other design survives."""
+    from dse.documents import load_design
+    from hwmodels.design_uncertainty import design_evaluation
+    from hwmodels.uncertainty import intervals, ranking
+
+    mine = design_evaluation(design, workload, seed=seed)
+    found: dict[str, Any] = {"uncertainty": {name: each._asdict() for name, each in intervals(mine).items()}}
+    if against:
+        other = load_design(against)
+        _evaluate(against, other, workload, seed)
+        theirs = design_evaluation(other, workload, seed=seed)
+        found["ranking"] = {name: each._asdict() for name, each in ranking(mine, theirs).items()}
+    return found
 
 
 def _violations(outcome: Any, workload: Any, isolated_s: Any) -> dict[str, float]:
@@ -106,3 +131,20 @@ def _print(outcome: Any, violations: dict[str, float], title: str) -> None:
     broken = {name: amount for name, amount in violations.items() if amount > 0.0}
     out()
     out("  violated: " + (", ".join(f"{name} by {amount:.4g}" for name, amount in broken.items()) or "nothing"))
+
+
+def _print_uncertainty(doubt: dict[str, Any], against: str | None) -> None:
+    from dse.console import out
+    from hwmodels.outcome import METRICS
+
+    if not doubt:
+        return
+    out()
+    out("  from the ranges of the constants   5 % of draws below   95 % below        least        largest")
+    for name, each in doubt["uncertainty"].items():
+        unit = METRICS[name].unit if name in METRICS else ""
+        ends = f"{each['p05']:>17.6g} {each['p95']:>12.6g} {each['low']:>12.6g} {each['high']:>14.6g}"
+        out(f"  {name:<33}  {ends}  {unit}")
+    for name, each in doubt.get("ranking", {}).items():
+        verdict = "survives" if each["survives"] else f"holds in {each['agree_frac']:.0%} of the draws"
+        out(f"  {name}: {each['difference']:+.4g} against {against}; the order {verdict}")

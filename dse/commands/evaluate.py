@@ -16,7 +16,7 @@ def command(
     uncertainty: Annotated[bool, typer.Option(
         "--uncertainty", help="Intervals of area, energy and latency from the ranges of the constants.")] = False,
     against: Annotated[str | None, typer.Option(
-        metavar="OTHER.yaml", help="With --uncertainty: does the order against this design survive the ranges?")] = None,
+        metavar="OTHER.yaml", help="With --uncertainty: does the order against this design survive them?")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Evaluate a design: every metric, per tenant too, what is violated, where area, energy and time go."""

@@ -14,13 +14,13 @@ __all__ = ["app", "main"]
 
 # In the order of `dse --help`.
 COMMANDS = (
-    "run", "report", "export", "evaluate", "cost", "inspect", "list", "check",
+    "run", "report", "export", "evaluate", "compare-policies", "cost", "inspect", "list", "check",
     "explain", "simulate", "schedulability", "schema", "validate",
 )
 
 _SECTIONS = {
     "Explore": ("init", "run", "watch", "report", "why", "diff", "export", "front"),
-    "One design, one network": ("evaluate", "simulate", "schedulability", "cost", "inspect"),
+    "One design, one network": ("evaluate", "compare-policies", "simulate", "schedulability", "cost", "inspect"),
     "The models behind it": ("explain", "validate", "bounds"),
     "Files and choices": ("check", "list", "schema"),
 }

@@ -34,7 +34,9 @@ def toy_space() -> Space:
          "policy": ("fcfs", "sjf", "edf", "prema"), "subarrays": (2, 4, 8, 16), "dataflow1": ("ws", "os", "is"),
          "split": (0.25, 0.5, 0.75), "engines": (2, 3, 4, 6)},
         [Condition("subarrays", "architecture", ("composable",)),
-         Condition("dataflow1", "architecture", ("heterogeneous",)), Condition("split", "architecture", ("heterogeneous",)), Condition("engines", "architecture", ("dedicated",))],
+         Condition("dataflow1", "architecture", ("heterogeneous",)),
+         Condition("split", "architecture", ("heterogeneous",)),
+         Condition("engines", "architecture", ("dedicated",))],
     )
 
 

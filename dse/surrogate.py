@@ -117,13 +117,13 @@ class Regression:
         self._gram += new.T @ new
         self._used = len(rows)
         self._shift = targets.mean(axis=0)
-        self._scale = targets.std(axis=0) + 1e-12
+        self._scale = np.asarray(targets.std(axis=0), dtype=np.float64) + 1e-12
         y = (targets - self._shift) / self._scale
         covariance = np.linalg.inv(self._gram)
         self._mean = covariance @ (rows.T @ y)
         residual = y - rows @ self._mean
         # shrinkage leaves residuals small while n < columns: floor the noise
-        self._noise = np.sqrt((residual**2).mean(axis=0) + 1e-4)
+        self._noise = np.asarray(np.sqrt((residual**2).mean(axis=0) + 1e-4), dtype=np.float64)
         covariance = (covariance + covariance.T) / 2.0
         self._factor = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(covariance)))
 

@@ -125,7 +125,7 @@ class Regression:
         # shrinkage leaves residuals small while n < columns: floor the noise
         self._noise = np.asarray(np.sqrt((residual**2).mean(axis=0) + 1e-4), dtype=np.float64)
         covariance = (covariance + covariance.T) / 2.0
-        self._factor = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(covariance)))
+        self._factor = np.asarray(np.linalg.cholesky(covariance + 1e-12 * np.eye(len(covariance))), dtype=np.float64)
 
     def draw(self, rng: np.random.Generator) -> Floats:
         """One sample of the weights, shape (columns, targets)."""

@@ -2,29 +2,32 @@
 
 Model
 -----
-A matrix layer takes the best of the forms in which the engine can run it (`hwmodels.engines`), each with the best mapping
-(`hwmodels.mapping`); its epilogue runs on the vector unit beside the array. Other layers stream through the vector unit.
+A matrix layer takes the best of the forms in which the engine can run it (`hwmodels.engines`), each with the best
+mapping (`hwmodels.mapping`); its epilogue runs on the vector unit beside the array. Other layers stream through the
+vector unit.
 
     latency   max(mapping, vector cycles, DRAM bytes / bandwidth)   [cycles] / freq_hz
     energy    MACs e_mac + hops + scratchpads + vector operations + buffer bytes e_sram + DRAM bytes e_dram
 
-Between layers: the output of a layer may stay on chip for the next one. Then its bytes are reserved in the buffer during
-both layers, the next one does not fetch it, and it is not written unless a later layer needs it too. An element-wise layer
-that is the only reader of the layer before takes its input tile by tile (fusion), with no room reserved. Which outputs
-stay is decided for the whole network by dynamic programming over the objective. Recurrent steps keep the weights on chip if
-that is better; their state never leaves.
+Between layers: the output of a layer may stay on chip for the next one. Then its bytes are reserved in the buffer
+during both layers, the next one does not fetch it, and it is not written unless a later layer needs it too. An
+element-wise layer that is the only reader of the layer before takes its input tile by tile (fusion), with no room
+reserved. Which outputs stay is decided for the whole network by dynamic programming over the objective. Recurrent steps
+keep the weights on chip if that is better; their state never leaves.
 
 Leakage is not in `energy_j`: it depends on how long the chip is on, not on the layer.
 
 Limits
 ------
-Only consecutive layers share data on chip. Parameters outside the loop nest (biases, gains) are fetched once per layer. A
-vector layer's first and last elements are not charged apart.
+Only consecutive layers share data on chip. Parameters outside the loop nest (biases, gains) are fetched once per layer.
+A vector layer's first and last elements are not charged apart.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from math import ceil
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -261,8 +264,9 @@ def _matrix_row(case: _Case, engine: Engine, each: _Energies, objective: str, op
     rate = products if engine.multi_precision == "packed" else 1
     peak = engine.vector_lanes if on_vector else engine.pes * rate
     useful = layer.macs * (1.0 if on_vector else work_frac(layer, engine))
-    return _Row(_score(objective, cycles, sum(energies), read + write), round(layer.repeat * untiled_cycles(form)), cycles, read,
-                write, weights, sram, energies, min(1.0, useful / (cycles * peak)), busy.index(max(busy)), mapping)
+    return _Row(_score(objective, cycles, sum(energies), read + write), round(layer.repeat * untiled_cycles(form)),
+                cycles, read, write, weights, sram, energies, min(1.0, useful / (cycles * peak)),
+                busy.index(max(busy)), mapping)
 
 
 def _vector_row(case: _Case, engine: Engine, each: _Energies, objective: str, resident_bytes: float) -> _Row:
@@ -334,36 +338,43 @@ def _cases(network: Network, edges: list[_Edge], weights_bytes: float) -> dict[t
     return cases
 
 
+_CONTENT = attrgetter(*(field.name for field in fields(Layer) if field.name not in (
+    "name", "inputs", "sharing_group", "exit_frac")))
+
+
 def _rows(cases: dict[tuple[int, int, int], _Case], edges: list[_Edge], engine: Engine,
           objective: str) -> dict[tuple[int, int, int], _Row]:
-    """The best row of every case that can run; equal problems are searched once."""
+    """The best row of every case that can run; layers of equal content are costed once."""
     each = _energies(engine.node_nm, engine.precision, engine.sram_bytes)
-    room = float(engine.sram_bytes)
-    options: dict[tuple[int, int, int], list[_Option]] = {}
+    content: dict[tuple[int, int, int], tuple[object, ...]] = {}
+    found: dict[tuple[object, ...], _Row] = {}
+    options: dict[tuple[object, ...], tuple[_Case, list[_Option]]] = {}
     numbers: dict[Problem, int] = {}
-    rows: dict[tuple[int, int, int], _Row] = {}
     for key, case in cases.items():
-        if case.reserved_bytes >= room:
+        if case.reserved_bytes >= engine.sram_bytes:
+            continue
+        resident = edges[key[0] - 1].out_bytes if key[1] else 0.0
+        mine: tuple[object, ...] = (_CONTENT(case.layer), *case[1:], resident)
+        content[key] = mine
+        if mine in found or mine in options:
             continue
         if not case.layer.is_matrix:
-            index = key[0]
-            rows[key] = _vector_row(case, engine, each, objective, edges[index - 1].out_bytes if key[1] else 0.0)
+            found[mine] = _vector_row(case, engine, each, objective, resident)
         elif not unsupported(case.layer, engine):
-            options[key] = list(_options(case, engine, each))
-            for option in options[key]:
+            options[mine] = case, list(_options(case, engine, each))
+            for option in options[mine][1]:
                 for problem in option.problems:
                     numbers.setdefault(problem, len(numbers))
-    found = search_mappings(list(numbers), objective)
-    for key, choices in options.items():
+    mappings = search_mappings(list(numbers), objective)
+    for mine, (case, choices) in options.items():
         for option in choices:
-            mappings = [found[numbers[problem]] for problem in option.problems]
-            runnable = [mapping for mapping in mappings if mapping is not None]
-            if len(runnable) < len(mappings):
+            runs = [mapping for problem in option.problems if (mapping := mappings[numbers[problem]]) is not None]
+            if len(runs) < len(option.problems):
                 continue
-            row = _matrix_row(cases[key], engine, each, objective, option, runnable)
-            if key not in rows or row.score < rows[key].score:
-                rows[key] = row
-    return rows
+            row = _matrix_row(case, engine, each, objective, option, runs)
+            if mine not in found or row.score < found[mine].score:
+                found[mine] = row
+    return {key: found[mine] for key, mine in content.items() if mine in found}
 
 
 def _choose(count: int, rows: dict[tuple[int, int, int], _Row]) -> list[tuple[int, int, int]] | None:
@@ -441,7 +452,8 @@ def _table(chosen: Sequence[_Row | None], live: Sequence[float], engine: Engine,
     return table
 
 
-def _costs(network: Network, engine: Engine, objective: str, weights_bytes: float) -> tuple[tuple[float, ...], LayerCosts]:
+def _costs(network: Network, engine: Engine, objective: str,
+           weights_bytes: float) -> tuple[tuple[float, ...], LayerCosts]:
     edges = _edges(network, engine)
     rows = _rows(_cases(network, edges, weights_bytes), edges, engine, objective)
     path = _choose(len(network), rows)
@@ -475,8 +487,8 @@ def layer_costs(network: Network, engine: Engine, *, objective: str = "latency")
 
     Returns
     -------
-    LayerCosts : columns of shape (L,), read-only. If `unsupported` is not empty the network cannot run; the sentences say
-        why, and the rows of those layers are zero.
+    LayerCosts : columns of shape (L,), read-only. If `unsupported` is not empty the network cannot run; the sentences
+        say why, and the rows of those layers are zero.
 
     Raises
     ------

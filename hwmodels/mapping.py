@@ -2,9 +2,9 @@
 
 Model
 -----
-A nest has the loop groups m (batch, rows and columns of the output), n (filters) and k (input channels, the filter window
-whole). A mapping is a tile size for each of b, y, x, n, k and one of six orders of m, n, k. Operands need X {m, k},
-W {n, k}, Y {m, n}; with trip counts q = ceil(size / tile):
+A nest has the loop groups m (batch, rows and columns of the output), n (filters) and k (input channels, the filter
+window whole). A mapping is a tile size for each of b, y, x, n, k and one of six orders of m, n, k. Operands need X {m,
+k}, W {n, k}, Y {m, n}; with trip counts q = ceil(size / tile):
 
     capacity  f_x |X tile| b_x + f_w |W tile| b_w + f_y |Y tile| b_a <= S,  f = 2 if the operand's tile changes, else 1
     reloads   product of the trips of the loops an operand does not need that lie outside its innermost needed loop
@@ -14,19 +14,19 @@ W {n, k}, Y {m, n}; with trip counts q = ceil(size / tile):
     latency   load(1) + sum_i max(compute(i), (load(i+1) + store(i-1)) / bandwidth) + store(last)
     compute   of a tile = u_m u_n u_k + v_m v_n v_k; u and v of one role each, from the engine (`hwmodels.engines`)
 
-Candidates per dimension: the smallest tile for each reachable trip count, and each of them rounded up to a multiple of the
-array's side along that dimension. They do not depend on the capacity, so a larger buffer or a wider channel never worsens
-the objective. Ties: objective, energy, traffic, latency, then smaller tiles (b, y, x, n, k), then the earlier order; with
-traffic as the objective latency comes second.
+Candidates per dimension: the smallest tile for each reachable trip count, and each of them rounded up to a multiple of
+the array's side along that dimension. They do not depend on the capacity, so a larger buffer or a wider channel never
+worsens the objective. Ties: objective, energy, traffic, latency, then smaller tiles (b, y, x, n, k), then the earlier
+order; with traffic as the objective latency comes second.
 
-Steps are of few kinds (each loop is at its first, a middle, the last but one or the last trip), so the sum over steps is a
-sum over at most 4 kinds per loop. Mappings whose lower bound max(compute + first load + last store, traffic / bandwidth)
-exceeds the best so far are skipped; nothing else is.
+Steps are of few kinds (each loop is at its first, a middle, the last but one or the last trip), so the sum over steps
+is a sum over at most 4 kinds per loop. Mappings whose lower bound max(compute + first load + last store, traffic /
+bandwidth) exceeds the best so far are skipped; nothing else is.
 
 Limits
 ------
-No snake order, no reuse of halos between tiles, rectangular tiles only. The first and the last tile of an axis do not fetch
-the padding; those between are charged whole. A stride larger than the window still fetches the pixels between.
+No snake order, no reuse of halos between tiles, rectangular tiles only. The first and the last tile of an axis do not
+fetch the padding; those between are charged whole. A stride larger than the window still fetches the pixels between.
 
 References
 ----------
@@ -137,9 +137,9 @@ def _columns(problems: Sequence[Problem]) -> tuple[NDArray[np.int64], NDArray[np
     ints, floats, units = [], [], []
     for p in problems:
         nest = p.nest
-        ints.append((nest.batch, nest.oy, nest.ox, nest.n, nest.c, nest.window, nest.stride_y, nest.stride_x, nest.halo_y,
-                     nest.halo_x, nest.pad_y, nest.pad_x, nest.groups, p.buffers, p.on_the_fly, p.steps[1], p.steps[2],
-                     p.steps[0]))
+        ints.append((nest.batch, nest.oy, nest.ox, nest.n, nest.c, nest.window, nest.stride_y, nest.stride_x,
+                     nest.halo_y, nest.halo_x, nest.pad_y, nest.pad_x, nest.groups, p.buffers, p.on_the_fly,
+                     p.steps[1], p.steps[2], p.steps[0]))
         bx, bw, ba, bo = p.element_bytes
         e = p.sram_j_per_byte
         floats.append((bx, bw, ba, bo, p.sram_bytes, *p.private_bytes, p.bytes_per_cycle, *p.fetched, p.floor_cycles,

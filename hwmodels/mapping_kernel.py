@@ -1,8 +1,8 @@
 """Compiled part of the mapping search: tables of candidate tiles, traffic, latency and the search itself.
 
-Terms: a *problem* is G identical nests (batch B, OY, OX, N, C) run back to back; a tile is (tb, ty, tx, tn, tk); m stands
-for (b, y, x). `ints` and `floats` hold one problem, in the order of the constants I_* and F_* below; `units` holds per
-role (m, n, k) a code and parameters of the engine's compute form (see `hwmodels.mapping`).
+Terms: a *problem* is G identical nests (batch B, OY, OX, N, C) run back to back; a tile is (tb, ty, tx, tn, tk); m
+stands for (b, y, x). `ints` and `floats` hold one problem, in the order of the constants I_* and F_* below; `units`
+holds per role (m, n, k) a code and parameters of the engine's compute form (see `hwmodels.mapping`).
 
 Every function is scalar and allocation-free except `search`, which builds its tables once per problem.
 """
@@ -15,7 +15,8 @@ __all__ = [
 ]
 
 # ints of a problem
-I_B, I_OY, I_OX, I_N, I_C, I_FF, I_SY, I_SX, I_HY, I_HX, I_PY, I_PX, I_G, I_BUFFERS, I_ONTHEFLY, I_STEP_N, I_STEP_K, I_STEP_M = range(18)
+(I_B, I_OY, I_OX, I_N, I_C, I_FF, I_SY, I_SX, I_HY, I_HX, I_PY, I_PX, I_G, I_BUFFERS, I_ONTHEFLY, I_STEP_N, I_STEP_K,
+ I_STEP_M) = range(18)
 N_INTS = 18
 # floats of a problem
 (F_BX, F_BW, F_BA, F_BO, F_S, F_SX, F_SW, F_SY, F_BPC, F_DX, F_DW, F_DY, F_FLOOR, F_E0, F_ED, F_EX, F_EW, F_EYW, F_EYR,
@@ -65,7 +66,7 @@ def unit(units, role, b, y, x):
 
 @njit(cache=True, error_model="numpy")
 def tile_candidates(size, step):
-    """Ascending tile sizes: the smallest for each reachable trip count, and those rounded up to a multiple of `step`."""
+    """Ascending tile sizes: the smallest for each reachable trip count, and each rounded up to a multiple of `step`."""
     found = np.empty(4 * int(np.sqrt(size)) + 8, dtype=np.int64)
     count = 0
     trips = 1
@@ -193,7 +194,8 @@ def _m_table(ints, units):
                 t[9] = float(tbs[ib]) * row_max * col_max
                 t[10], t[11], t[12] = _m_sums(units, b, oy, ox, tbs[ib], tys[iy], txs[ix], qb, qy, qx)
                 t[13] = float((b - (qb - 1) * tbs[ib]) * (oy - (qy - 1) * tys[iy]) * (ox - (qx - 1) * txs[ix]))
-                t[15], t[16], _ = unit(units, 0, b - (qb - 1) * tbs[ib], oy - (qy - 1) * tys[iy], ox - (qx - 1) * txs[ix])
+                t[15], t[16], _ = unit(units, 0, b - (qb - 1) * tbs[ib], oy - (qy - 1) * tys[iy],
+                                       ox - (qx - 1) * txs[ix])
                 t[14] = (float(tbs[ib]) * _extent(tys[iy], 0, qy, oy, ints[I_SY], ints[I_HY], ints[I_PY])
                          * _extent(txs[ix], 0, qx, ox, ints[I_SX], ints[I_HX], ints[I_PX]))
                 row += 1
@@ -378,7 +380,7 @@ def _fill_table(ints, units, tile, trips, q):
 
 @njit(cache=True, error_model="numpy")
 def _slot_cycles(q, widths, counts, loops, index, kinds, changes):
-    """As `_slot`, from the table `q`; `kinds` is scratch, `widths` = X, W, Y accumulator, Y output bytes per element."""
+    """As `_slot`, from the table `q`; `kinds` is scratch, `widths` = cycles per element of X, W, Y partial, Y final."""
     for loop in range(6):
         kinds[loop] = _kind(index[loop], counts[loop])
     m = (4 if kinds[1] == 2 else 0) + (2 if kinds[2] == 2 else 0) + (1 if kinds[3] == 2 else 0)
@@ -422,7 +424,8 @@ def _slot_cycles(q, widths, counts, loops, index, kinds, changes):
 @njit(cache=True, error_model="numpy")
 def _latency_classes(ints, floats, units, tile, trips, order, limit, head, tail, scratch, q, fresh):
     """Latency in cycles by kinds of steps; stops early with a partial sum once it exceeds `limit`."""
-    loops, counts, index, kinds, even, changes = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4], scratch[5:11]
+    loops, counts, index, kinds, even = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    changes = scratch[5:11]
     widths = q[_Q_SIZE:]
     if fresh:
         _fill_table(ints, units, tile, trips, q)
@@ -499,7 +502,8 @@ def _never_stalls(ints, floats, units, tile, trips, x_max):
     shortest = _step_compute(ints, units, tile, trips, trips[0] - 1, trips[1] - 1, trips[2] - 1, trips[3] - 1,
                              trips[4] - 1)
     y = float(tile[0]) * tile[1] * tile[2] * tile[3]
-    largest = (floats[F_BX] * floats[F_DX] * x_max * tile[4] + floats[F_BW] * floats[F_DW] * ints[I_FF] * tile[3] * tile[4]
+    largest = (floats[F_BX] * floats[F_DX] * x_max * tile[4]
+               + floats[F_BW] * floats[F_DW] * ints[I_FF] * tile[3] * tile[4]
                + y * floats[F_BO] * floats[F_DY])
     if trips[4] > 1:
         largest += 2.0 * y * floats[F_BA]
@@ -553,7 +557,8 @@ def _orders(qm, qn, qk, which):
 
 
 @njit(cache=True, error_model="numpy")
-def _grouped_bound(order, qm, qn, qk, m, n, k, outputs, size_n, size_k, groups, head_x, head_w, tail, x, w, y_read, y_write):
+def _grouped_bound(order, qm, qn, qk, m, n, k, outputs, size_n, size_k, groups, head_x, head_w, tail, x, w, y_read,
+                   y_write):
     """Lower bound of the latency: steps grouped by the index of the innermost loop that has more than one trip.
 
     In each group the sum of max(compute, transfer) is at least the larger of the two sums. `x` ... `y_write` and the
@@ -628,9 +633,9 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
     compute = groups * (m[10] * n[2] * k[2] + m[11] * n[3] * k[3])
     weights = float(ints[I_N]) * ints[I_C] * ints[I_FF]
     mn = outputs * ints[I_N]
-    head = (m[14] * floats[F_BX] * floats[F_DX] + n[0] * ints[I_FF] * floats[F_BW] * floats[F_DW]) * k[0] / floats[F_BPC]
     tail = m[13] * n[5] * floats[F_BO] * floats[F_DY] / floats[F_BPC]
     head_x = m[14] * floats[F_BX] * floats[F_DX] * k[0] / floats[F_BPC]
+    head = head_x + n[0] * ints[I_FF] * floats[F_BW] * floats[F_DW] * k[0] / floats[F_BPC]
     # in the last step nothing is left to load: its compute comes on top of all transfers but the store beside it
     last = m[15] * n[6] * k[6] + m[16] * n[7] * k[7]
     wide = floats[F_BO] * floats[F_DY]
@@ -669,8 +674,8 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
             if not smooth:
                 per_cycle = floats[F_BPC]
                 loaded = (1.0 - 1e-12) * _grouped_bound(
-                    order, qm, qn, qk, m, n, k, outputs, float(ints[I_N]), float(ints[I_C]), groups, head_x, head - head_x, tail,
-                    x / per_cycle, w / per_cycle, y_read / per_cycle, y_write / per_cycle)
+                    order, qm, qn, qk, m, n, k, outputs, float(ints[I_N]), float(ints[I_C]), groups, head_x,
+                    head - head_x, tail, x / per_cycle, w / per_cycle, y_read / per_cycle, y_write / per_cycle)
                 if loaded > latency:
                     latency = loaded
         if floats[F_FLOOR] > latency:
@@ -733,7 +738,7 @@ def _worse(objective, latency, energy, traffic, result):
     bound = _primary(objective, latency, energy, traffic)
     if bound > best * (1.0 + 1e-12):
         return True
-    return objective == 2 and bound == best and latency > result[R_LATENCY] * (1.0 + 1e-12)
+    return objective == 2 and bound > best * (1.0 - 1e-12) and latency > result[R_LATENCY] * (1.0 + 1e-12)
 
 
 @njit(cache=True, error_model="numpy")
@@ -758,6 +763,8 @@ def _try_line(ints, floats, units, objective, prune, m, n, ks, stride, x_edge, r
     both = groups * (x_all * n[1] + w_all * m[6] + y_all) / floats[F_BPC]
     spill = groups * 2.0 * outputs * floats[F_BA] / floats[F_BPC] if m[6] > 1 or n[1] > 1 else 0.0
     beside = m[7] * n[0] * floats[F_BO] * floats[F_DY] / floats[F_BPC]
+    weights = float(ints[I_N]) * ints[I_C] * ints[I_FF]
+    x_reads = m[8] * ints[I_C] if ints[I_ONTHEFLY] else x_edge
     beside_partial = m[7] * n[0] * floats[F_BA] / floats[F_BPC]
     if beside > beside_partial:
         beside_partial = beside
@@ -767,20 +774,31 @@ def _try_line(ints, floats, units, objective, prune, m, n, ks, stride, x_edge, r
             # the cheapest tests that hold for every order: most candidates end here
             if cap_w * ks[h, 0] + cap_y > floats[F_S]:
                 continue
-            if objective == 0 and result[R_STATUS] > 0.0:
+            if result[R_STATUS] > 0.0:
                 bound = groups * (um * un * ks[h, 2] + vm * vn * ks[h, 3]) + store + load * ks[h, 0]
-                if bound > result[R_LATENCY]:
-                    continue
                 # nothing is loaded beside the last step: its compute comes on top of all but the store beside it
                 last = m[15] * n[6] * ks[h, 6] + m[16] * n[7] * ks[h, 7]
                 if ks[h, 1] == 1:
-                    bound = once + last - beside
+                    moved = once
+                    late = once + last - beside
                 else:
-                    bound = once + spill * (ks[h, 1] - 1.0) - beside_partial
-                    if both < bound:
-                        bound = both
-                    bound += last
-                if bound > result[R_LATENCY]:
+                    moved = once + spill * (ks[h, 1] - 1.0)
+                    late = moved - beside_partial
+                    if both < moved:
+                        moved = both
+                    if both < late:
+                        late = both
+                    late += last
+                if late > bound:
+                    bound = late
+                if floats[F_FLOOR] > bound:
+                    bound = floats[F_FLOOR]
+                energy = 0.0
+                if objective in (1, 3):
+                    energy = floats[F_E0] + floats[F_ED] * moved * floats[F_BPC] + groups * (
+                        x_reads * n[4] * floats[F_EX] + weights * m[12] * floats[F_EW]
+                        + outputs * (ks[h, 4] * floats[F_EYW] + (ks[h, 4] - 1.0) * floats[F_EYR]))
+                if _worse(objective, bound, energy, moved * floats[F_BPC], result):
                     continue
         _consider(ints, floats, units, objective, m, n, ks[h], x_edge, result, tile, trips, scratch, q)
 
@@ -808,7 +826,8 @@ def search(ints, floats, units, objective, prune, result):
         for i in range(0, len(ms), coarse_m):
             for j in range(0, len(ns), coarse_n):
                 m, n = ms[len(ms) - 1 - i], ns[len(ns) - 1 - j]
-                _try_line(ints, floats, units, objective, True, m, n, ks, coarse_k, x_edge, result, tile, trips, scratch, q)
+                _try_line(ints, floats, units, objective, True, m, n, ks, coarse_k, x_edge, result, tile, trips,
+                          scratch, q)
     groups = float(ints[I_G])
     mn = outputs * ints[I_N]
     weights = float(ints[I_N]) * ints[I_C] * ints[I_FF]

@@ -23,7 +23,8 @@ def _chosen(objective: str, precision: str) -> None:
 
     allowed = ("engine", "file", *PRECISION_BITS)
     problems = [
-        Problem(field=field, message=f"must be one of {', '.join(names)}, got '{value}'", hint=did_you_mean(value, names))
+        Problem(field=field, message=f"must be one of {', '.join(names)}, got '{value}'",
+                hint=did_you_mean(value, names))
         for field, value, names in (("--objective", objective, OBJECTIVES), ("--precision", precision, allowed))
         if value not in names
     ]
@@ -69,7 +70,8 @@ def _rows(network: "Network", costs: "LayerCosts") -> list[dict[str, Any]]:
 
     return [
         {"name": layer.name, "op": layer.op, "macs": layer.macs,
-         **{field: getattr(costs, field)[index].item() for field in (*_SUMS, *_PARTS, "live_bytes", "utilisation_frac")},
+         **{field: getattr(costs, field)[index].item()
+            for field in (*_SUMS, *_PARTS, "live_bytes", "utilisation_frac")},
          "mapping": _mapping(costs, index), "limited_by": LIMITS[costs.limited_by[index]]}
         for index, layer in enumerate(network)
     ]
@@ -101,14 +103,17 @@ def _print_text(network: "Network", rows: list[dict[str, Any]], totals: dict[str
     from dse.console import out
 
     width = max(5, *(len(row["name"]) for row in rows))
-    out(f"{'layer':<{width}} {'compute cycles':>15} {'cycles':>13} {'latency us':>11} {'DRAM KiB':>10} {'SRAM KiB':>10} "
-        f"{'energy uJ':>10} {'use %':>6} {'limit':<8} mapping (b x oy x ox x k x c, loops outer first)")
+    heads = ("compute cycles", 15), ("cycles", 13), ("latency us", 11), ("DRAM KiB", 10), ("SRAM KiB", 10), (
+        "energy uJ", 10), ("use %", 6)
+    out(f"{'layer':<{width}} " + " ".join(f"{text:>{size}}" for text, size in heads)
+        + " limit    mapping (b x oy x ox x k x c, loops outer first)")
     for row in [*rows, {"name": "total", **totals}]:
         dram = (row["dram_read_bytes"] + row["dram_write_bytes"]) / 1024
         tail = f"{row['limited_by']:<8} {_tile(row)}" if "mapping" in row else ""
-        out((f"{row['name']:<{width}} {row['compute_cycles']:>15} {row['cycles']:>13.0f} {row['latency_s'] * 1e6:>11.2f} "
-             f"{dram:>10.1f} {row['sram_bytes'] / 1024:>10.1f} {row['energy_j'] * 1e6:>10.2f} "
-             f"{100 * row['utilisation_frac']:>6.1f} {tail}").rstrip())
+        numbers = (f"{row['compute_cycles']:>15} {row['cycles']:>13.0f} {row['latency_s'] * 1e6:>11.2f} {dram:>10.1f} "
+                   f"{row['sram_bytes'] / 1024:>10.1f} {row['energy_j'] * 1e6:>10.2f} "
+                   f"{100 * row['utilisation_frac']:>6.1f}")
+        out(f"{row['name']:<{width}} {numbers} {tail}".rstrip())
     parts = ", ".join(f"{part.removesuffix('_energy_j')} {totals[part] / max(totals['energy_j'], 1e-300):.0%}"
                       for part in _PARTS)
     out(f"{network.name}: energy is {parts}; leakage beside it {totals['leakage_energy_j'] * 1e6:.3g} uJ; "
@@ -117,8 +122,8 @@ def _print_text(network: "Network", rows: list[dict[str, Any]], totals: dict[str
 
 def command(
     network: Annotated[str, typer.Argument(help="Zoo name, .onnx, config.json or its folder, SCALE-Sim topology .csv")],
-    engine: Annotated[str, typer.Option(help="Engine YAML: rows, cols, dataflow, sram_bytes, dram_bytes_per_s, freq_hz, "
-                                             "precision, ...", metavar="ENGINE.yaml")],
+    engine: Annotated[str, typer.Option(help="Engine YAML: rows, cols, dataflow, sram_bytes, dram_bytes_per_s, "
+                                             "freq_hz, precision, ...", metavar="ENGINE.yaml")],
     objective: Annotated[str, typer.Option(help="What mappings minimise: latency (then energy), energy, dram_bytes, "
                                                 "edp")] = "latency",
     precision: Annotated[str, typer.Option(help="Operands as the engine's PEs take them (engine), as in the network "

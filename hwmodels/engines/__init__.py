@@ -8,8 +8,8 @@
     sparsity          zero skipping by pattern
 
 Every array kind provides `forms(layer, engine) -> list[Form]`: the ways it can run a layer, of which the best is taken.
-The compute of a tile is u_m u_n u_k + v_m v_n v_k with u, v depending on the tile's size along one role each; this covers
-all kinds and makes the sum over all tiles a product of sums, which the mapping search rests on.
+The compute of a tile is u_m u_n u_k + v_m v_n v_k with u, v depending on the tile's size along one role each; this
+covers all kinds and makes the sum over all tiles a product of sums, which the mapping search rests on.
 """
 
 from hwmodels.engine import Engine

@@ -2,14 +2,14 @@
 
 Model
 -----
-A PE multiplies two native-width operands per cycle. An operand of b bits on native width w is split into ceil(b / w) parts;
-every pair of parts is one pass over the array. In a `packed` engine a PE is a composition of narrow multipliers (Bit
-Fusion): floor(w / b_w) floor(w / b_x) products of the same sum per cycle, so that the accumulation gets shorter.
+A PE multiplies two native-width operands per cycle. An operand of b bits on native width w is split into ceil(b / w)
+parts; every pair of parts is one pass over the array. In a `packed` engine a PE is a composition of narrow multipliers
+(Bit Fusion): floor(w / b_w) floor(w / b_x) products of the same sum per cycle, so that the accumulation gets shorter.
 
 Limits
 ------
-Floating-point PEs take narrower operands one per cycle and cannot compose wider ones. Packing needs operands that divide
-the width to be worth it; the adder of the composition is free.
+Floating-point PEs take narrower operands one per cycle and cannot compose wider ones. Packing needs operands that
+divide the width to be worth it; the adder of the composition is free.
 
 References
 ----------

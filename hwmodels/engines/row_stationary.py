@@ -2,8 +2,8 @@
 
 Model
 -----
-A PE keeps rows of filters and slides them over a row of the input. FY x e PEs, a set, compute e output rows of one filter
-and one channel at a time; partial sums go up the FY PEs. On R x C PEs
+A PE keeps rows of filters and slides them over a row of the input. FY x e PEs, a set, compute e output rows of one
+filter and one channel at a time; partial sums go up the FY PEs. On R x C PEs
 
     e       OY / ceil(OY / C), rounded up: output rows in strips as even as possible
     sets    max(1, floor(R / FY)) max(1, floor(C / e)); divided over strips (s_y), filters (s_n) and channels (s_k)
@@ -12,14 +12,15 @@ and one channel at a time; partial sums go up the FY PEs. On R x C PEs
     products   b ceil(ceil(OY / e) / s_y) OX ceil(N / s_n) ceil(K / s_k) passes (FX + 1 / q)
     loads      ceil(ceil(OY / e) / s_y) N K FY FX / (words per cycle)
 
-A PE interleaves q = min(K, floor(12 / FX)) channels, as many as its input scratchpad of 12 words holds, and spends one more
-cycle per partial sum to add the one from its neighbour, as its only adder does both. Filters are loaded into single-buffered
-scratchpads before each strip over a bus of 64 bits, and stay there for all images of a tile. The division of the sets with
-the fewest cycles is taken.
+A PE interleaves q = min(K, floor(12 / FX)) channels, as many as its input scratchpad of 12 words holds, and spends one
+more cycle per partial sum to add the one from its neighbour, as its only adder does both. Filters are loaded into
+single-buffered scratchpads before each strip over a bus of 64 bits, and stay there for all images of a tile. The
+division of the sets with the fewest cycles is taken.
 
 Limits
 ------
-Strips of one tile use the same sets. q counts the channels of the layer, not of a tile. Skew of the pipeline is left out.
+Strips of one tile use the same sets. q counts the channels of the layer, not of a tile. Skew of the pipeline is left
+out.
 
 References
 ----------

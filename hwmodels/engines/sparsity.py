@@ -10,8 +10,8 @@ Skipping shortens the accumulation. With density d of the skipped operands (both
                      the slowest of L lanes with K products each: mean of the largest of L binomials, to first order
     dense            1
 
-An engine that skips a share e of what can be skipped computes 1 - e (1 - share). Zeros of activations are random whatever
-the weights' pattern.
+An engine that skips a share e of what can be skipped computes 1 - e (1 - share). Zeros of activations are random
+whatever the weights' pattern.
 
 Limits
 ------
@@ -53,7 +53,7 @@ def work_frac(layer: Layer, engine: Engine) -> float:
 
 
 def stored_weight_frac(layer: Layer, engine: Engine) -> float:
-    """Bytes of the stored weights / bytes of all weights [-]: non-zero ones and, unless whole channels go, a bit each."""
+    """Stored weights / all weights, in bytes [-]: the non-zero ones and, unless whole channels go, a bit for each."""
     if engine.zero_skipping not in ("weights", "both") or layer.sparsity == "dense" or not layer.has_weights:
         return 1.0
     mask = 0.0 if layer.sparsity == "channel" else 1.0 / layer.weight_bits

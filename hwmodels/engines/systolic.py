@@ -160,11 +160,13 @@ def forms(layer: Layer, engine: Engine) -> list[Form]:
         packs = "packed_diagonal" in modes and engine.dataflow != "os"
         parts, together = _packed(layer, rows, cols) if packs else ((), ())
         if parts:
-            found.append(Form(f"{engine.dataflow} packed{shape}", parts, units, (1, 1, 1), together, stretch, hop / 8.0))
+            found.append(Form(f"{engine.dataflow} packed{shape}", parts, units, (1, 1, 1), together, stretch,
+                              hop / 8.0))
     if "vector_unit" in modes:
         found.append(depthwise_form(layer, engine))
     if not found:  # packed diagonals alone, where they do not fit: fall back to the plain nest
         flat = nest_of(layer).flat()
-        found.append(Form(engine.dataflow, (flat,), _units(engine, engine.rows, engine.cols, flat.window * shrink, passes),
-                          _steps(engine, engine.rows, engine.cols, flat), (1,), 1.0, hop / 8.0))
+        rows, cols = engine.rows, engine.cols
+        found.append(Form(engine.dataflow, (flat,), _units(engine, rows, cols, flat.window * shrink, passes),
+                          _steps(engine, rows, cols, flat), (1,), 1.0, hop / 8.0))
     return found

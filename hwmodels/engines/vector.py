@@ -2,8 +2,9 @@
 
 Model
 -----
-cycles = ceil(operations / lanes), one scalar operation (or one multiply-accumulate) per lane and cycle. A layer streams its
-operands through: beside the DRAM, never below bytes / bandwidth; its head and tail are a few cycles and are left out.
+cycles = ceil(operations / lanes), one scalar operation (or one multiply-accumulate) per lane and cycle. A layer streams
+its operands through: beside the DRAM, never below bytes / bandwidth; its head and tail are a few cycles and are left
+out.
 
 Limits
 ------

@@ -16,7 +16,8 @@ ENGINE = {"rows": 32, "cols": 32, "dataflow": "ws", "sram_bytes": 524288, "dram_
 
 def dse(*arguments):
     code = "import sys; from dse.cli import main; sys.argv[0] = 'dse'; main()"
-    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
+                          check=False)
 
 
 def engine_file(folder, **changes):
@@ -30,7 +31,8 @@ def topology(folder):
     with (DATA / "scalesim_layers.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if not row["FY"]]
     path = folder / "gemms.csv"
-    path.write_text("Layer, M, N, K,\n" + "".join(f"{row['layer']},{row['M']},{row['N']},{row['K']},\n" for row in rows))
+    lines = [",".join(row[key] for key in ("layer", "M", "N", "K")) + ",\n" for row in rows]
+    path.write_text("Layer, M, N, K,\n" + "".join(lines))
     return path, [row["layer"] for row in rows]
 
 
@@ -44,8 +46,10 @@ def test_scalesim_topology_gives_its_cycles(tmp_path, dataflow):
     with gzip.open(DATA / "scalesim_runs.csv.gz", "rt") as file:
         compared = 0
         for run in csv.DictReader(file):
-            if (run["array_rows"], run["array_cols"], run["dataflow"]) == ("32", "32", dataflow) and run["layer"] in rows:
-                assert rows[run["layer"]]["compute_cycles"] == int(run["total_cycles"]) - int(run["stall_cycles"]) + 1
+            array = (run["array_rows"], run["array_cols"], run["dataflow"])
+            if run["layer"] in rows and array == ("32", "32", dataflow):
+                cycles = int(run["total_cycles"]) - int(run["stall_cycles"]) + 1
+                assert rows[run["layer"]]["compute_cycles"] == cycles
                 compared += 1
     assert compared > 5
 

@@ -23,7 +23,7 @@ DATA = Path(__file__).parents[1] / "data" / "costmodel"
 
 
 def engine(**changes):
-    given_ = dict(rows=32, cols=32, dataflow="ws", sram_bytes=1 << 20, dram_bytes_per_s=16e9, freq_hz=1e9)
+    given_ = {"rows": 32, "cols": 32, "dataflow": "ws", "sram_bytes": 1 << 20, "dram_bytes_per_s": 16e9, "freq_hz": 1e9}
     return Engine(**(given_ | changes))
 
 

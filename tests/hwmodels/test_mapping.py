@@ -20,7 +20,8 @@ BYTES = {"int8": (1, 1, 4, 1), "fp16": (2, 2, 4, 2), "w4a8": (1, 0.5, 4, 1)}
 
 def units(dataflow, rows, cols, window=1, overlap="none"):
     hidden = rows if dataflow != "os" else 0
-    stream = {"none": (1, rows + cols - 2 + hidden, 1, 0, 1), "double_buffered": (2, hidden, 1, rows + cols - 2, 1)}[overlap]
+    stream = {"none": (1, rows + cols - 2 + hidden, 1, 0, 1),
+              "double_buffered": (2, hidden, 1, rows + cols - 2, 1)}[overlap]
     place = {"os": ("rows", "cols", "t"), "ws": ("t", "cols", "rows"), "is": ("cols", "t", "rows")}[dataflow]
     out = []
     for role, where in zip("mnk", place, strict=True):
@@ -31,8 +32,8 @@ def units(dataflow, rows, cols, window=1, overlap="none"):
 
 
 def problem(nest, dataflow="ws", rows=4, cols=4, overlap="none", **more):
-    defaults = dict(element_bytes=(1.0, 1.0, 4.0, 1.0), sram_bytes=512.0, bytes_per_cycle=2.0, dram_j_per_byte=1e-11,
-                    sram_j_per_byte=1e-12, steps=(1, cols, rows))
+    defaults = {"element_bytes": (1.0, 1.0, 4.0, 1.0), "sram_bytes": 512.0, "bytes_per_cycle": 2.0,
+                "dram_j_per_byte": 1e-11, "sram_j_per_byte": 1e-12, "steps": (1, cols, rows)}
     return Problem(nest, units(dataflow, rows, cols, nest.window, overlap), **(defaults | more))
 
 
@@ -218,8 +219,8 @@ def test_candidate_tiles_lose_nothing_against_all_tiles(m, n, k, sram):
 
 @settings(deadline=None, max_examples=200)
 @given(NESTS.map(lambda nest: nest._replace(oy=nest.oy * 5, n=nest.n * 7, c=nest.c * 5)), DATAFLOWS, OVERLAPS,
-       st.integers(100, 20000), st.sampled_from([0.25, 1.0, 3.0, 16.0]), st.sampled_from(OBJECTIVES), st.integers(1, 2),
-       st.sampled_from([0.0, 5000.0]), st.booleans())
+       st.integers(100, 20000), st.sampled_from([0.25, 1.0, 3.0, 16.0]), st.sampled_from(OBJECTIVES),
+       st.integers(1, 2), st.sampled_from([0.0, 5000.0]), st.booleans())
 def test_bounds_prune_nothing_that_matters(nest, dataflow, overlap, sram, per_cycle, objective, buffers, floor, on_chip):
     prob = problem(nest, dataflow, 4, 8, overlap, sram_bytes=float(sram), bytes_per_cycle=per_cycle, buffers=buffers,
                    floor_cycles=floor, fetched=(float(not on_chip), 1.0, 1.0), tiled=(float(not on_chip), 1.0, 1.0))
@@ -281,8 +282,8 @@ def test_double_buffering_beats_single_with_the_same_tiles(nest, dataflow, sram)
 def test_each_objective_wins_its_own_game(nest, dataflow, sram):
     prob = problem(nest, dataflow, 8, 8, sram_bytes=float(sram))
     found = {objective: search_mappings([prob], objective)[0] for objective in OBJECTIVES}
-    value = {"latency": lambda f: f.latency_cycles, "energy": lambda f: f.energy_j, "dram_bytes": lambda f: f.dram_bytes,
-             "edp": lambda f: f.energy_j * f.latency_cycles}
+    value = {"latency": lambda f: f.latency_cycles, "energy": lambda f: f.energy_j,
+             "dram_bytes": lambda f: f.dram_bytes, "edp": lambda f: f.energy_j * f.latency_cycles}
     for objective, get in value.items():
         assert get(found[objective]) <= min(get(other) for other in found.values()) * (1 + 1e-12)
 

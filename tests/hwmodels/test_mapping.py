@@ -283,7 +283,8 @@ def test_each_objective_wins_its_own_game(nest, dataflow, sram):
     prob = problem(nest, dataflow, 8, 8, sram_bytes=float(sram))
     found = {objective: search_mappings([prob], objective)[0] for objective in OBJECTIVES}
     value = {"latency": lambda f: f.latency_cycles, "energy": lambda f: f.energy_j,
-             "dram_bytes": lambda f: f.dram_bytes, "edp": lambda f: f.energy_j * f.latency_cycles}
+             "dram_bytes": lambda f: f.dram_bytes,
+             "edp": lambda f: f.energy_j * f.latency_cycles}
     for objective, get in value.items():
         assert get(found[objective]) <= min(get(other) for other in found.values()) * (1 + 1e-12)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from dse.errors import InputError, Problem, did_you_mean
 from dse.located import Document, Loc, names_in, near_file
-from dse.schema import DesignFile, EngineFile, InlineNetwork, Tenant, Traffic, WorkloadFile
+from dse.schema import LOG_KEYS, DesignFile, EngineFile, InlineNetwork, Tenant, Traffic, WorkloadFile
 from dse.traces import read_arrivals
 from hwmodels.design import Design
 from hwmodels.engine import PRECISION_BITS, Engine
@@ -182,10 +182,12 @@ def _tenant(reading: Reading, file: Tenant, loc: Loc) -> TenantRecord | None:
 
 
 def _traffic(reading: Reading, file: Traffic, tenant: str, loc: Loc) -> TrafficRecord | None:
-    values = file.model_dump(exclude_none=True, exclude={"file"})
+    options = file.model_dump(exclude_none=True, include=set(LOG_KEYS))
+    values = file.model_dump(exclude_none=True, exclude={"file", *LOG_KEYS})
     if file.file is not None:
         try:
-            values["arrivals_s"] = read_arrivals(_shown(reading, file.file), tenant=tenant)
+            values["arrivals_s"], notes = read_arrivals(_shown(reading, file.file), tenant=tenant, **options)
+            reading.notes += [f"{tenant}: {note}" for note in notes]
         except InputError as error:
             reading.add(error)
             return None

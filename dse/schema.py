@@ -20,8 +20,8 @@ from dse.rules import Broken, anything, count, flag, number, one_of, record_fiel
 from hwmodels import engine, network
 from hwmodels.outcome import METRICS
 
-__all__ = ["KINDS", "UNION_TAGS", "DesignFile", "EngineFile", "InlineNetwork", "Model", "Search", "StudyFile", "Tenant",
-           "Traffic", "WorkloadFile", "json_schema"]
+__all__ = ["KINDS", "LOG_KEYS", "UNION_TAGS", "DesignFile", "EngineFile", "InlineNetwork", "Model", "Search",
+           "StudyFile", "Tenant", "Traffic", "WorkloadFile", "json_schema"]
 
 MAX_REQUESTS = 20_000_000
 """Requests of one workload: their columns must fit in memory."""
@@ -70,6 +70,9 @@ _ONLY_FOR = {
     "rate_hz": ("periodic", "poisson", "bursty"), "jitter_frac": ("periodic",), "on_s": ("bursty",),
     "off_s": ("bursty",), "file": ("trace",), "arrivals_s": ("trace",),
 }
+LOG_KEYS = ("from_s", "to_s", "scale_rate", "limit", "time_unit")
+"""What may be said about the file of a trace."""
+_ONLY_FOR |= {key: ("trace",) for key in LOG_KEYS}
 
 
 class Traffic(Model):
@@ -87,8 +90,19 @@ class Traffic(Model):
     """Bursty: mean length of the periods with requests [s]."""
     off_s: NonNegative | None = None
     """Bursty: mean length of the periods without [s]."""
-    file: Annotated[str, text("the path of a CSV file with a column arrival_s")] | None = None
-    """Trace: CSV with a column `arrival_s` [s]; with a column `tenant`, only the rows of this tenant count."""
+    file: Annotated[str, text("the path of a request log")] | None = None
+    """Trace: a request log of any format that `dse inspect` knows, e.g. CSV with a column `arrival_s` [s]; with a
+    column `tenant`, only the rows of this tenant count."""
+    from_s: NonNegative | None = None
+    """Trace file: arrivals before are left out, and this becomes time 0 [s]."""
+    to_s: Positive | None = None
+    """Trace file: arrivals from here on are left out [s]."""
+    scale_rate: Positive | None = None
+    """Trace file: that many times the rate, with the shape kept [-]."""
+    limit: Annotated[int, count(1)] | None = None
+    """Trace file: only the first so many requests [-]."""
+    time_unit: Annotated[str, one_of(("s", "ms", "us", "ns"))] | None = None
+    """Trace file: for a format that does not document its unit."""
     arrivals_s: Annotated[
         Annotated[list[float], times(), Tag(UNION_TAGS[0])] | Annotated[list[NonNegative], Tag(UNION_TAGS[1])],
         Discriminator(_text_or_more)] | None = None
@@ -105,7 +119,10 @@ class Traffic(Model):
             elif self.file is not None and self.arrivals_s is not None:
                 broken.append(Broken(at=("arrivals_s",), message="must be left out when file is given", got=False,
                                      at_key=True))
-            elif self.arrivals_s is not None and not self.arrivals_s:
+            elif self.file is None:
+                broken += [Broken(at=(key,), message="must be left out: it is for a trace file", got=False, at_key=True)
+                           for key in LOG_KEYS if getattr(self, key) is not None]
+            if self.arrivals_s is not None and not self.arrivals_s:
                 broken.append(Broken(at=("arrivals_s",), message="must be a list of at least one arrival time"))
         elif self.rate_hz is None:
             broken.append(Broken(message=f"must have the key rate_hz ({self.kind}), a number > 0", got=False))

@@ -215,10 +215,11 @@ def test_trace_file(write):
 
 
 @pytest.mark.parametrize(("text", "expected"), [
-    ("", "log.csv:1: must be a CSV file with a column arrival_s, got an empty file"),
-    ("time,x\n1,2\n", "log.csv:1:1: header: must have a column arrival_s, got 'time, x'\n    time,x\n    ^"),
-    ("arrivals_s\n1\n", "log.csv:1:1: header: must have a column arrival_s, got 'arrivals_s' (rename 'arrivals_s'?)\n"
-     "    arrivals_s\n    ^"),
+    ("", "log.csv:1: must be a request log, got an empty file"),
+    ("time,x\n1,2\n", "log.csv:1:1: header: must be the first line of a request log, got 'time,x'; nearest: onnxim, "
+     "which has the columns prompt_length, target_length; known:\n"),
+    ("arrivals_s\n1\n", "log.csv:1:1: header: must be the first line of a request log, got 'arrivals_s'; nearest: "
+     "ours, which has a column arrival_s (rename 'arrivals_s'?); known:\n    -> ours "),
     ("arrival_s\n", "log.csv:1: must have at least one row below the header, got none"),
     ("x,arrival_s\nab,0.1\nab,-1\n", "log.csv:3:4: column arrival_s: must be a number >= 0, got '-1'\n"
      "    ab,-1\n       ^"),

@@ -54,7 +54,7 @@ from hwmodels.technology import (
     vector_op_energy_j,
 )
 
-__all__ = ["Bounds", "EngineColumns", "areas_mm2", "engine_columns", "network_bounds"]
+__all__ = ["Bounds", "EngineColumns", "LayerBounds", "areas_mm2", "engine_columns", "layer_bounds", "network_bounds"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -107,6 +107,17 @@ class Bounds(NamedTuple):
     """Sum over layers of max(compute, traffic)."""
     overlapped_latency_s: Floats
     """max(sum of compute, sum of traffic): holds even if layers overlap each other."""
+    dram_bytes: Floats
+    energy_j: Floats
+    """Dynamic."""
+
+
+class LayerBounds(NamedTuple):
+    """Lower bounds of the distinct layers of a network on every engine, columns of shape (L, E)."""
+
+    times: Floats
+    """(L,) how often the layer occurs [-]."""
+    latency_s: Floats
     dram_bytes: Floats
     energy_j: Floats
     """Dynamic."""
@@ -429,6 +440,21 @@ def network_bounds(network: Network, engines: EngineColumns, *, first: Ints | No
     bounds = Bounds(*(np.empty(len(first) - 1) for _ in Bounds._fields))
     _network_bounds(first, engines, work, sram_j, dram_energy_j_per_byte(), bounds)
     return Bounds(*(column * (1.0 - _ROUNDING) for column in bounds))
+
+
+def layer_bounds(network: Network, engines: EngineColumns, *, quantile: bool = False) -> LayerBounds:
+    """Bounds of one execution of every distinct layer on every engine; parameters as in `network_bounds`."""
+    work = _work(network, quantile)
+    sram_j = _per_buffer(engines, sram_energy_j_per_byte)
+    each, shape = np.arange(len(engines.rows) + 1, dtype=np.int64), (len(work.times), len(engines.rows))
+    found = LayerBounds(work.times, *(np.empty(shape) for _ in LayerBounds._fields[1:]))
+    unused = np.empty(len(engines.rows))
+    for at in range(len(work.times)):
+        one = _Work(*(column[at:at + 1] for column in work))._replace(times=np.ones(1))
+        row = Bounds(found.latency_s[at], unused, found.dram_bytes[at], found.energy_j[at])
+        _network_bounds(each, engines, one, sram_j, dram_energy_j_per_byte(), row)
+    scale = 1.0 - _ROUNDING
+    return LayerBounds(found.times, found.latency_s * scale, found.dram_bytes * scale, found.energy_j * scale)
 
 
 def _per_buffer(engines: EngineColumns, of: Callable[[int, int], float]) -> Floats:

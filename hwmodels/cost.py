@@ -184,7 +184,7 @@ def _options(case: _Case, engine: Engine, each: _Energies) -> Iterator[_Option]:
     room = engine.sram_bytes - case.reserved_bytes
     weights = layer.weight_elements * layer.weight_bits / 8.0 * stored_weight_frac(layer, engine)
     for form in forms(layer, engine):
-        if case.weights_stay:
+        if case.weights_stay and layer.has_weights:  # the second operand of attention is computed anew
             problems = tuple(_problems(case, engine, each, form, room, fetched=False, tiled=False))
             yield _Option(form, problems, (repeat,) * len(problems), True)
             continue

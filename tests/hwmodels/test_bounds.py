@@ -84,8 +84,6 @@ def assert_below(bounds, costs, at=0):
 @settings(max_examples=250, deadline=None)
 @given(net=networks(), engine=engines, objective=st.sampled_from(["latency", "energy", "dram_bytes"]))
 def test_bounds_are_admissible(net, engine, objective):
-    if engine.weights_stay and any(layer.op == "attention" for layer in net):
-        net = replace(net, layers=tuple(replace(x, op="gemm") if x.op == "attention" else x for x in net))
     costs = layer_costs(net, engine, objective=objective)
     if not costs.unsupported:
         assert_below(network_bounds(net, engine_columns([engine])), costs)

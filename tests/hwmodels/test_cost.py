@@ -277,6 +277,14 @@ def test_weights_that_fit_can_stay_between_inferences():
     assert big.weight_bytes.sum() >= 256
 
 
+def test_computed_operands_never_stay_between_inferences():
+    scores = Layer(name="scores", op="attention", groups=4, oy=32, k=32, c=16)
+    net = Network(name="n", layers=(scores, Layer(name="fc", op="gemm", oy=1, k=8, c=8, inputs=(-1,))))
+    stay, leave = (layer_costs(net, engine(weights_stay=flag, sram_bytes=1 << 16)) for flag in (True, False))
+    assert stay.dram_read_bytes[0] == leave.dram_read_bytes[0] >= scores.input_elements + scores.weight_elements
+    assert stay.dram_read_bytes[1] < leave.dram_read_bytes[1]
+
+
 # ---- what cannot run, caching, determinism -------------------------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ from hwmodels.workload import Traffic as TrafficRecord
 __all__ = ["Reading", "design_record", "engine_record", "policy_of", "workload_record"]
 
 LANGUAGE_KEYS = ("phase", "tokens", "context", "batch", "head", "mlp")
-NETWORK_SUFFIXES = (".onnx", ".json", ".csv")
+NETWORK_SUFFIXES = (".onnx", ".json", ".csv", ".yaml", ".yml")
 
 
 class Reading:

@@ -72,7 +72,7 @@ _ONLY_FOR = {
 }
 LOG_KEYS = ("from_s", "to_s", "scale_rate", "limit", "time_unit")
 """What may be said about the file of a trace."""
-_ONLY_FOR |= {key: ("trace",) for key in LOG_KEYS}
+_ONLY_FOR |= dict.fromkeys(LOG_KEYS, ("trace",))
 
 
 class Traffic(Model):

@@ -1,5 +1,6 @@
-"""`dse inspect`: what is in a network, whatever it is written in."""
+"""`dse inspect`: what is in a network or a request log, whatever it is written in."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,6 +46,15 @@ def _refuse_flags(read: "NetworkFile", flags: dict[str, object]) -> None:
         raise InputError(*[Problem(field=f"--{name}",
                                    message="must be absent (only a config.json has phases and tokens), got "
                                    f"{flags[name]}") for name in given])
+
+
+def _refuse(what: str, flags: Mapping[str, object]) -> None:
+    from dse.errors import InputError, Problem
+
+    problems = [Problem(field=f"--{name}", message=f"must be absent: it is not for {what}, got {value}")
+                for name, value in flags.items() if value is not None]
+    if problems:
+        raise InputError(*problems)
 
 
 def _rows(read: "NetworkFile") -> list[dict[str, Any]]:
@@ -130,8 +140,68 @@ def _print_text(read: "NetworkFile", rows: list[dict[str, Any]], top: int | None
     console.print(f"({CONVENTION})")
 
 
+def _inspect_log(path: str, options: dict[str, Any], as_json: bool) -> None:
+    """A request log: format, rate, burstiness, lengths."""
+    from dse.console import out, print_json
+    from dse.readers.requests import read_requests
+
+    summary = read_requests(path, **options).summary()
+    if as_json:
+        print_json(summary)
+        return
+    shown = {"format": summary["format"], "requests": f"{summary['requests']:,}", "failed": f"{summary['failed']:,}",
+             "span": f"{summary['span_s']:.6g} s", "rate": _number(summary["rate_hz"], " /s"),
+             "gap CV": _number(summary["gap_cv"]), "prompt tokens": _number(summary["prompt_tokens_sum"]),
+             "output tokens": _number(summary["output_tokens_sum"])}
+    if not summary["failed"]:
+        del shown["failed"]
+    for name, text in shown.items():
+        out(f"{name:15}{text}")
+    for name, count in (summary["tenants"] or {}).items():
+        out(f"{'tenant':15}{name}: {count:,} requests")
+    tables = summary["quantiles"]
+    if tables:
+        points = list(next(iter(tables.values())))
+        out("\n" + "".join(f"{point:>10}" for point in ("quantile", *points)))
+        for name, table in tables.items():
+            out(f"{name:>13}"[:13] + "".join(f"{table[point]:>10.5g}" for point in points)[3:])
+    for note in summary["notes"]:
+        out(f"note: {note}")
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}{unit}" if isinstance(value, int) else f"{value:.5g}{unit}"
+
+
+def _is_log(path: str) -> bool:
+    """Whether a file is to be read as a request log: it is one, or a CSV that is no topology either."""
+    from pathlib import Path
+
+    from dse.readers.logs import detect
+
+    file = Path(path)
+    if not file.is_file() or file.suffix.lower() in (".onnx", ".yaml", ".yml"):
+        return False
+    if detect(file) is not None or file.suffix.lower() in (".jsonl", ".txt", ".tsv", ".log"):
+        return True
+    if file.suffix.lower() != ".csv":
+        return False
+    from dse.readers.logs import first_line
+    from dse.readers.scalesim import is_topology
+
+    try:
+        of_layers = first_line(file)[1].lstrip("\ufeff ").lower().startswith("layer")
+    except (OSError, ValueError):
+        of_layers = False
+    return not of_layers and not is_topology(file)
+
+
 def command(
-    network: Annotated[str, typer.Argument(help="Zoo name, .onnx, config.json or its folder, SCALE-Sim topology .csv")],
+    network: Annotated[str, typer.Argument(metavar="FILE|NAME", help="Network: zoo name, .onnx, config.json or its "
+                                           "folder, SCALE-Sim topology .csv, Timeloop problem or ZigZag workload "
+                                           ".yaml; or a request log (CSV, JSON lines)")],
     bind: Annotated[str | None, typer.Option(help="Free dimensions, as batch=1,seq=384",
                                              metavar="NAME=SIZE,...")] = None,
     phase: Annotated[str | None, typer.Option(help="prefill (default) or decode, for a config.json")] = None,
@@ -141,12 +211,29 @@ def command(
     head: Annotated[str | None, typer.Option(help="Output product on all tokens (default) or on the last one")] = None,
     mlp: Annotated[str | None, typer.Option(help="gated or plain, where model_type is unknown")] = None,
     top: Annotated[int | None, typer.Option(help="Only the N largest layers of the table", min=1)] = None,
+    from_s: Annotated[float | None, typer.Option("--from", help="Request log: from here on [s]")] = None,
+    to_s: Annotated[float | None, typer.Option("--to", help="Request log: up to here [s]")] = None,
+    scale_rate: Annotated[float | None, typer.Option(help="Request log: that many times the rate")] = None,
+    limit: Annotated[int | None, typer.Option(help="Request log: only the first N requests")] = None,
+    rate: Annotated[float | None, typer.Option(help="Request log with lengths only: requests per second")] = None,
+    time_unit: Annotated[str | None, typer.Option(help="Request log of a format that does not say: s, ms, us, ns",
+                                                  )] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout")] = False,
 ) -> None:
-    """Layers, MACs, parameters and unsupported operators of a network."""
+    """Layers, MACs, parameters and unsupported operators of a network; rate and lengths of a request log."""
     from dse.console import note, print_json
     from dse.readers import load_network
 
+    of_log = {"from": from_s, "to": to_s, "scale-rate": scale_rate, "limit": limit, "rate": rate,
+              "time-unit": time_unit}
+    if _is_log(network):
+        _refuse("a request log", {"bind": bind, "phase": phase, "tokens": tokens, "context": context, "batch": batch,
+                                  "head": head, "mlp": mlp, "top": top})
+        names = {"from": "from_s", "to": "to_s", "scale-rate": "scale_rate", "limit": "limit", "rate": "rate_hz",
+                 "time-unit": "time_unit"}
+        _inspect_log(network, {names[key]: value for key, value in of_log.items() if value is not None}, json)
+        return
+    _refuse("a network", of_log)
     read = load_network(network, bind=_parse_bind(bind) if bind is not None else None, phase=phase or "prefill",
                         tokens=512 if tokens is None else tokens, context=context, batch=1 if batch is None else batch,
                         head=head or "all", mlp=mlp)

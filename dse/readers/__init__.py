@@ -1,6 +1,7 @@
 """Readers: any file that describes a network becomes a `hwmodels.network.Network`.
 
-    load_network   a zoo name, *.onnx, a Hugging Face config.json or its folder, a SCALE-Sim topology *.csv
+    load_network   a zoo name, *.onnx, a Hugging Face config.json or its folder, a SCALE-Sim topology *.csv,
+                   a Timeloop problem or ZigZag workload *.yaml
 
 One convention for all (printed by `dse inspect`): one MAC is one multiply-accumulate of a matrix product or
 convolution; attention is counted dense; everything else is a vector operation.
@@ -13,7 +14,8 @@ from dse.readers.record import NetworkFile, Unsupported
 
 __all__ = ["NetworkFile", "Unsupported", "load_network"]
 
-_SUFFIXES = (".onnx", ".json", ".csv")
+_YAML = (".yaml", ".yml")
+_SUFFIXES = (".onnx", ".json", ".csv", *_YAML)
 
 
 def _zoo_sizes(spec: str, bind: dict[str, int]) -> dict[str, int]:
@@ -46,7 +48,7 @@ def _zoo(spec: str, bind: dict[str, int] | None) -> NetworkFile:
     except ModelError as error:
         raise InputError(Problem(
             field="network", message=f"must be a network of the zoo ({', '.join(NETWORKS)}) or a file (*.onnx, "
-            f"config.json or its folder, topology *.csv), got '{spec}'",
+            f"config.json or its folder, topology *.csv, Timeloop or ZigZag *.yaml), got '{spec}'",
             hint=did_you_mean(spec, list(NETWORKS)))) from error
     return NetworkFile(kind="zoo", network=found, notes=found.notes)
 
@@ -55,6 +57,23 @@ def _refuse_bind(bind: dict[str, int] | None, path: Path) -> None:
     if bind:
         raise InputError(Problem(file=str(path), field="bind",
                                  message=f"must be absent (all sizes are fixed), got {', '.join(sorted(bind))}"))
+
+
+def _yaml(path: Path) -> NetworkFile:
+    """A Timeloop problem or a ZigZag workload, whichever the file looks like."""
+    from dse.readers.timeloop import is_problem, parse_problem, read_problem
+    from dse.readers.zigzag import is_workload, read_workload
+
+    document = parse_problem(path)
+    if is_problem(document.value):
+        return read_problem(path)
+    if is_workload(document.value):
+        return read_workload(path)
+    kind = document.value.get("kind") if isinstance(document.value, dict) else None
+    hint = f"a {kind} of ours: see `dse check`" if kind in ("workload", "engine", "design", "study") else ""
+    raise InputError(*document.problems, document.problem(
+        (), "must be a Timeloop problem (key problem) or a ZigZag workload (a list of layers with operator_type, "
+        f"equation, loop_dims), got {document.got(())}", hint=hint))
 
 
 def load_network(spec: str, *, folder: Path | None = None, bind: dict[str, int] | None = None, phase: str = "prefill",
@@ -108,5 +127,8 @@ def load_network(spec: str, *, folder: Path | None = None, bind: dict[str, int] 
 
         _refuse_bind(bind, path)
         return read_topology(path)
+    if suffix in _YAML:
+        _refuse_bind(bind, path)
+        return _yaml(path)
     raise InputError(Problem(file=str(path),
                              message=f"must be a network file ({', '.join(_SUFFIXES)}), got '{suffix}'"))

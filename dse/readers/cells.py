@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 __all__ = ["COUNT", "COUNT_OR_BLANK", "TEXT", "TIME", "BadCell", "Parser", "date_time"]
 
 _LARGEST = 2.0**53
-_DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,12}))?\s*(?:Z|UTC|([+-])(\d\d):?(\d\d))?")
+_DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,12}))?\s*"
+                        r"(?:Z|UTC|([+-])(\d\d):?(\d\d))?")
 
 
 class BadCell(ValueError):

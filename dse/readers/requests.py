@@ -1,27 +1,11 @@
-"""Request logs: when requests arrived, and how long their prompts and answers are.
-
-The format is recognised by the first line, never by the file name; a byte-order mark, case and blanks do not count:
-
-    ours            arrival_s[,tenant][,prompt_tokens,output_tokens][,...]                     seconds
-    azure_llm       TIMESTAMP,ContextTokens,GeneratedTokens                                    date and time
-    azure_lmm_2025  TIMESTAMP,NumImages,ContextTokens,GeneratedTokens                          date and time
-    vidur           arrived_at,num_prefill_tokens,num_decode_tokens                            seconds
-    vidur_lengths   num_prefill_tokens,num_decode_tokens,num_total_tokens,pd_ratio             none: needs a rate
-    mooncake        {"timestamp": ..., "input_length": ..., "output_length": ...} per line     milliseconds
-    burstgpt_1_2    Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type       seconds
-    burstgpt_3      Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,... seconds
-    onnxim          time, prompt_length, target_length, cached_length                          not documented: ask
+"""Request logs: when requests arrived, and how long their prompts and answers are. Formats: `dse.readers.logs`.
 
 Files are streamed, columns are arrays: ten million rows are a few hundred MB. Nothing is dropped silently: failed
 requests (BurstGPT: no response tokens) are counted, times that run backwards are sorted, both with a note.
-
-References: Azure Public Dataset (P. Patel et al., Splitwise, ISCA 2024); A. Agrawal et al., Vidur, MLSys 2024;
-R. Qin et al., Mooncake, FAST 2025; Y. Wang et al., BurstGPT, KDD 2025; H. Ham et al., ONNXim, IEEE CAL 2024.
 """
 
 import csv
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -34,69 +18,16 @@ from numpy.typing import NDArray
 from dse.errors import InputError, Problem
 from dse.located import near_file
 from dse.readers.cells import COUNT, COUNT_OR_BLANK, TEXT, TIME, BadCell, Parser, date_time
+from dse.readers.logs import LogFormat, column_key, first_line, match, open_log, unknown_header
 
-__all__ = ["FORMATS", "LogFormat", "RequestLog", "detect", "read_requests"]
+__all__ = ["RequestLog", "read_requests"]
 
 MAX_SHOWN = 20
 """Broken cells named before giving up: a log with the wrong unit is wrong in every row."""
 TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+QUANTILES = (0, 1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
+"""Points of the quantile tables [%]."""
 _CHUNK = 65_536
-_LINE_MAX = 1 << 20
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogFormat:
-    """A known format: the columns that make it out, and what they mean.
-
-    Parameters
-    ----------
-    header : as its authors write it.
-    needs : columns by which it is recognised.
-    time : column of the arrivals, empty where there is none; `unit_s`: its unit [s], 0 when it is a date, None when
-        nobody documents it.
-    prompt, output : columns of the lengths [tokens].
-    failed_without_output : an output of 0 tokens means that the request failed.
-    """
-
-    name: str
-    header: str
-    needs: tuple[str, ...]
-    time: str
-    unit_s: float | None = 1.0
-    prompt: str = ""
-    output: str = ""
-    failed_without_output: bool = False
-    lines_of_json: bool = False
-
-
-_AZURE = {"time": "TIMESTAMP", "unit_s": 0.0, "prompt": "ContextTokens", "output": "GeneratedTokens"}
-_BURST = {"time": "Timestamp", "prompt": "Request tokens", "output": "Response tokens", "failed_without_output": True}
-_VIDUR = {"prompt": "num_prefill_tokens", "output": "num_decode_tokens"}
-
-FORMATS: tuple[LogFormat, ...] = (
-    LogFormat(name="ours", header="arrival_s,tenant,network,deadline_s,prompt_tokens,output_tokens,adapter",
-              needs=("arrival_s",), time="arrival_s", prompt="prompt_tokens", output="output_tokens"),
-    LogFormat(name="azure_llm", header="TIMESTAMP,ContextTokens,GeneratedTokens",
-              needs=("TIMESTAMP", "ContextTokens", "GeneratedTokens"), **_AZURE),  # type: ignore[arg-type]
-    LogFormat(name="azure_lmm_2025", header="TIMESTAMP,NumImages,ContextTokens,GeneratedTokens",
-              needs=("TIMESTAMP", "NumImages", "ContextTokens", "GeneratedTokens"), **_AZURE),  # type: ignore[arg-type]
-    LogFormat(name="vidur", header="arrived_at,num_prefill_tokens,num_decode_tokens", time="arrived_at",
-              needs=("arrived_at", "num_prefill_tokens", "num_decode_tokens"), **_VIDUR),
-    LogFormat(name="vidur_lengths", header="num_prefill_tokens,num_decode_tokens,num_total_tokens,pd_ratio", time="",
-              needs=("num_prefill_tokens", "num_decode_tokens"), **_VIDUR),
-    LogFormat(name="burstgpt_1_2", header="Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type",
-              needs=("Timestamp", "Request tokens", "Response tokens"), **_BURST),  # type: ignore[arg-type]
-    LogFormat(name="burstgpt_3", header="Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,"
-              "Total tokens,Log Type",
-              needs=("Timestamp", "Session ID", "Request tokens", "Response tokens"),
-              **_BURST),  # type: ignore[arg-type]
-    LogFormat(name="onnxim", header="time,prompt_length,target_length,cached_length", time="time", unit_s=None,
-              needs=("time", "prompt_length", "target_length"), prompt="prompt_length", output="target_length"),
-    LogFormat(name="mooncake", header='{"timestamp":MS,"input_length":N,"output_length":N,"hash_ids":[...]} per line',
-              needs=("timestamp", "input_length", "output_length"), time="timestamp", unit_s=1e-3,
-              prompt="input_length", output="output_length", lines_of_json=True),
-)
 
 
 @final
@@ -127,6 +58,25 @@ class RequestLog:
     def __len__(self) -> int:
         return len(self.arrival_s)
 
+    def summary(self) -> dict[str, Any]:
+        """What `dse inspect --json` prints: counts, rate, coefficient of variation of the gaps, sums, quantiles."""
+        gaps = np.diff(self.arrival_s)
+        span_s = float(self.arrival_s[-1] - self.arrival_s[0])
+        columns = {"gap_s": gaps, "prompt_tokens": self.prompt_tokens, "output_tokens": self.output_tokens}
+        quantiles = {name: dict(zip((f"p{point:g}" for point in QUANTILES), np.percentile(column, QUANTILES).tolist(),
+                                    strict=True)) | {"mean": float(column.mean())}
+                     for name, column in columns.items() if column is not None and len(column)}
+        mean = float(gaps.mean()) if len(gaps) else 0.0
+        return {
+            "kind": "requests", "format": self.format, "requests": len(self), "failed": self.failed, "span_s": span_s,
+            "rate_hz": len(gaps) / span_s if span_s > 0.0 else None,
+            "gap_cv": float(gaps.std()) / mean if mean > 0.0 else None,
+            "prompt_tokens_sum": None if self.prompt_tokens is None else int(self.prompt_tokens.sum()),
+            "output_tokens_sum": None if self.output_tokens is None else int(self.output_tokens.sum()),
+            "tenants": None if self.tenant is None else {
+                name: int((self.tenant == index).sum()) for index, name in enumerate(self.tenants)},
+            "quantiles": quantiles, "notes": list(self.notes)}
+
     def take(self, rows: Any) -> "RequestLog":
         """The same log with the given rows only."""
         def pick(column: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
@@ -134,86 +84,6 @@ class RequestLog:
 
         return replace(self, arrival_s=self.arrival_s[rows], prompt_tokens=pick(self.prompt_tokens),
                        output_tokens=pick(self.output_tokens), tenant=pick(self.tenant))
-
-
-# --- which format -----------------------------------------------------------------------------------------------------
-
-
-def _key(name: str) -> str:
-    return re.sub(r"\s+", "", name.removeprefix("\ufeff")).casefold()
-
-
-def _cells(line: str) -> list[str]:
-    try:
-        return next(csv.reader([line]), [])
-    except csv.Error:
-        return []
-
-
-def _keys_of(line: str) -> tuple[list[str], bool]:
-    """Column names of a first line, and whether it is a line of JSON."""
-    if line.lstrip().startswith("{"):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            return [], True
-        return [_key(key) for key in row] if isinstance(row, dict) else [], True
-    return [_key(cell) for cell in _cells(line)], False
-
-
-def _match(line: str) -> LogFormat | None:
-    keys, is_json = _keys_of(line)
-    fits = [known for known in FORMATS if known.lines_of_json == is_json
-            and {_key(name) for name in known.needs} <= set(keys)]
-    # the most columns decide: Azure's multimodal log has those of the other one, too
-    return max(fits, key=lambda known: len(known.needs), default=None)
-
-
-def _first_line(path: Path) -> tuple[int, str]:
-    """Number and text of the first line that is not blank; (0, '') for an empty file."""
-    with _open(path) as file:
-        number = 0
-        while line := file.readline(_LINE_MAX):
-            number += 1
-            if line.strip("\ufeff \t\r\n"):
-                return number, line.rstrip("\r\n")
-    return 0, ""
-
-
-def _open(path: Path) -> IO[str]:
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def detect(path: str | Path) -> LogFormat | None:
-    """The format of a file, None when its first line is that of no request log (or it cannot be read)."""
-    try:
-        return _match(_first_line(Path(path))[1])
-    except (OSError, ValueError):
-        return None
-
-
-def _unknown(path: str, number: int, line: str) -> InputError:
-    """An unknown first line: the known ones, with the nearest marked, and the column that it would take."""
-    from difflib import SequenceMatcher, get_close_matches
-
-    keys, is_json = _keys_of(line)
-    shown = line.removeprefix("\ufeff").strip()
-
-    def nearness(known: LogFormat) -> tuple[int, float]:
-        wanted = [_key(name) for name in known.needs]
-        return sum(name in keys for name in wanted), SequenceMatcher(
-            None, ",".join(keys) or _key(line)[:300], _key(known.header)).ratio()
-
-    nearest = max((known for known in FORMATS if known.lines_of_json == is_json), key=nearness)
-    missing = [name for name in nearest.needs if _key(name) not in keys]
-    close = [(name, *get_close_matches(_key(name), keys, n=1)) for name in missing]
-    rename = next((f" (rename {pair[1]!r}?)" for pair in close if len(pair) > 1), "")
-    listed = "".join(f"\n    {'->' if known is nearest else '  '} {known.name:15}{known.header}" for known in FORMATS)
-    got = repr(shown[:100] + ("..." if len(shown) > 100 else ""))
-    return InputError(Problem(
-        file=path, line=number, column=1, field="header",
-        message=f"must be the first line of a request log, got {got}; nearest: {nearest.name}, which has "
-        f"{'the columns' if len(missing) > 1 else 'a column'} {', '.join(missing)}{rename}; known:{listed}"))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -240,17 +110,17 @@ def read_requests(path: str | Path, *, rate_hz: float | None = None, time_unit: 
     shown, file = str(path), Path(path)
     _check_options(from_s, to_s, scale_rate, limit, rate_hz, time_unit)
     try:
-        number, line = _first_line(file)
+        number, line = first_line(file)
         if not line:
             raise InputError(Problem(file=shown, line=1, message="must be a request log, got an empty file"))
         if "\0" in line:
             raise InputError(Problem(file=shown, message="must be CSV text, got a binary file"))
-        known = _match(line)
+        known = match(line)
         if known is None:
-            raise _unknown(shown, number, line)
+            raise unknown_header(shown, number, line)
         unit_s = _unit(shown, known, rate_hz, time_unit)
         reader = _Reader(shown, known, unit_s, from_s, to_s, limit)
-        with _open(file) as stream:
+        with open_log(file) as stream:
             if known.lines_of_json:
                 reader.read_json(stream)
             else:
@@ -351,7 +221,7 @@ class _Reader:
         if known.time:
             found["time"] = (known.time, date_time() if self.is_date else TIME)
         for role, name in (("prompt", known.prompt), ("output", known.output)):
-            if not ours or _key(name) in keys:
+            if not ours or column_key(name) in keys:
                 found[role] = (name, count)
         if ours and "tenant" in keys:
             found["tenant"] = ("tenant", TEXT)
@@ -390,11 +260,11 @@ class _Reader:
             header: list[str] = []
             while rows.line_num < header_line:
                 header = next(rows)
-            keys = [_key(cell) for cell in header]
+            keys = [column_key(cell) for cell in header]
             parsers = self.parsers(keys)
             if self.twice(keys, parsers, header_line, header):
                 return
-            at = {role: keys.index(_key(name)) for role, (name, _) in parsers.items()}
+            at = {role: keys.index(column_key(name)) for role, (name, _) in parsers.items()}
             self.unused = [cell.strip() for index, cell in enumerate(header)
                            if index not in at.values() and cell.strip()]
             for numbers, chunk in self.batches(rows):
@@ -411,10 +281,10 @@ class _Reader:
 
     def twice(self, keys: list[str], parsers: dict[str, tuple[str, Parser]], line: int, header: list[str]) -> bool:
         for name, _ in parsers.values():
-            if keys.count(_key(name)) > 1:
+            if keys.count(column_key(name)) > 1:
                 self.problems.append(Problem(file=self.path, line=line, column=1, field="header",
                                              source=",".join(header), message=f"must have one column {name}, got "
-                                             f"{keys.count(_key(name))}"))
+                                             f"{keys.count(column_key(name))}"))
         return bool(self.problems)
 
     def batches(self, rows: Any) -> Iterator[tuple[list[int], list[list[str]]]]:
@@ -502,17 +372,18 @@ class _Reader:
             self.problems.append(Problem(file=self.path, line=number, column=1, source=line,
                                          message="must be one JSON object per line"))
             return
-        by_key = {_key(key): value for key, value in row.items()}
+        by_key = {column_key(key): value for key, value in row.items()}
         for name, column in zip(names, columns, strict=True):
-            value = by_key.get(_key(name))
+            value = by_key.get(column_key(name))
             whole = name != self.known.time
-            good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53
-            if not good or (whole and value != int(value)):
+            amount = value if isinstance(value, int | float) and not isinstance(value, bool) else -1
+            good = 0 <= amount < 2**53 and (not whole or amount == int(amount))
+            if not good:
                 self.problems.append(Problem(
                     file=self.path, line=number, column=1, field=f"column {name}", source=line,
                     message=f"must be {COUNT.rule if whole else TIME.rule}, got "
                     f"{'nothing' if value is None else repr(value)[:40]}"))
-            column.append(value if good else 0)  # type: ignore[arg-type]
+            column.append(amount)
 
 
 # --- after reading ----------------------------------------------------------------------------------------------------
@@ -561,7 +432,7 @@ def _finish(reader: _Reader, rate_hz: float | None, from_s: float | None, to_s: 
 
 
 def _spread(time_s: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[str]]:
-    """Requests stamped on a coarse grid, spread evenly over their tick; nothing changes where most gaps are not zero."""
+    """Requests stamped on a coarse grid, spread evenly over their tick; nothing changes where few gaps are zero."""
     ticks, counts = np.unique(np.rint(time_s * 1e3).astype(np.int64), return_counts=True)
     if len(ticks) < 2 or 2 * (len(time_s) - len(ticks)) <= len(time_s) - 1:
         return time_s, []

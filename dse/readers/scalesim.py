@@ -19,7 +19,7 @@ from dse.errors import InputError, Problem
 from dse.readers.record import NetworkFile
 from hwmodels.network import Layer, Network
 
-__all__ = ["read_topology"]
+__all__ = ["is_topology", "read_topology"]
 
 _CONV = ("IFMAP Height", "IFMAP Width", "Filter Height", "Filter Width", "Channels", "Num Filter", "Strides")
 _GEMM = ("M", "N", "K")
@@ -77,6 +77,15 @@ def _columns(header: _Row, path: Path) -> tuple[str, ...]:
     expected = f"'Layer name, {', '.join(_CONV)},' or 'Layer, {', '.join(_GEMM)},'"
     raise InputError(Problem(file=str(path), line=header.line, column=1, field="header", source=header.text,
                              message=f"must be {expected}, got '{header.text.strip()}'"))
+
+
+def is_topology(path: Path) -> bool:
+    """Whether the first line of a file is the header of a topology."""
+    try:
+        rows = _rows(path)
+        return bool(rows) and bool(_columns(rows[0], path))
+    except InputError:
+        return False
 
 
 class _Reader:

@@ -14,15 +14,16 @@ __all__ = ["app", "main"]
 
 # In the order of `dse --help`.
 COMMANDS = (
-    "run", "report", "why", "diff", "export", "evaluate", "compare-policies", "cost", "inspect", "list", "check",
+    "init", "run", "report", "why", "diff", "export", "evaluate", "compare-policies", "cost", "inspect", "list", "check",
     "explain", "simulate", "schedulability", "schema", "validate",
+    "doctor",
 )
 
 _SECTIONS = {
     "Explore": ("init", "run", "watch", "report", "why", "diff", "export", "front"),
     "One design, one network": ("evaluate", "compare-policies", "simulate", "schedulability", "cost", "inspect"),
     "The models behind it": ("explain", "validate", "bounds"),
-    "Files and choices": ("check", "list", "schema"),
+    "Files and choices": ("check", "list", "schema", "doctor"),
 }
 
 

@@ -14,9 +14,8 @@ __all__ = ["app", "main"]
 
 # In the order of `dse --help`.
 COMMANDS = (
-    "init", "run", "report", "why", "diff", "export", "evaluate", "compare-policies", "cost", "inspect", "list", "check",
-    "explain", "simulate", "schedulability", "schema", "validate",
-    "doctor",
+    "init", "run", "report", "why", "diff", "export", "evaluate", "compare-policies", "cost", "inspect", "list",
+    "check", "explain", "simulate", "schedulability", "schema", "validate", "doctor",
 )
 
 _SECTIONS = {

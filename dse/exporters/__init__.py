@@ -6,7 +6,8 @@ from dse.exporters.perfetto import EXPORTER as _PERFETTO
 from dse.exporters.record import Exporter
 from dse.exporters.scalesim import EXPORTER as _SCALESIM
 from dse.exporters.yaml import EXPORTER as _YAML
+from dse.exporters.zigzag import EXPORTER as _ZIGZAG
 
 __all__ = ["EXPORTERS", "Exporter"]
 
-EXPORTERS: dict[str, Exporter] = {record.name: record for record in (_YAML, _JSON, _CSV, _SCALESIM, _PERFETTO)}
+EXPORTERS: dict[str, Exporter] = {record.name: record for record in (_YAML, _JSON, _CSV, _SCALESIM, _PERFETTO, _ZIGZAG)}

@@ -14,7 +14,7 @@ __all__ = ["app", "main"]
 
 # In the order of `dse --help`.
 COMMANDS = (
-    "init", "run", "report", "why", "diff", "export", "evaluate", "compare-policies", "cost", "inspect", "list",
+    "init", "run", "report", "why", "diff", "export", "front", "evaluate", "compare-policies", "cost", "inspect", "list",
     "check", "explain", "simulate", "schedulability", "schema", "validate", "doctor",
 )
 

@@ -1,0 +1,417 @@
+"""The proof that comes with an exact front, and a check of it that shares no code with the search.
+
+certificate.json of a run, one entry per block (designs that differ in policy only; see `numbering`):
+
+    first, designs   number of its first design, how many they are
+    state            why it needs no more work: a code of `states`
+    by               the simulated design that strictly dominates its bound, or the index of a budget it cannot meet
+    bound            objectives at best, to be minimised; null where the proof needs none
+
+`check_run` builds the blocks anew from the study, compares them with the entries, recomputes the bounds with
+`hwmodels.demand_bounds`, repeats the comparisons, simulates the front again, and finds it among the trials.
+"""
+
+import csv
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dse.errors import InputError, Problem
+from dse.study import Study
+from spaces.space import Space
+
+if TYPE_CHECKING:
+    from dse.front import FrontRun
+    from dse.front_blocks import Blocks
+    from hwmodels.area import SchedulerBlock
+    from hwmodels.design import Chip
+
+__all__ = ["CERTIFICATE", "Check", "certificate", "check_run", "study_digest"]
+
+Floats = NDArray[np.float64]
+
+CERTIFICATE = "certificate.json"
+_KIND = "dse-front-certificate"
+_STATES = {0: "open", 1: "simulated", 2: "budget, by layer bounds", 3: "dominated, by layer bounds",
+           4: "budget, by exact costs", 5: "dominated, by exact costs", 6: "cannot run"}
+_NUMBERING = ("A design's number is its position in the study's space with the hardware parameters first, then policy, "
+              "scheduler and policy parameters, each group in the order of the space. A block holds the designs of one "
+              "hardware whose scheduler block (area, delay, power, energy per decision) is the same.")
+_CHUNK = 512
+
+
+def study_digest(study: Study) -> str:
+    """Of everything that the front depends on."""
+    space = study.space
+    content = (study.workload, study.seed, study.fidelity, study.objectives, sorted(study.budgets.items()),
+               list(space.domains.items()), space.conditions, space.forbidden)
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+
+def certificate(run: "FrontRun", blocks: "Blocks", state: NDArray[np.uint8], by: NDArray[np.int64],
+                vectors: Floats) -> dict[str, Any]:
+    """Content of certificate.json."""
+    count = len(state)
+    groups = [blocks.group(b) for b in range(count)]
+    starts = blocks.first[blocks.hardware].tolist()
+    needs = np.isin(state, (0, 3, 5))
+    return {
+        "kind": _KIND, "format": 1, "study": study_digest(run.study), "exact": run.exact, "designs": run.size,
+        "objectives": [[o.metric, "minimise" if o.minimise else "maximise"] for o in run.study.objectives],
+        "budgets": [[metric, bound] for metric, bound in run.study.budgets.items()],
+        "numbering": _NUMBERING, "states": {str(code): text for code, text in _STATES.items()},
+        "counts": run.counts, "front": list(run.front), "ties": run.ties, "hypervolume": run.hypervolume,
+        "hypervolume_reference": run.reference, "hypervolume_gap": run.gap if math.isfinite(run.gap) else None,
+        "blocks": {
+            "first": [start + group.offsets[0] for start, group in zip(starts, groups, strict=True)],
+            "designs": [len(group.offsets) for group in groups],
+            "state": state.tolist(),
+            "by": [number if number >= 0 else None for number in by.tolist()],
+            "bound": [[_json(v) for v in vector] if needed else None
+                      for vector, needed in zip(vectors.tolist(), needs.tolist(), strict=True)],
+        },
+    }
+
+
+def _json(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+# --- the check --------------------------------------------------------------------------------------------------------
+
+
+class Check(NamedTuple):
+    """What a check found."""
+
+    problems: list[str]
+    """Empty: the certificate holds."""
+    exact: bool
+    designs: int
+    blocks: int
+    bounds: int
+    """Blocks whose bounds were recomputed."""
+    exact_costs: int
+    """Those of them with the exact cost tables."""
+    simulated: int
+    """Designs that were simulated again."""
+
+
+class _Block(NamedTuple):
+    """A block, rebuilt from the study."""
+
+    hardware: int
+    params: dict[str, Any]
+    numbers: list[int]
+    scheduler: "SchedulerBlock"
+
+
+def _is_policy(name: str) -> bool:
+    from spaces.designs import PARAMETERS
+
+    return name not in PARAMETERS or name in ("policy", "scheduler")
+
+
+def _ordered(space: Space) -> Space:
+    """The space whose positions number the designs."""
+    names = sorted(space.names, key=_is_policy)
+    return Space({name: space.domains[name] for name in names}, space.conditions, space.forbidden)
+
+
+def _rebuild(study: Study) -> Iterator[_Block]:
+    """Blocks in the order of the certificate."""
+    from hwmodels.area import scheduler_block
+
+    space = _ordered(study.space)
+    names = [name for name in space.names if not _is_policy(name)]
+    policy, scheduler = space.names.index("policy"), space.names.index("scheduler")
+    policies = [space.domains["policy"].value(code) for code in range(int(space.domains["policy"].n))]
+    schedulers = [space.domains["scheduler"].value(code) for code in range(int(space.domains["scheduler"].n))]
+    known: dict[tuple[str, str, int], SchedulerBlock] = {}
+    before: tuple[int, ...] = ()
+    hardware, node_nm = -1, 0
+    found: dict[SchedulerBlock, _Block] = {}
+    for number, codes in enumerate(space.enumerate_codes()):
+        if codes[:len(names)] != before:
+            yield from found.values()
+            before, found, hardware = codes[:len(names)], {}, hardware + 1
+            node_nm = int(space.decode(codes)["node_nm"])
+        key = (str(schedulers[codes[scheduler]]), str(policies[codes[policy]]), node_nm)
+        if key not in known:
+            known[key] = scheduler_block(*key)
+        if known[key] in found:
+            found[known[key]].numbers.append(number)
+        else:
+            found[known[key]] = _Block(hardware, space.decode(codes), [number], known[key])
+    yield from found.values()
+
+
+def _read(folder: Path) -> tuple[Study, dict[str, Any], dict[int, dict[str, str]], list[int]]:
+    """Study, certificate, trials by number, numbers of front.csv."""
+    from dse.documents import load_study
+
+    for name in (CERTIFICATE, "study.yaml", "trials.csv", "front.csv"):
+        if not (folder / name).is_file():
+            raise InputError(Problem(file=str(folder), message=f"must be the folder of a `dse front` run, it has no "
+                                     f"{name}"))
+    try:
+        proof = json.loads((folder / CERTIFICATE).read_text(encoding="utf-8"))
+    except ValueError:
+        proof = None
+    if not isinstance(proof, dict) or proof.get("kind") != _KIND:
+        raise InputError(Problem(file=str(folder / CERTIFICATE), message="must be a certificate of dse front"))
+    study = load_study(folder / "study.yaml")
+
+    def rows(name: str) -> list[dict[str, str]]:
+        with (folder / name).open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    return (study, proof, {int(row["trial"]): row for row in rows("trials.csv")},
+            [int(row["trial"]) for row in rows("front.csv")])
+
+
+def check_run(folder: Path, *, sample: int = 100, everything: bool = False, seed: int = 0) -> Check:
+    """Check the certificate of a run.
+
+    Parameters
+    ----------
+    sample : blocks whose exact costs are computed again, and designs simulated again, beside the whole front.
+    everything : all of them.
+    seed : of the sample.
+
+    Raises
+    ------
+    InputError : the folder does not hold such a run.
+    """
+    study, proof, trials, front = _read(folder)
+    problems: list[str] = []
+    if proof.get("study") != study_digest(study):
+        problems.append("study: the certificate belongs to another study")
+    table = proof.get("blocks", {})
+    blocks = list(_rebuild(study))
+    if ([block.numbers[0] for block in blocks] != table.get("first")
+            or [len(block.numbers) for block in blocks] != table.get("designs")
+            or not all(len(table.get(name, ())) == len(blocks) for name in ("state", "by", "bound"))):
+        problems.append("blocks: they are not the designs of the study")
+        return Check(problems, False, 0, len(blocks), 0, 0, 0)
+    values = {number: _objectives(study, row) for number, row in trials.items()}
+    feasible = {number: v for number, v in values.items() if v is not None}
+    problems += _check_front(feasible, front, proof)
+    rng = np.random.default_rng(seed)
+    state = np.array(table["state"])
+    exact = np.flatnonzero(np.isin(state, (4, 5, 6)))
+    chosen = exact if everything else rng.permutation(exact)[:sample]
+    layers = np.flatnonzero(np.isin(state, (0, 2, 3)))
+    problems += _check_blocks(study, blocks, table, trials, feasible)
+    problems += _check_bounds(study, blocks, table, feasible, layers, exact=False)
+    problems += _check_bounds(study, blocks, table, feasible, np.sort(chosen), exact=True)
+    again = list(trials) if everything else [*front, *rng.permutation(list(trials))[:sample].tolist()]
+    problems += _check_trials(study, trials, dict.fromkeys(again))
+    left = bool((state == 0).any())
+    if proof.get("exact") and left:
+        problems.append("exact: some blocks are open")
+    return Check(problems, bool(proof.get("exact")), sum(len(block.numbers) for block in blocks), len(blocks),
+                 len(layers) + len(chosen), len(chosen), len(set(again)))
+
+
+def _objectives(study: Study, row: dict[str, str]) -> tuple[float, ...] | None:
+    """Objectives of a feasible trial, to be minimised; None for the others."""
+    from hwmodels.outcome import METRICS
+
+    def metric(name: str) -> float:
+        text = row.get(name) or row.get(f"tenants.{name}") or "nan"
+        return float(text)
+
+    if row["state"] != "complete" or row["status"] != "ok":
+        return None
+    for name, bound in study.budgets.items():
+        less = METRICS[name.rpartition(".")[2]].minimise
+        if not (metric(name) <= bound if less else metric(name) >= bound):
+            return None
+    found = tuple(metric(o.metric) if o.minimise else -metric(o.metric) for o in study.objectives)
+    return found if all(map(math.isfinite, found)) else None
+
+
+def _check_front(feasible: dict[int, tuple[float, ...]], front: list[int], proof: dict[str, Any]) -> list[str]:
+    """front.csv and the certificate name exactly the non-dominated trials, of equal ones the first."""
+    best: dict[tuple[float, ...], int] = {}
+    for number in sorted(feasible):
+        best.setdefault(feasible[number], number)
+    points = np.array(list(best)).reshape(len(best), -1)
+    expected = {number for point, number in best.items()
+                if not ((points <= point).all(axis=1) & (points < point).any(axis=1)).any()}
+    problems = []
+    if set(front) != expected:
+        problems.append(f"front.csv: must hold the {len(expected)} non-dominated feasible trials")
+    if set(proof.get("front", ())) != expected:
+        problems.append("front: the certificate names another front than the trials")
+    return problems
+
+
+def _check_blocks(study: Study, blocks: list[_Block], table: dict[str, Any], trials: dict[int, dict[str, str]],
+                  feasible: dict[int, tuple[float, ...]]) -> list[str]:
+    """Simulated blocks have all their trials; dominated ones name a feasible trial that dominates their bound."""
+    problems = []
+    budgets = len(study.budgets)
+    for block, state, by, bound in zip(blocks, table["state"], table["by"], table["bound"], strict=True):
+        where = f"block of design {block.numbers[0]}"
+        if state == 1 and not all(number in trials for number in block.numbers):
+            problems.append(f"{where}: called simulated, but a trial is missing")
+        elif state in (3, 5):
+            if by not in feasible or bound is None or None in bound or not _dominates(feasible[by], bound):
+                problems.append(f"{where}: trial {by} does not dominate its bound")
+        elif state in (2, 4) and not (isinstance(by, int) and 0 <= by < budgets):
+            problems.append(f"{where}: names no budget")
+        elif state not in (0, 1, 2, 4, 6):
+            problems.append(f"{where}: unknown state {state}")
+    return problems
+
+
+def _dominates(values: tuple[float, ...], bound: list[float]) -> bool:
+    pairs = list(zip(values, bound, strict=True))
+    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+
+
+def _check_bounds(study: Study, blocks: list[_Block], table: dict[str, Any], feasible: dict[int, tuple[float, ...]],
+                  rows: NDArray[np.int64], *, exact: bool) -> list[str]:
+    """The bounds, computed anew, still prove what the certificate says."""
+    problems = []
+    metrics = list(study.budgets.items())
+    for low in range(0, len(rows), _CHUNK):
+        some = rows[low:low + _CHUNK]
+        for row, bounds in zip(some.tolist(), _bounds(study, [blocks[row] for row in some], exact), strict=True):
+            state, by = table["state"][row], table["by"][row]
+            where = f"block of design {blocks[row].numbers[0]}"
+            if bounds is None or state == 6:
+                if (bounds is None) != (state == 6):
+                    problems.append(f"{where}: cannot run, or says so wrongly")
+            elif state in (2, 4):
+                name, bound = metrics[by]
+                if not (bounds[name] > bound if _less(name) else bounds[name] < bound):
+                    problems.append(f"{where}: budget {name} can be met")
+            else:
+                vector = [_at_best(o.metric, o.minimise, bounds) for o in study.objectives]
+                stated = [-math.inf if value is None else value for value in table["bound"][row]]
+                if state == 0 and any(b < a - 1e-9 * abs(a) for a, b in zip(stated, vector, strict=True)):
+                    problems.append(f"{where}: could be better than the certificate says")
+                if state in (3, 5) and not (by in feasible and _dominates(feasible[by], vector)):
+                    problems.append(f"{where}: trial {by} does not dominate the recomputed bound")
+    return problems
+
+
+def _less(metric: str) -> bool:
+    from hwmodels.outcome import METRICS
+
+    return METRICS[metric.rpartition(".")[2]].minimise
+
+
+def _at_best(metric: str, minimise: bool, bounds: dict[str, float]) -> float:
+    if metric != "area_mm2" and minimise != _less(metric):
+        return -math.inf
+    return bounds[metric] if minimise else -bounds[metric]
+
+
+def _bounds(study: Study, some: list[_Block], exact: bool) -> list[dict[str, float] | None]:
+    """Bounds of blocks; None for what cannot be built or run."""
+    from hwmodels.demand_bounds import is_separate, least_finished, metric_bounds, offered_load
+
+    workload, budgets = study.workload, study.budgets
+    load = offered_load(workload, study.seed)
+    wanted = sorted({o.metric for o in study.objectives} | set(budgets))
+    least = least_finished(load, finite_tail="p99_deadline_frac" in wanted, finite_miss="slo_miss_frac" in wanted,
+                           violation_frac=budgets.get("slo_violation_frac", 1.0),
+                           drop_frac=budgets.get("drop_frac", 1.0))
+    found: list[dict[str, float] | None] = [None] * len(some)
+    chips = [_chip(block.params, study) for block in some]
+    kinds: dict[Any, list[int]] = {}
+    for i, chip in enumerate(chips):
+        if chip is not None:
+            kinds.setdefault((is_separate(chip), i if exact else None), []).append(i)
+    for members in kinds.values():
+        own = [chip for i in members if (chip := chips[i]) is not None]
+        demand = _exact_demand(some[members[0]], study, load) if exact else _layer_demand(own, study, load)
+        if demand is None:
+            continue
+        area = [sum({**chip.area_mm2, "scheduler": some[i].scheduler.area_mm2}.values())
+                for i, chip in zip(members, own, strict=True)]
+        bounds = metric_bounds(demand, load, workload, [some[i].scheduler for i in members],
+                               area_mm2=np.array(area), leakage_w=np.array([chip.leakage_w for chip in own]),
+                               metrics=wanted, least=least, limits=budgets)
+        for at, i in enumerate(members):
+            found[i] = {metric: float(column[at]) for metric, column in bounds.items()}
+    return found
+
+
+def _chip(params: dict[str, Any], study: Study) -> "Chip | None":
+    from hwmodels.errors import ModelError
+    from spaces.designs import decode_design
+
+    try:
+        return decode_design(params, study.workload).architecture.chip(study.workload)
+    except ModelError:
+        return None
+
+
+def _layer_demand(chips: "list[Chip]", study: Study, load: Any) -> Any:
+    from hwmodels.demand_bounds import chip_demand
+
+    return chip_demand(chips, study.workload, load)
+
+
+def _exact_demand(block: _Block, study: Study, load: Any) -> Any:
+    from hwmodels.demand_bounds import prepared_demand
+    from hwmodels.evaluate import evaluate_detail, prepare
+    from spaces.designs import decode_design
+
+    design = decode_design(block.params, study.workload)
+    prepared = prepare(design, study.workload)
+    if prepared.problem:
+        return None
+    detail = evaluate_detail(design, study.workload, seed=study.seed, record=False)
+    assert detail.isolated_s is not None
+    # deadlines that count isolated latencies include one decision
+    return prepared_demand(prepared, study.workload, load, detail.isolated_s - block.scheduler.decision_s)
+
+
+def _check_trials(study: Study, trials: dict[int, dict[str, str]], numbers: dict[int, None]) -> list[str]:
+    """Trials are the designs of their numbers, and simulating them again gives the same objectives."""
+    from hwmodels.errors import ModelError
+    from hwmodels.evaluate import evaluate
+    from hwmodels.outcome import Outcome
+    from spaces.designs import decode_design
+
+    problems = []
+    space = _ordered(study.space)
+    for number in numbers:
+        if number not in trials:
+            problems.append(f"trial {number}: missing")
+            continue
+        row, params = trials[number], space.at(number)
+        told = {name: text for name in space.names if (text := row.get(f"params.{name}"))}
+        if told != {name: _text(value) for name, value in params.items()}:
+            problems.append(f"trial {number}: another design than its number says")
+            continue
+        try:
+            outcome = evaluate(decode_design(params, study.workload), study.workload, seed=study.seed)
+        except ModelError as error:
+            outcome = Outcome(status=str(error), metrics={})
+        if row["status"] != outcome.status:
+            problems.append(f"trial {number}: status is {outcome.status!r}, not {row['status']!r}")
+            continue
+        for objective in study.objectives if outcome.ok else ():
+            tenant, _, metric = objective.metric.rpartition(".")
+            value = (outcome.tenants[tenant] if tenant else outcome.metrics)[metric]
+            text = row[f"tenants.{objective.metric}" if tenant else metric]
+            if text != ("" if math.isnan(value) else _text(value)):
+                problems.append(f"trial {number}: {objective.metric} is {value!r}, not {text}")
+    return problems
+
+
+def _text(value: object) -> str:
+    """As trials.csv writes it."""
+    return repr(value) if isinstance(value, float) else str(value)

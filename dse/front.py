@@ -1,0 +1,457 @@
+"""The exact front of an enumerable space: bounds discard, simulation decides.
+
+1. Every block (`dse.front_blocks`) gets bounds of its objectives and budgets without any mapping search.
+2. The best block at hand goes to a worker: exact cost tables, closer bounds, simulation of what they leave.
+3. Every feasible design found discards the blocks whose bounds it dominates. Repeat until no block is left.
+
+A block is discarded only if a budget cannot be met or an evaluated design strictly dominates its bounds, so every
+design that could be on the front, or equal one on it, was simulated. Of designs with equal objectives front.csv lists
+the one with the least number.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dse.certificate import CERTIFICATE, certificate, study_digest
+from dse.driver import _describe, _manifest, _pool, _sigterm_interrupts, _study_text, _uninterrupted
+from dse.errors import InputError, Problem
+from dse.front_blocks import BlockEvaluator, Blocks, dominates, first_bounds, results_of, rules_of
+from dse.objective import Result, Verdict, judge, minimised
+from dse.pareto import front_indices, hypervolume, reference_point
+from dse.progress import Progress, Snapshot
+from dse.runs import JOURNAL, Journal, RunFolder, csv_text, trial_columns, trial_row
+from dse.study import Study
+from dse.workers import Pool
+
+__all__ = ["MOST_HARDWARE", "FrontRun", "State", "exact_front"]
+
+Floats = NDArray[np.float64]
+
+MOST_HARDWARE = 3_000_000
+"""Largest number of different hardware: their bounds are kept in memory, and cost about 0.3 ms each."""
+_WAITING = 3
+"""Blocks sent per worker: few, so that the next one is chosen by what is known by then."""
+
+
+class State(IntEnum):
+    """What became of a block."""
+
+    OPEN = 0
+    """Not decided (out of time)."""
+    SIMULATED = 1
+    BUDGET_1 = 2
+    """A budget cannot be met, by the bounds of the layers."""
+    DOMINATED_1 = 3
+    BUDGET_2 = 4
+    """The same by the exact cost tables."""
+    DOMINATED_2 = 5
+    CANNOT_RUN = 6
+    """The models refuse it, or a network cannot run on it."""
+    SENT = 7
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FrontRun:
+    """An exact front, or what is known of it.
+
+    Parameters
+    ----------
+    results, verdicts : simulated designs by number.
+    front : numbers of the feasible non-dominated ones, ordered by the first objective; ties: `ties`.
+    ties : designs equal in all objectives to one on the front, not listed in it.
+    exact : no block is left and nothing failed.
+    counts : state -> designs.
+    gap : most hypervolume that undecided designs could add, same unit as `hypervolume` [-].
+    """
+
+    study: Study
+    out: Path
+    results: tuple[Result, ...]
+    verdicts: tuple[Verdict, ...]
+    front: tuple[int, ...]
+    ties: int
+    exact: bool
+    size: int
+    counts: dict[str, int]
+    hypervolume: float
+    reference: dict[str, float | None]
+    gap: float
+    wall_s: float
+    workers: int
+    interrupted: bool = False
+    by_number: dict[int, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_number", {result.number: i for i, result in enumerate(self.results)})
+
+    @property
+    def n_failed(self) -> int:
+        return sum(result.state == "failed" for result in self.results)
+
+    @property
+    def n_feasible(self) -> int:
+        return sum(verdict.feasible for verdict in self.verdicts)
+
+    @property
+    def never_simulated_frac(self) -> float:
+        return 1.0 - len(self.results) / self.size
+
+    def result(self, number: int) -> Result:
+        return self.results[self.by_number[number]]
+
+
+def exact_front(study: Study, out: Path | str, *, workers: int | None = None, resume: bool = False,
+                budget_s: float = math.inf, progress: Progress | None = None, command: str = "",
+                note: Callable[[str], None] = lambda _: None) -> FrontRun:
+    """Find the exact front of a study's space.
+
+    Parameters
+    ----------
+    out : folder of the run, as for `dse.driver.run_study`.
+    workers : None: one per core, once that pays.
+    budget_s : stop then, with the front found and a bound on what is missing [s].
+    note : receives remarks.
+
+    Raises
+    ------
+    InputError : the space cannot be enumerated; the folder belongs to something else.
+    """
+    start = time.monotonic()
+    _check(study)
+    folder = RunFolder(Path(out), resume=resume)
+    try:
+        journal = Journal(folder.path / JOURNAL, {"kind": "dse-front-journal", "format": 1,
+                                                  "study": study_digest(study)})
+        try:
+            manifest = _manifest(study, "front", "exact", command)
+            folder.write("study.yaml", _study_text(study))
+            folder.write_json("manifest.json", {**manifest, "state": "running"})
+            search = _Search(study, journal, progress, start + budget_s, note)
+            interrupted = False
+            with _sigterm_interrupts():
+                try:
+                    search.go(workers)
+                except KeyboardInterrupt:
+                    interrupted = True
+            with _uninterrupted():
+                run = search.result(folder.path, time.monotonic() - start, interrupted)
+                _write(folder, run, search, manifest)
+        finally:
+            journal.close()
+    finally:
+        folder.discard_if_empty()
+        folder.close()
+    return run
+
+
+def _check(study: Study) -> None:
+    if study.fidelity != "simulate":
+        raise InputError(Problem(field="fidelity", message=f"must be simulate for an exact front, got "
+                                 f"{study.fidelity!r}"))
+    if not study.space.enumerable:
+        raise InputError(Problem(field="space", message="must be enumerable: it has continuous parameters",
+                                 hint="give them as a list, or as a range with a step"))
+
+
+@final
+class _Search:
+    """State of the search: what is known of every block."""
+
+    def __init__(self, study: Study, journal: Journal, progress: Progress | None, end: float,
+                 note: Callable[[str], None]) -> None:
+        self.study, self.journal, self.progress, self.end, self.note = study, journal, progress, end, note
+        if study.space.size() > MOST_HARDWARE * 50:
+            raise InputError(Problem(field="space", message=f"must have at most {MOST_HARDWARE * 50:,} designs, got "
+                                     f"{int(study.space.size()):,}", hint="narrow space.domains"))
+        self.blocks = Blocks(study.space)
+        if len(self.blocks.first) > MOST_HARDWARE:
+            raise InputError(Problem(field="space", message=f"must have at most {MOST_HARDWARE:,} different hardware, "
+                                     f"got {len(self.blocks.first):,}", hint="narrow space.domains"))
+        count = len(self.blocks.hardware)
+        self.designs = np.array([len(self.blocks.group(b).offsets) for b in range(count)])
+        self.state = np.zeros(count, dtype=np.uint8)
+        self.by = np.full(count, -1, dtype=np.int64)
+        self.vectors = np.full((count, len(study.objectives)), -np.inf)
+        self.front: dict[int, Floats] = {}
+        self.retry: dict[int, tuple[int, set[int]]] = {}  # design of a lost task -> its task, designs still out
+        self.workers = 1
+        self._reused = len(journal.results)
+        self._shown = 0.0
+        self._began = time.monotonic()
+        self._fresh = 0
+
+    # --- first bounds -----------------------------------------------------------------------------------------------
+
+    def _bound(self) -> None:
+        rules = rules_of(self.study)
+        for first, best in first_bounds(self.blocks, rules):
+            rows = slice(first, first + len(best.broken))
+            self.vectors[rows] = best.vectors
+            self.state[rows] = np.where(best.broken == -2, State.CANNOT_RUN,
+                                        np.where(best.broken >= 0, State.BUDGET_1, State.OPEN))
+            self.by[rows] = best.broken
+            self._show()
+            if time.monotonic() > self.end:
+                self.note("out of time before every design had its bounds")
+                return
+        self.open = np.flatnonzero(self.state == State.OPEN)
+
+    # --- search -----------------------------------------------------------------------------------------------------
+
+    def go(self, workers: int | None) -> None:
+        """Until no block is open, or time is up."""
+        if self.progress:
+            self.progress.start(f"{self.study.name}: exact front of {self.blocks.size:,} designs, "
+                                f"{len(self.blocks.first):,} different hardware")
+        pool: Pool | None = None
+        try:
+            self.open = np.empty(0, dtype=np.int64)
+            self._bound()
+            self._restore()
+            order = self._order()
+            flying = 0
+            while True:
+                while flying < _WAITING * max(self.workers, 1) and time.monotonic() < self.end:
+                    task = next(order, None)
+                    if task is None:
+                        break
+                    if pool is None:
+                        pool = _pool(BlockEvaluator(self.study), self._patient(), workers, None, len(self.open),
+                                     self._reused > 0)
+                        self.workers = pool.workers
+                        self._began = time.monotonic()
+                    pool.submit([task])
+                    flying += 1
+                if not flying:
+                    break
+                assert pool is not None
+                done = pool.poll()
+                self.workers = pool.workers
+                again: list[tuple[int, dict[str, Any]]] = []
+                for result in done:
+                    again += self._take(result)
+                flying += len(again) - len(done)
+                if again:
+                    pool.submit(again)
+                self._show()
+            self._show(last=True)
+        finally:
+            if self.progress:
+                self.progress.stop()
+            if pool is not None:
+                pool.close()
+
+    def _patient(self) -> Study:
+        """A task simulates all policies of a hardware: its time limit is that of as many evaluations."""
+        from dataclasses import replace
+
+        most = int(np.bincount(self.blocks.hardware, weights=self.designs).max())
+        return replace(self.study, eval_timeout_s=self.study.eval_timeout_s * most)
+
+    def _order(self) -> Any:
+        """Tasks, best first: in turn by each objective alone and by all together."""
+        rows = self.open
+        if not len(rows):
+            return
+        ranks = np.stack([np.unique(self.vectors[rows, i], return_inverse=True)[1]
+                          for i in range(self.vectors.shape[1])], axis=1).astype(float)
+        ranks /= np.maximum(ranks.max(axis=0), 1.0)
+        weights = [np.ones(ranks.shape[1])] + [np.where(np.arange(ranks.shape[1]) == i, 1.0, 0.2)
+                                               for i in range(ranks.shape[1])]
+        queues = [iter(rows[np.argsort(ranks @ weight, kind="stable")]) for weight in weights]
+        while queues:
+            for queue in list(queues):
+                block = next((b for b in queue if self.state[b] == State.OPEN), None)
+                if block is None:
+                    queues.remove(queue)
+                else:
+                    yield self._task(int(self.blocks.hardware[block]))
+
+    def _task(self, h: int) -> tuple[int, dict[str, Any]]:
+        """All open blocks of a hardware."""
+        first, stop = int(self.blocks.first_block[h]), int(self.blocks.first_block[h + 1])
+        mine = [b for b in range(first, stop) if self.state[b] == State.OPEN]
+        self.state[mine] = State.SENT
+        tails, start = self.blocks.tails(h), int(self.blocks.first[h])
+        groups = [{"scheduler": list(self.blocks.group(b).block),
+                   "designs": [(start + offset, tails[offset]) for offset in self.blocks.group(b).offsets]}
+                  for b in mine]
+        front = [(number, values.tolist()) for number, values in self.front.items()]
+        task = {"hardware": self.blocks.params(h), "groups": groups, "front": front, "blocks": mine}
+        return -1 - h, {"block": task}
+
+    def _take(self, result: Result) -> list[tuple[int, dict[str, Any]]]:
+        """Learn from an answer; returns what must be done again in pieces."""
+        if result.number >= 0:  # a design of a task that was lost
+            h, left = self.retry[result.number]
+            left.discard(result.number)
+            self.journal.append([result])
+            self._learn(result)
+            if not left:
+                self._finish(h, {"blocks": self._sent(h), "groups": None})
+            return []
+        h = -1 - result.number
+        if result.state == "failed":
+            designs = [(number, self.blocks.params(h) | tail) for b in self._sent(h)
+                       for number, tail in self._designs(h, b)]
+            out = {number for number, _ in designs}
+            self.retry |= dict.fromkeys(out, (h, out))
+            return designs
+        answer = json.loads(result.status)
+        answer["blocks"] = self._sent(h)
+        new = results_of(answer)
+        record = Result(number=result.number, params={}, state="complete", duration_s=result.duration_s,
+                        status=json.dumps({"blocks": answer["blocks"], "groups": answer["groups"]}))
+        self.journal.append([*new, record])  # one line: all of the task or nothing
+        self._fresh += len(new)
+        for one in new:
+            self._learn(one)
+        self._settle(answer)
+        return []
+
+    def _sent(self, h: int) -> list[int]:
+        first, stop = int(self.blocks.first_block[h]), int(self.blocks.first_block[h + 1])
+        return [b for b in range(first, stop) if self.state[b] == State.SENT]
+
+    def _designs(self, h: int, b: int) -> list[tuple[int, Any]]:
+        tails, start = self.blocks.tails(h), int(self.blocks.first[h])
+        return [(start + offset, tails[offset]) for offset in self.blocks.group(b).offsets]
+
+    def _finish(self, h: int, answer: dict[str, Any]) -> None:
+        self.journal.append([Result(number=-1 - h, params={}, state="complete", status=json.dumps(answer))])
+        self._settle(answer)
+
+    def _settle(self, answer: dict[str, Any]) -> None:
+        for at, b in enumerate(answer["blocks"]):
+            verdict = answer["groups"][at] if answer["groups"] else None
+            self.state[b] = State.SIMULATED
+            if verdict is None:
+                continue
+            if verdict["broken"] == -2:
+                self.state[b] = State.CANNOT_RUN
+            elif verdict["broken"] >= 0:
+                self.state[b], self.by[b] = State.BUDGET_2, verdict["broken"]
+            elif verdict["by"] is not None:
+                self.state[b], self.by[b] = State.DOMINATED_2, verdict["by"]
+            self.vectors[b] = verdict["bound"]
+
+    def _restore(self) -> None:
+        """What the journal knows of an earlier session."""
+        tasks = []
+        for number, result in self.journal.results.items():
+            if number < 0:
+                tasks.append(json.loads(result.status))
+            else:
+                self._learn(result)
+        for answer in tasks:
+            self._settle(answer)
+        self.open = self.open[self.state[self.open] == State.OPEN]
+
+    def _learn(self, result: Result) -> None:
+        """A simulated design: the front, and what it discards."""
+        verdict = judge(self.study, result)
+        if not verdict.feasible or verdict.values is None:
+            return
+        values = np.array(verdict.values)
+        if any((other <= values).all() for other in self.front.values()):
+            return
+        self.front = {number: other for number, other in self.front.items() if not (values <= other).all()}
+        self.front[result.number] = values
+        if len(self.open) and np.count_nonzero(self.state[self.open] == State.OPEN) < 0.8 * len(self.open):
+            self.open = self.open[self.state[self.open] == State.OPEN]
+        beaten = self.open[dominates(values, self.vectors[self.open])]
+        beaten = beaten[self.state[beaten] == State.OPEN]
+        self.state[beaten], self.by[beaten] = State.DOMINATED_1, result.number
+
+    # --- what is known ----------------------------------------------------------------------------------------------
+
+    def simulated(self) -> list[Result]:
+        return sorted((result for number, result in self.journal.results.items() if number >= 0),
+                      key=lambda result: result.number)
+
+    def counts(self) -> dict[str, int]:
+        """State -> designs."""
+        found = np.bincount(self.state, weights=self.designs, minlength=len(State))
+        return {state.name.lower(): int(found[state]) for state in State}
+
+    def _reference(self, values: Floats) -> Floats:
+        budgets = self.study.budgets
+        return reference_point(values, [
+            None if o.metric not in budgets or minimised(o.metric) != o.minimise
+            else budgets[o.metric] * (1.0 if o.minimise else -1.0) for o in self.study.objectives])
+
+    def _show(self, *, last: bool = False) -> None:
+        if self.progress is None:
+            return
+        now = time.monotonic()
+        if not last and now - self._shown < self.progress.every_s:
+            return
+        left = int(self.designs[np.isin(self.state, (State.OPEN, State.SENT))].sum())
+        values = np.array(list(self.front.values())).reshape(len(self.front), len(self.study.objectives))
+        elapsed = max(now - self._began, 1e-9)
+        broken = np.isin(self.state, (State.BUDGET_1, State.BUDGET_2, State.CANNOT_RUN))
+        self.progress.update(Snapshot(
+            total=self.blocks.size, done=self.blocks.size - left, infeasible=int(self.designs[broken].sum()),
+            reused=self._reused, workers=self.workers, rate_per_s=self._fresh / elapsed, front=len(self.front),
+            hypervolume=hypervolume(values, self._reference(values))))
+        self._shown = time.monotonic() + 20.0 * (time.monotonic() - now)
+
+    def result(self, out: Path, wall_s: float, interrupted: bool) -> FrontRun:
+        """Everything known now."""
+        study = self.study
+        self.state[self.state == State.SENT] = State.OPEN
+        results = self.simulated()
+        verdicts = [judge(study, result) for result in results]
+        rows = [i for i, verdict in enumerate(verdicts) if verdict.feasible]
+        values = np.array([verdicts[i].values for i in rows], dtype=float).reshape(len(rows), len(study.objectives))
+        front = sorted(front_indices(values), key=lambda i: tuple(values[i]))
+        best = {tuple(values[i]) for i in front}
+        reference = self._reference(values)
+        volume = hypervolume(values[front], reference)
+        undecided = self.vectors[self.state == State.OPEN]
+        gap = self._gap(values[front], undecided, reference) - volume if len(undecided) else 0.0
+        failed = any(result.state == "failed" for result in results)
+        return FrontRun(
+            study=study, out=out, results=tuple(results), verdicts=tuple(verdicts),
+            front=tuple(results[rows[i]].number for i in front),
+            ties=sum(tuple(v) in best for v in values) - len(front),
+            exact=not failed and not len(undecided) and not interrupted, size=self.blocks.size, counts=self.counts(),
+            hypervolume=volume, gap=gap, wall_s=wall_s, workers=self.workers, interrupted=interrupted,
+            reference={o.metric: float(r if o.minimise else -r) if math.isfinite(r) else None
+                       for o, r in zip(study.objectives, reference, strict=True)})
+
+    def _gap(self, front: Floats, undecided: Floats, reference: Floats) -> float:
+        """Hypervolume of the front and the best that undecided designs could be."""
+        if not np.isfinite(undecided).all():
+            return math.inf
+        together = np.concatenate([front.reshape(-1, undecided.shape[1]), np.unique(undecided, axis=0)])
+        return hypervolume(together[front_indices(together)], reference)
+
+
+def _write(folder: RunFolder, run: FrontRun, search: _Search, manifest: dict[str, Any]) -> None:
+    study, columns = run.study, trial_columns(run.study)
+    rows = [trial_row(study, r, v) for r, v in zip(run.results, run.verdicts, strict=True)]
+    folder.write("trials.csv", csv_text(columns, rows))
+    front = [run.by_number[number] for number in run.front]
+    folder.write("front.csv", csv_text(columns, [rows[i] for i in front]))
+    describe = _describe(study)
+    folder.write_best({f"trial_{run.results[i].number:05d}.yaml": describe(run.results[i]) for i in front})
+    folder.write(CERTIFICATE, json.dumps(certificate(run, search.blocks, search.state, search.by,
+                                                            search.vectors), allow_nan=False) + "\n")
+    folder.write_json("manifest.json", {
+        **manifest, "state": "interrupted" if run.interrupted else "complete", "workers": run.workers,
+        "wall_s": run.wall_s, "n_trials": len(run.results), "n_feasible": run.n_feasible, "n_failed": run.n_failed,
+        "front": list(run.front), "hypervolume": run.hypervolume, "hypervolume_reference": run.reference,
+        "exact": run.exact, "designs": run.size, "counts": run.counts,
+        "hypervolume_gap": run.gap if math.isfinite(run.gap) else None,
+    })

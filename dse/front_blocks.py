@@ -1,0 +1,373 @@
+"""Blocks of designs that share all bounds: one hardware and one scheduler block, any policy.
+
+    Space --split--> hardware parameters first, policy and scheduler last
+    hardware --Blocks--> groups of designs with the same `SchedulerBlock`
+    block --bounds--> objectives and budgets at best       (`hwmodels.demand_bounds`)
+
+A design's number is its position in the space so ordered. `BlockEvaluator` is what workers call: exact cost tables of a
+hardware, closer bounds, and the simulation of what they cannot discard.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dse.objective import DesignEvaluator, Result, evaluate_one, judge, minimised
+from dse.study import Study
+from hwmodels.area import SchedulerBlock, scheduler_block
+from hwmodels.demand_bounds import (
+    Demand,
+    Load,
+    chip_demand,
+    is_separate,
+    least_finished,
+    metric_bounds,
+    offered_load,
+    prepared_demand,
+    rows_of,
+)
+from hwmodels.design import Chip
+from hwmodels.errors import ModelError
+from hwmodels.evaluate import _machine, prepare
+from hwmodels.kernel import isolated_s
+from hwmodels.outcome import Outcome
+from hwmodels.workload import Workload
+from spaces.designs import PARAMETERS, decode_design
+from spaces.graph import INACTIVE, Node
+from spaces.space import Params, Space
+
+__all__ = ["Best", "BlockEvaluator", "Blocks", "Group", "Rules", "dominates", "hardware_first", "rules_of"]
+
+Floats = NDArray[np.float64]
+
+_TAILS = ("p99_deadline_frac", "slo_miss_frac", "slo_violation_frac")
+_CHUNK = 1024
+"""Chips whose layers are bounded together."""
+
+
+# --- which designs ----------------------------------------------------------------------------------------------------
+
+
+def is_hardware(name: str) -> bool:
+    """Whether a parameter of the space describes hardware (not the policy, its parameters or who runs it)."""
+    return name in PARAMETERS and name not in ("policy", "scheduler")
+
+
+def hardware_first(space: Space) -> Space:
+    """The same points with the hardware parameters first; design numbers are positions in this one."""
+    names = [*filter(is_hardware, space.names), *(name for name in space.names if not is_hardware(name))]
+    return Space({name: space.domains[name] for name in names}, space.conditions, space.forbidden)
+
+
+class Group(NamedTuple):
+    """Designs of one hardware with the same scheduler block."""
+
+    block: SchedulerBlock
+    offsets: tuple[int, ...]
+    """Design number - number of the first design of the hardware."""
+
+
+@final
+class Blocks:
+    """Every hardware of a space, and its groups of designs.
+
+    Attributes
+    ----------
+    codes : (H, hardware parameters) codes of every hardware.
+    first : (H,) number of its first design.
+    hardware : (B,) hardware of every block.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = hardware_first(space)
+        self.depth = sum(map(is_hardware, self.space.names))
+        rows, first, nodes = [], [], []
+        at = 0
+        for codes, node in self._prefixes():
+            rows.append(codes)
+            first.append(at)
+            nodes.append(node)
+            at += node.count
+        self.size = at
+        self.codes = np.array(rows, dtype=np.int32)
+        self.first = np.array(first, dtype=np.int64)
+        self._nodes = nodes
+        self._tails: dict[int, tuple[Params, ...]] = {}
+        self._groups: dict[tuple[int, int], tuple[Group, ...]] = {}
+        counts = [len(self.groups(h)) for h in range(len(rows))]
+        self.hardware = np.repeat(np.arange(len(rows)), counts)
+        self.first_block = np.concatenate([[0], np.cumsum(counts)])
+
+    def _prefixes(self) -> Iterator[tuple[tuple[int, ...], Node]]:
+        """Codes of the hardware parameters, and the node that says what can follow."""
+        stack: list[tuple[tuple[int, ...], Node]] = [((), self.space._root)]
+        while stack:
+            codes, node = stack.pop()
+            if len(codes) == self.depth:
+                yield codes, node
+                continue
+            for code in reversed(list(node.codes())):
+                below = node.step(code)
+                assert below is not None
+                stack.append(((*codes, code), below))
+
+    def params(self, h: int) -> Params:
+        """Hardware parameters."""
+        codes = [*self.codes[h].tolist(), *[INACTIVE] * (len(self.space.names) - self.depth)]
+        return self.space.decode(codes)
+
+    def tails(self, h: int) -> tuple[Params, ...]:
+        """Policy, scheduler and parameters of every design of a hardware, in the order of their numbers."""
+        node = self._nodes[h]
+        if id(node) not in self._tails:
+            prefix = [INACTIVE] * self.depth
+            found = []
+            for number in range(node.count):
+                codes, at, left = [], node, number
+                for _ in range(len(self.space.names) - self.depth):
+                    code, at, left = at.unrank(left)
+                    codes.append(code)
+                found.append(self.space.decode([*prefix, *codes]))
+            self._tails[id(node)] = tuple(found)
+        return self._tails[id(node)]
+
+    def groups(self, h: int) -> tuple[Group, ...]:
+        """Groups of a hardware, by their first design."""
+        node_nm = int(self.params(h)["node_nm"])
+        key = (id(self._nodes[h]), node_nm)
+        if key not in self._groups:
+            of: dict[SchedulerBlock, list[int]] = {}
+            for offset, tail in enumerate(self.tails(h)):
+                block = scheduler_block(str(tail["scheduler"]), str(tail["policy"]), node_nm)
+                of.setdefault(block, []).append(offset)
+            self._groups[key] = tuple(Group(block, tuple(offsets)) for block, offsets in of.items())
+        return self._groups[key]
+
+    def group(self, b: int) -> Group:
+        h = int(self.hardware[b])
+        return self.groups(h)[b - int(self.first_block[h])]
+
+    def design(self, number: int) -> Params:
+        """Parameters of a design by its number, in the order of the study's space."""
+        return self.space.at(number)
+
+
+# --- what a study wants -----------------------------------------------------------------------------------------------
+
+
+@final
+@dataclass(frozen=True)
+class Rules:
+    """Objectives and budgets of a study, and how to read bounds by them."""
+
+    study: Study
+    metrics: tuple[str, ...]
+    least: NDArray[np.int64]
+    load: Load
+
+    def vectors(self, bounds: dict[str, Floats]) -> Floats:
+        """Objectives at best, to be minimised, shape (D, objectives); -inf where nothing is known."""
+        columns = []
+        for objective in self.study.objectives:
+            value = bounds[objective.metric]
+            if objective.minimise != minimised(objective.metric) and objective.metric != "area_mm2":
+                value = np.full(len(value), -np.inf)
+            elif not objective.minimise:
+                value = -value
+            columns.append(value)
+        return np.stack(columns, axis=1)
+
+    def broken(self, bounds: dict[str, Floats]) -> NDArray[np.int64]:
+        """Index of the first budget that cannot be met, -1 = none, shape (D,)."""
+        found = np.full(len(next(iter(bounds.values()))), -1, dtype=np.int64)
+        for index, (metric, bound) in reversed(list(enumerate(self.study.budgets.items()))):
+            value = bounds[metric]
+            found[value > bound if minimised(metric) else value < bound] = index
+        return found
+
+
+def rules_of(study: Study) -> Rules:
+    """What the bounds must know of a study."""
+    load = offered_load(study.workload, study.seed)
+    budgets = study.budgets
+    wanted = {objective.metric for objective in study.objectives} | set(budgets)
+    least = least_finished(load, finite_tail="p99_deadline_frac" in wanted, finite_miss="slo_miss_frac" in wanted,
+                           violation_frac=budgets.get("slo_violation_frac", 1.0),
+                           drop_frac=budgets.get("drop_frac", 1.0))
+    return Rules(study, tuple(sorted(wanted)), least, load)
+
+
+def dominates(values: Floats, bounds: Floats) -> NDArray[np.bool_]:
+    """Whether an evaluated point is nowhere worse than each of the bounds and somewhere better, (D,).
+
+    A design whose bound it dominates is dominated itself, strictly: designs of equal objectives are never discarded.
+    """
+    return np.asarray((values <= bounds).all(axis=1) & (values < bounds).any(axis=1))
+
+
+class Best(NamedTuple):
+    """Blocks at best: columns of shape (B,)."""
+
+    vectors: Floats
+    """(B, objectives), to be minimised."""
+    broken: NDArray[np.int64]
+    """Index of a budget that cannot be met, -1 = none; -2 = the design cannot be built."""
+
+
+def _cannot(count: int, rules: Rules) -> Best:
+    """Blocks that cannot be built, until more is known."""
+    return Best(np.full((count, len(rules.study.objectives)), np.inf), np.full(count, -2, dtype=np.int64))
+
+
+def _bounds(rules: Rules, demand: Demand, blocks: Sequence[SchedulerBlock], area_mm2: Floats, leakage_w: Floats,
+            representative: NDArray[np.int64]) -> dict[str, Floats]:
+    """Bounds of blocks; tails once per hardware, with its quickest scheduler (`representative`, (B,))."""
+    study = rules.study
+
+    def bounds(rows: NDArray[np.int64], metrics: Sequence[str]) -> dict[str, Floats]:
+        return metric_bounds(rows_of(demand, rows), rules.load, study.workload, [blocks[row] for row in rows.tolist()],
+                             area_mm2=area_mm2[rows], leakage_w=leakage_w[rows], metrics=metrics, least=rules.least,
+                             limits=study.budgets)
+
+    tails = [metric for metric in rules.metrics if metric in _TAILS]
+    found = bounds(np.arange(len(blocks)), [metric for metric in rules.metrics if metric not in tails] or ["area_mm2"])
+    if tails:
+        rows, inverse = np.unique(representative, return_inverse=True)
+        found |= {metric: values[inverse] for metric, values in bounds(rows, tails).items()}
+    return found
+
+
+def _quickest(hardware: NDArray[np.int64], blocks: Sequence[SchedulerBlock]) -> NDArray[np.int64]:
+    """For each block the one of the same hardware with the least decision time."""
+    order = np.lexsort((np.array([block.decision_s for block in blocks]), hardware))
+    distinct, start = np.unique(hardware[order], return_index=True)
+    return order[start][np.searchsorted(distinct, hardware)]
+
+
+def first_bounds(blocks: Blocks, rules: Rules) -> Iterator[tuple[int, Best]]:
+    """Bounds of all blocks without any mapping search, in chunks: (first block, bounds)."""
+    for low in range(0, len(blocks.first), _CHUNK):
+        yield int(blocks.first_block[low]), _chunk(blocks, rules, low, min(low + _CHUNK, len(blocks.first)))
+
+
+def _chunk(blocks: Blocks, rules: Rules, low: int, high: int) -> Best:
+    workload = rules.study.workload
+    first, last = int(blocks.first_block[low]), int(blocks.first_block[high])
+    found = _cannot(last - first, rules)
+    chips: dict[bool, list[tuple[int, Chip]]] = {False: [], True: []}
+    for h in range(low, high):
+        chip = _chip(blocks.params(h) | blocks.tails(h)[0], workload)
+        if chip is not None:
+            chips[is_separate(chip)].append((h, chip))
+    for some in chips.values():
+        if not some:
+            continue
+        demand = chip_demand([chip for _, chip in some], workload, rules.load)
+        rows = np.concatenate([np.arange(blocks.first_block[h], blocks.first_block[h + 1]) for h, _ in some])
+        owner = np.repeat(np.arange(len(some)), [len(blocks.groups(h)) for h, _ in some])
+        schedulers = [blocks.group(b).block for b in rows.tolist()]
+        area = np.array([_area(some[o][1], block) for o, block in zip(owner.tolist(), schedulers, strict=True)])
+        leakage = np.array([some[o][1].leakage_w for o in owner.tolist()])
+        bounds = _bounds(rules, rows_of(demand, owner), schedulers, area, leakage, _quickest(owner, schedulers))
+        found.vectors[rows - first] = rules.vectors(bounds)
+        found.broken[rows - first] = rules.broken(bounds)
+    return found
+
+
+def _chip(params: Params, workload: Workload) -> Chip | None:
+    """None where the models refuse the hardware."""
+    try:
+        return decode_design(params, workload).architecture.chip(workload)
+    except ModelError:
+        return None
+
+
+def _area(chip: Chip, block: SchedulerBlock) -> float:
+    """As `hwmodels.evaluate` sums it, to the last digit."""
+    return float(sum({**chip.area_mm2, "scheduler": block.area_mm2}.values()))
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
+
+
+def second_bounds(params: Params, groups: Sequence[SchedulerBlock], rules: Rules) -> Best:
+    """Bounds of the blocks of one hardware from its exact cost tables.
+
+    Parameters
+    ----------
+    params : of any design of the hardware.
+    """
+    workload, count = rules.study.workload, len(groups)
+    cannot = _cannot(count, rules)
+    try:
+        prepared = prepare(decode_design(params, workload), workload)
+    except ModelError:
+        return cannot
+    if prepared.problem:
+        return cannot
+    networks = workload.networks
+    machine = _machine(prepared.chip, workload, groups[0]._replace(decision_s=0.0))
+    alone = isolated_s(prepared.table, machine, np.array([networks.index(t.network) for t in workload.tenants]))
+    demand = rows_of(prepared_demand(prepared, workload, rules.load, alone), np.zeros(count, dtype=np.int64))
+    area = np.array([_area(prepared.chip, block) for block in groups])
+    bounds = _bounds(rules, demand, groups, area, np.full(count, prepared.chip.leakage_w),
+                     _quickest(np.zeros(count, dtype=np.int64), groups))
+    return Best(rules.vectors(bounds), rules.broken(bounds))
+
+
+@final
+@dataclass
+class BlockEvaluator:
+    """What workers call, with one of two kinds of parameters: a design, or a task `{"block": ...}`.
+
+    A task names a hardware and the groups of it that are not discarded yet, and brings the front so far; the answer
+    is JSON in the status: the closer bounds, who discards what, and the results of the designs that were simulated.
+    """
+
+    study: Study
+    _rules: Rules | None = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"study": self.study, "_rules": None}
+
+    def __call__(self, params: Params) -> Outcome:
+        evaluate = DesignEvaluator(workload=self.study.workload, seed=self.study.seed, fidelity=self.study.fidelity)
+        if "block" not in params:
+            return evaluate(params)
+        if self._rules is None:
+            self._rules = rules_of(self.study)
+        task: Any = params["block"]
+        answer = _answer(task, self._rules, evaluate)
+        return Outcome(status=json.dumps(answer), metrics={})
+
+
+def _answer(task: dict[str, Any], rules: Rules, evaluate: DesignEvaluator) -> dict[str, Any]:
+    groups = [SchedulerBlock(*group["scheduler"]) for group in task["groups"]]
+    designs = [[(number, task["hardware"] | tail) for number, tail in group["designs"]] for group in task["groups"]]
+    best = second_bounds(designs[0][0][1], groups, rules)
+    front = [(number, np.array(values)) for number, values in task["front"]]
+    verdicts, results = [], []
+    for g in range(len(groups)):
+        by = next((number for number, values in front if dominates(values, best.vectors[g:g + 1])[0]), None)
+        broken = int(best.broken[g])
+        verdicts.append({"bound": best.vectors[g].tolist(), "broken": broken,
+                         "by": by if broken == -1 else None})
+        if broken != -1 or by is not None:
+            continue
+        for number, params in designs[g]:
+            result = evaluate_one(evaluate, number, params)
+            results.append(result.as_dict())
+            verdict = judge(rules.study, result)
+            if verdict.feasible and verdict.values is not None and all(map(math.isfinite, verdict.values)):
+                front.append((number, np.array(verdict.values)))
+    return {"groups": verdicts, "results": results}
+
+
+def results_of(answer: dict[str, Any]) -> list[Result]:
+    """The simulated designs of an answer."""
+    return [Result(**entry) for entry in answer["results"]]

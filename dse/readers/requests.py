@@ -347,7 +347,7 @@ class _Reader:
             for number, line in islice(lines, size):
                 ended = False
                 if line.strip():
-                    self.json_line(number, line, names, columns)
+                    self.json_line(number, line.rstrip("\r\n"), names, columns)
                 if len(self.problems) >= MAX_SHOWN:
                     self.problems.append(Problem(file=self.path, line=number, column=10**6,
                                                  message="further rows were not read"))

@@ -14,14 +14,11 @@ from collections.abc import Sequence
 from typing import final
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial
 
+from dse.moves import Moves
 from dse.points import Codes, HaltonPoints, PointSampler
 from dse.surrogate import Features, Regression
-from spaces.domains import Real
-from spaces.graph import INACTIVE
 from spaces.space import Space
 
 __all__ = ["ArchiveSampler"]
@@ -39,14 +36,21 @@ def _log_constraint(violation: float) -> float:
     return math.copysign(math.log1p(abs(violation)), violation)
 
 
+def _least_gain(known: Floats, points: Floats) -> Floats:
+    """min over known of max over objectives of known - point, of every point."""
+    best = known[:, 0, None] - points[:, 0]
+    for k in range(1, known.shape[1]):
+        np.maximum(best, known[:, k, None] - points[:, k], out=best)
+    return np.asarray(best.min(axis=0))
+
+
 @final
 class ArchiveSampler(PointSampler):
     """See the module."""
 
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__(space, seed)
-        self._domains = list(space.domains.values())
-        self._moving = np.array([domain.n > 1 for domain in self._domains])
+        self._moves = Moves(space, self.rng)
         self._initial = HaltonPoints(space, seed)
         self._n_initial = int(min(16 + 2 * len(space.names) // 3, 40))
         self._proposed = 0
@@ -123,7 +127,7 @@ class ArchiveSampler(PointSampler):
 
     # --- proposing --------------------------------------------------------------------------------------------------
 
-    def propose(self, study: optuna.Study, trial: FrozenTrial) -> Sequence[int]:
+    def propose(self) -> Sequence[int]:
         self._proposed += 1
         if self._proposed <= self._n_initial or not self._archive:
             return self.space.spread_codes(self._initial.coordinates())
@@ -134,29 +138,19 @@ class ArchiveSampler(PointSampler):
             self._queue = self._screen(self._pool())
         return self._queue.pop(0) if self._queue else self.space.sample_evenly_codes(self.rng)
 
-    def _parents(self) -> list[Codes]:
-        return [self._codes[i] for i in self._archive]
-
     def _pool(self) -> list[Codes]:
         """New candidates around the archive, in a fixed order."""
-        rng, parents = self.rng, self._parents()
+        members = np.array([self._codes[i] for i in self._archive], dtype=np.int64)
         sparse = self._sparsest()
         pool: dict[Codes, None] = {}
-        for _ in range(_POOL * 3):
-            if len(pool) >= _POOL:
+        for _ in range(3):
+            a, b, second = (self.rng.random((3, _POOL)) * len(members)).astype(np.int64)
+            first = np.where(sparse[a] >= sparse[b], a, b)
+            for codes in self._moves.children(members[first], members[second]):
+                if codes not in self.seen:
+                    pool[codes] = None
+            if len(pool) >= _POOL // 2:
                 break
-            a, b = int(rng.random() * len(parents)), int(rng.random() * len(parents))
-            first = parents[a if sparse[a] >= sparse[b] else b]
-            move = rng.random()
-            if move < 0.5:
-                wanted = self._mutated(first, 1)
-            elif move < 0.65:
-                wanted = self._mutated(first, 2 + int(rng.random() * 3))
-            else:
-                wanted = self._crossed(first, parents[int(rng.random() * len(parents))])
-            codes = self.space.repair_codes(wanted, rng)
-            if codes not in self.seen:
-                pool[codes] = None
         return list(pool)
 
     def _sparsest(self) -> Floats:
@@ -173,31 +167,6 @@ class ArchiveSampler(PointSampler):
                 distance[order[[0, -1]]] += 1.0
                 distance[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
         return distance
-
-    def _mutated(self, codes: Codes, moves: int) -> list[int]:
-        """Change some active parameters: ordered ones mostly by one step, others to any value."""
-        rng, wanted = self.rng, list(codes)
-        active = np.flatnonzero(self._moving & (np.array(codes) != INACTIVE)).tolist()
-        for _ in range(min(moves, len(active))):
-            i = active.pop(int(rng.random() * len(active)))
-            domain = self._domains[i]
-            if isinstance(domain, Real):
-                at = domain.frac(domain.value(codes[i])) + 0.1 * rng.standard_normal()
-                wanted[i] = domain.code(domain.at(min(max(at, 0.0), 1.0)))
-                continue
-            n = int(domain.n)
-            if domain.ordered and rng.random() < 0.75:
-                step = 1 if rng.random() < 0.5 else -1
-                wanted[i] = codes[i] + step if 0 <= codes[i] + step < n else codes[i] - step
-            else:
-                wanted[i] = (codes[i] + 1 + int(rng.random() * (n - 1))) % n
-        return wanted
-
-    def _crossed(self, first: Codes, second: Codes) -> list[int]:
-        """Each parameter from either parent, where both have it; then perhaps one mutation."""
-        take = self.rng.random(len(first)) < 0.5
-        wanted = [b if t and b != INACTIVE else a for a, b, t in zip(first, second, take, strict=True)]
-        return self._mutated(tuple(wanted), 1) if self.rng.random() < 0.5 else wanted
 
     def _screen(self, pool: list[Codes]) -> list[Codes]:
         """The best of the pool for as many draws of the regression as a batch has proposals."""
@@ -221,7 +190,7 @@ class ArchiveSampler(PointSampler):
             if feasible:
                 known = np.concatenate([members, *[value[None] for value in self._pending.values()]])
                 # additive epsilon: by how much (of the archive's extent) every member is beaten in some objective
-                gain = ((known[None] - objectives[:, None]) / span).max(axis=2).min(axis=1)
+                gain = _least_gain(known / span, objectives / span)
                 score = gain - 3.0 * excess
             else:
                 score = -excess

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from dse.askers import make_asker
 from dse.errors import DseError, InputError, Problem
 from dse.objective import DesignEvaluator, Evaluate, Result, Verdict, judge, metric_of, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
@@ -44,7 +45,7 @@ AHEAD = 8
 """Batches asked before the first of them is told: BATCH x AHEAD trials are under way, so that is the most workers a
 study can keep busy. More would feed larger clusters, and make samplers learn later (measured: bench_samplers.py)."""
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Interrupted(DseError):
@@ -188,21 +189,12 @@ class _Run:
 
     def __init__(self, study: Study, folder: RunFolder, journal: Journal, sampler: str,
                  progress: Progress | None) -> None:
-        import optuna
-
-        from dse.points import distributions, suggest
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study, self.folder, self.journal, self.progress = study, folder, journal, progress
         self.sampler_name = sampler
         self.total = int(min(study.trials, study.space.size()))
         self.workers = 1
-        self._optuna = optuna.create_study(
-            directions=["minimize" if objective.minimise else "maximize" for objective in study.objectives],
-            sampler=make_sampler(sampler, study.space, seed=study.seed))
-        self._distributions = distributions(study.space)
-        self._suggest = suggest
-        self._flying: deque[list[tuple[optuna.Trial, dict[str, Any]]]] = deque()
+        self._asker = make_asker(study, make_sampler(sampler, study.space, seed=study.seed))
+        self._flying: deque[range] = deque()
         self._done: dict[int, Result] = {}
         self._asked = 0
         self.told: list[Result] = []
@@ -250,8 +242,8 @@ class _Run:
             if pool is not None:
                 pool.close()
 
-    def _complete(self, batch: list[tuple[Any, dict[str, Any]]]) -> bool:
-        return all(trial.number in self._done for trial, _ in batch)
+    def _complete(self, batch: range) -> bool:
+        return all(number in self._done for number in batch)
 
     def _may_ask(self) -> bool:
         return len(self._flying) < AHEAD or self._complete(self._flying[0])
@@ -260,21 +252,20 @@ class _Run:
         """Ask the next batch, after telling the oldest when enough are under way; returns what must be evaluated."""
         if len(self._flying) == AHEAD:
             self._tell()
-        batch, tasks = [], []
-        for _ in range(min(BATCH, self.total - self._asked)):
-            trial = self._optuna.ask()
-            params = self._suggest(trial, self.study.space, self._distributions)
-            batch.append((trial, params))
-            self._asked += 1
-            known = self.journal.results.get(trial.number)
+        tasks = []
+        batch = range(self._asked, min(self._asked + BATCH, self.total))
+        for number in batch:
+            params = self._asker.ask()
+            known = self.journal.results.get(number)
             if known is None:
-                tasks.append((trial.number, params))
+                tasks.append((number, params))
             elif known.params != params:
                 raise InputError(Problem(file=str(self.journal.path), message=f"must continue as it began: trial "
-                                         f"{trial.number} was another design", hint="the run was made by other "
+                                         f"{number} was another design", hint="the run was made by other "
                                          "versions (see manifest.json); start anew in another folder"))
             else:
-                self._done[trial.number] = known
+                self._done[number] = known
+        self._asked = batch.stop
         self._flying.append(batch)
         return tasks
 
@@ -285,25 +276,12 @@ class _Run:
 
     def _tell(self) -> None:
         """Tell the oldest batch, in the order asked."""
-        from optuna.trial import TrialState
-
-        for trial, _ in self._flying.popleft():
-            result = self._done.pop(trial.number)
+        for number in self._flying.popleft():
+            result = self._done.pop(number)
             verdict = judge(self.study, result)
             self.told.append(result)
             self.verdicts.append(verdict)
-            if result.state == "failed":
-                self._optuna.tell(trial, state=TrialState.FAIL)
-                continue
-            trial.set_constraint("status", 0.0 if verdict.values is not None else 1.0)
-            for metric, violation in verdict.relative.items():
-                trial.set_constraint(metric, 1e6 if math.isnan(violation) else min(max(violation, -1e6), 1e6))
-            self._optuna.tell(trial, self._values(verdict))
-
-    def _values(self, verdict: Verdict) -> list[float]:
-        """Values for Optuna, in its directions; a design that cannot run gets huge ones (Optuna takes no blanks)."""
-        values = verdict.values or (1e12,) * len(self.study.objectives)
-        return [v if objective.minimise else -v for v, objective in zip(values, self.study.objectives, strict=True)]
+            self._asker.tell(number, None if result.state == "failed" else verdict)
 
     # --- what is known ----------------------------------------------------------------------------------------------
 

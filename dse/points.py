@@ -101,8 +101,18 @@ class PointSampler(BaseSampler):
         self._point: dict[str, Any] = {}
 
     @abstractmethod
-    def propose(self, study: optuna.Study, trial: FrozenTrial) -> Sequence[int]:
+    def propose(self) -> Sequence[int]:
         """Codes wanted next; need be neither valid nor new."""
+
+    def ask(self) -> Codes:
+        """The next point. `ask` and `learn` are all there is to a sampler that needs no Optuna study."""
+        codes = self.fresh(self.space.repair_codes(self.propose(), self.rng))
+        self.seen.add(codes)
+        return codes
+
+    def ask_in(self, study: optuna.Study, trial: FrozenTrial) -> Codes:
+        """The next point, when Optuna asks."""
+        return self.ask()
 
     def learn(self, codes: Codes, values: Sequence[float] | None, constraints: dict[str, float]) -> None:
         """A result was told; `values` is None for a failed trial. Values are to be minimised."""
@@ -110,8 +120,7 @@ class PointSampler(BaseSampler):
     @final
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         self._sync(study)
-        codes = self.fresh(self.space.repair_codes(self.propose(study, trial), self.rng))
-        self.seen.add(codes)
+        codes = self.ask_in(study, trial)
         pairs = zip(self.space.domains.items(), codes, strict=True)
         self._point = {name: _external(domain, code) for (name, domain), code in pairs if code != INACTIVE}
         return {name: self._dists[name] for name in self._point}
@@ -188,7 +197,7 @@ class PointSampler(BaseSampler):
 class RandomPoints(PointSampler):
     """Each parameter uniform over the values that can be completed."""
 
-    def propose(self, study: optuna.Study, trial: FrozenTrial) -> Sequence[int]:
+    def propose(self) -> Sequence[int]:
         return self.space.sample_evenly_codes(self.rng)
 
     def fresh(self, codes: Codes) -> Codes:
@@ -208,7 +217,7 @@ class EveryPoint(PointSampler):
         super().__init__(space, seed)
         self._next = space.enumerate_codes()
 
-    def propose(self, study: optuna.Study, trial: FrozenTrial) -> Sequence[int]:
+    def propose(self) -> Sequence[int]:
         codes = next(self._next, None)
         while codes in self.seen:
             codes = next(self._next, None)
@@ -236,7 +245,7 @@ class HaltonPoints(PointSampler):
         self._permutations = [self.rng.permutation(base) for base in _primes(len(space.names))]
         self._index = 0
 
-    def propose(self, study: optuna.Study, trial: FrozenTrial) -> Sequence[int]:
+    def propose(self) -> Sequence[int]:
         return self.space.spread_codes(self.coordinates())
 
     def coordinates(self) -> list[float]:
@@ -262,7 +271,15 @@ class OptunaPoints(PointSampler):
         super().__init__(space, seed)
         self.inner = inner
 
-    def propose(self, study: optuna.Study, trial: FrozenTrial) -> Sequence[int]:
+    def propose(self) -> Sequence[int]:
+        raise RuntimeError("Optuna's samplers need their study: use `ask_in`")
+
+    def ask_in(self, study: optuna.Study, trial: FrozenTrial) -> Codes:
+        codes = self.fresh(self.space.repair_codes(self._suggested(study, trial), self.rng))
+        self.seen.add(codes)
+        return codes
+
+    def _suggested(self, study: optuna.Study, trial: FrozenTrial) -> Sequence[int]:
         relative = self.inner.sample_relative(study, trial, self.inner.infer_relative_search_space(study, trial))
 
         def choose(name: str, domain: Domain) -> Any:

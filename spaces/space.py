@@ -358,6 +358,27 @@ class Space:
             return False
         return True
 
+    def valid_codes(self, codes: np.ndarray) -> np.ndarray:
+        """Which rows of a matrix of codes, shape (n, parameters), are valid points; booleans, shape (n,)."""
+        codes = np.asarray(codes, dtype=np.int64)
+        place = {name: i for i, name in enumerate(self.names)}
+
+        def among(name: str, values: Any) -> np.ndarray:
+            wanted = np.array([self.domains[name].code(value) for value in _as_values(values)])
+            return np.asarray((codes[:, place[name], None] == wanted).any(axis=1))
+
+        active = np.ones(codes.shape, dtype=bool)
+        for condition in sorted(self.conditions, key=lambda c: place[c.parameter]):
+            parent = active[:, place[condition.parent]]
+            active[:, place[condition.parameter]] &= parent & among(condition.parent, condition.values)
+        valid = ((codes >= 0) == active).all(axis=1) & (codes >= INACTIVE).all(axis=1)
+        for i, domain in enumerate(self.domains.values()):
+            last = domain.n if domain.n != math.inf else domain.code(domain.high)  # type: ignore[attr-defined]
+            valid &= codes[:, i] <= (last if domain.n == math.inf else last - 1)
+        for clause in self.forbidden:
+            valid &= ~np.all([among(name, values) for name, values in clause.items()], axis=0)
+        return np.asarray(valid)
+
     def repair_codes(self, wanted: Sequence[int], rng: np.random.Generator | None = None) -> tuple[int, ...]:
         """The valid point that keeps as many of the wanted codes as a walk in the order of the parameters can.
 

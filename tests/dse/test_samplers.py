@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from run_toys import toy_outcome, toy_space, toy_study
 
+from dse.askers import make_asker
 from dse.errors import InputError
 from dse.objective import evaluate_one, judge
 from dse.points import SpaceExhausted, distributions, suggest
@@ -142,6 +143,28 @@ def test_results_told_to_another_study_are_taken_over():
         study.tell(trial, float(sum(points[-1])))
     assert not set(points) & set(past)
     assert min(map(sum, points)) <= min(map(sum, past))
+
+
+@pytest.mark.parametrize("name", ["archive", "random", "qmc", "exhaustive"])
+def test_with_and_without_an_optuna_study_the_points_are_the_same(name):
+    study = toy_study(seed=4)
+    expected, _ = search(name, study, 100)
+    asker, found = make_asker(study, make_sampler(name, study.space, seed=study.seed)), []
+    for start in range(0, 100, 4):
+        batch = [asker.ask() for _ in range(4)]
+        for number, params in enumerate(batch, start=start):
+            asker.tell(number, judge(study, evaluate_one(toy_outcome, number, params)))
+        found += batch
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_failed_and_unrunnable_trials_can_be_told(name):
+    study = toy_study()
+    asker = make_asker(study, make_sampler(name, study.space, seed=0))
+    for number in range(80):
+        result = evaluate_one(toy_outcome, number, asker.ask())
+        asker.tell(number, None if number % 3 == 0 else judge(study, result))
 
 
 def test_auto_says_why():

@@ -217,3 +217,19 @@ def test_sample_is_uniform_over_points():
     assert chi2 < n - 1 + 5 * math.sqrt(2 * (n - 1)) + 20
     evenly = [space.sample_evenly_codes(rng)[0] for _ in range(2000)]
     assert abs(np.mean(evenly) - 0.5) < 0.06
+
+
+@pytest.mark.parametrize("clauses", [[], [{"rows": 1, "cols": [1, 2]}, {"arch": "b", "policy": "edf"}]])
+def test_validity_of_many_codes_at_once(clauses):
+    """Against the enumeration, over every combination of codes (one beyond both ends included)."""
+    space = chip_space(forbidden=clauses)
+    known = set(space.enumerate_codes())
+    every = list(itertools.product(*(range(-1, int(domain.n) + 1) for domain in space.domains.values())))
+    assert [tuple(codes) in known for codes in every] == space.valid_codes(np.array(every)).tolist()
+
+
+def test_validity_of_continuous_codes():
+    space = Space({"arch": ("a", "b"), "x": Real(1.0, 2.0)}, [Condition("x", "arch", ("b",))])
+    last = Real(1.0, 2.0).code(2.0)
+    rows = np.array([(0, -1), (0, 0), (1, -1), (1, 0), (1, last), (1, last + 1)])
+    assert space.valid_codes(rows).tolist() == [True, False, False, True, True, False]

@@ -66,7 +66,8 @@ def export_run(run_dir: Path, *, fmt: str, out: Path, trial: int | None = None, 
     if out.exists() or out.is_symlink():
         raise InputError(Problem(file=str(out), field="--out", message="must be a new path, it exists"))
     run = read_run(Path(run_dir))
-    trials = pick_trials(run, trial=trial, top=top)
+    whole = exporter.all_trials and trial is None and top is None
+    trials = sorted(int(t) for t in run.trials["trial"]) if whole else pick_trials(run, trial=trial, top=top)
     if exporter.single and len(trials) > 1:
         trials = trials[:1] if trial is None and top is None else trials
         if len(trials) > 1:

@@ -2,6 +2,8 @@
 
 from dse.exporters.csv import EXPORTER as _CSV
 from dse.exporters.json import EXPORTER as _JSON
+from dse.exporters.optuna import EXPORTER as _OPTUNA
+from dse.exporters.optuna import JOURNAL_EXPORTER as _OPTUNA_JOURNAL
 from dse.exporters.perfetto import EXPORTER as _PERFETTO
 from dse.exporters.record import Exporter
 from dse.exporters.scalesim import EXPORTER as _SCALESIM
@@ -10,4 +12,7 @@ from dse.exporters.zigzag import EXPORTER as _ZIGZAG
 
 __all__ = ["EXPORTERS", "Exporter"]
 
-EXPORTERS: dict[str, Exporter] = {record.name: record for record in (_YAML, _JSON, _CSV, _SCALESIM, _PERFETTO, _ZIGZAG)}
+EXPORTERS: dict[str, Exporter] = {
+    record.name: record
+    for record in (_YAML, _JSON, _CSV, _PERFETTO, _SCALESIM, _ZIGZAG, _OPTUNA, _OPTUNA_JOURNAL)
+}

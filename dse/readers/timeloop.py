@@ -245,8 +245,8 @@ def _projection(given: list[Any], dimensions: set[str], coefficients: set[str]) 
         terms = []
         for item in index if isinstance(index, list) and index else [None]:
             term = [item] if isinstance(item, str) else item
-            if not isinstance(term, list) or not 1 <= len(term) <= 2 or term[0] not in dimensions or (
-                    len(term) == 2 and term[1] not in coefficients):
+            if not isinstance(term, list) or not all(isinstance(part, str) for part in term) or not (
+                    1 <= len(term) <= 2 and term[0] in dimensions and (len(term) == 1 or term[1] in coefficients)):
                 return "must be a list of indices such as [[C]] or [[R, Wdilation], [P, Wstride]] of known names"
             terms.append((term[0], term[1] if len(term) == 2 else ""))
         indices.append(terms)

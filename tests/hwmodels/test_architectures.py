@@ -85,8 +85,8 @@ def test_dedicated_split_keeps_the_budget_and_follows_the_load(exponent: float) 
     small, large = (engine.pes for engine in design.engines)
     assert small == large if exponent == 0.0 else small < large
     if exponent == 1.0:
-        # loads 1 : 100, floor 1 % -> shares .01 : .99 (to the step of 4 PEs per side)
-        assert math.isclose(large, 4096 * 100 / 101, rel_tol=0.08)
+        # loads 1 : 100, floor 1 % -> shares .01 : .99 (a step of 4 PEs in a side of 64 is 12 %)
+        assert math.isclose(large, 4096 * 100 / 101, rel_tol=0.13)
 
 
 @pytest.mark.parametrize(("build", "field"), [

@@ -98,6 +98,11 @@ def workload_record(reading: Reading, file: WorkloadFile | None, loc: Loc = ()) 
     good = tuple(tenant for tenant in made if tenant is not None)
     if len(good) < len(made):
         return None
+    for tenant in good:
+        times = tenant.traffic.arrivals_s if tenant.traffic is not None else ()
+        if times and times[0] + tenant.traffic.offset_s >= file.duration_s:  # type: ignore[union-attr]
+            reading.notes.append(f"{tenant.name}: no request arrives within duration_s = {file.duration_s:g} (the "
+                                 f"first comes at {times[0]:g} s; from_s moves the start of a trace)")
     with reading.blaming(loc):
         return Workload(name=file.name, tenants=good, duration_s=file.duration_s)
     return None

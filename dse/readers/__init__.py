@@ -123,8 +123,13 @@ def load_network(spec: str, *, folder: Path | None = None, bind: dict[str, int] 
 
         return read_onnx(path, bind or {})
     if suffix == ".csv":
+        from dse.readers.logs import detect
         from dse.readers.scalesim import read_topology
 
+        log = detect(path)
+        if log is not None:
+            raise InputError(Problem(file=str(path), line=1, hint="a log is traffic: {kind: trace, file: ...}",
+                                     message=f"must be a network, got a request log ({log.name})"))
         _refuse_bind(bind, path)
         return read_topology(path)
     if suffix in _YAML:

@@ -339,3 +339,17 @@ def test_mistakes_in_the_traffic(log, traffic, expected):
     with pytest.raises(InputError) as caught:
         load(log(WORKLOAD.replace("kind: trace, file: log.csv", traffic), "w.yaml"))
     assert str(caught.value).startswith(expected)
+
+
+def test_a_log_that_begins_after_the_end_is_remarked(log):
+    log("arrival_s\n50\n60\n")
+    assert load(log(WORKLOAD, "w.yaml")).notes == (
+        "cam: no request arrives within duration_s = 10 (the first comes at 50 s; from_s moves the start of a trace)",)
+    assert load(log(WORKLOAD.replace("log.csv", "log.csv, from_s: 50"), "w.yaml")).notes == ()
+
+
+def test_a_log_is_no_network(log):
+    log(LOGS["azure_llm"])
+    text = WORKLOAD.replace("network: resnet18", "network: log.csv")
+    with pytest.raises(InputError, match=r"must be a network, got a request log \(azure_llm\)"):
+        load(log(text, "w.yaml"))

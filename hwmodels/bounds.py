@@ -450,7 +450,7 @@ def layer_bounds(network: Network, engines: EngineColumns, *, quantile: bool = F
     found = LayerBounds(work.times, *(np.empty(shape) for _ in LayerBounds._fields[1:]))
     unused = np.empty(len(engines.rows))
     for at in range(len(work.times)):
-        one = _Work(*(column[at:at + 1] for column in work))._replace(times=np.ones(1))
+        one = _Work(*(column[at:at + 1] for column in work))._replace(times=np.ones(1))  # type: ignore[arg-type]
         row = Bounds(found.latency_s[at], unused, found.dram_bytes[at], found.energy_j[at])
         _network_bounds(each, engines, one, sram_j, dram_energy_j_per_byte(), row)
     scale = 1.0 - _ROUNDING

@@ -22,7 +22,7 @@ def _periodic(tenant: Tenant, duration_s: float, rng: np.random.Generator) -> Fl
     assert traffic is not None
     period = 1.0 / traffic.rate_hz
     count = max(0, int(np.ceil((duration_s - traffic.offset_s) * traffic.rate_hz - 1e-9)))
-    times = traffic.offset_s + period * np.arange(count)
+    times = traffic.offset_s + period * np.arange(count, dtype=np.float64)
     if traffic.jitter_frac:
         times = times + period * traffic.jitter_frac * rng.uniform(-1.0, 1.0, count)
         np.maximum(times, 0.0, out=times)

@@ -12,7 +12,7 @@ from hwmodels.network import Layer, Network
 from hwmodels.tables import DRAM_FIXED, DRAM_MAX_MIN
 from hwmodels.workload import Tenant, Traffic, Workload
 
-ENGINE = Engine(rows=32, cols=64, dataflow="ws", sram_bytes=1 << 20, dram_bytes_per_s=16e9, freq_hz=1e9, vector_lanes=64)
+ENGINE = Engine(rows=32, cols=64, dataflow="ws", sram_bytes=1 << 20, dram_bytes_per_s=16e9, freq_hz=1e9)
 
 
 def fc(k: int) -> Network:

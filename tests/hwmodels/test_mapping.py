@@ -221,7 +221,8 @@ def test_candidate_tiles_lose_nothing_against_all_tiles(m, n, k, sram):
 @given(NESTS.map(lambda nest: nest._replace(oy=nest.oy * 5, n=nest.n * 7, c=nest.c * 5)), DATAFLOWS, OVERLAPS,
        st.integers(100, 20000), st.sampled_from([0.25, 1.0, 3.0, 16.0]), st.sampled_from(OBJECTIVES),
        st.integers(1, 2), st.sampled_from([0.0, 5000.0]), st.booleans())
-def test_bounds_prune_nothing_that_matters(nest, dataflow, overlap, sram, per_cycle, objective, buffers, floor, on_chip):
+def test_bounds_prune_nothing_that_matters(nest, dataflow, overlap, sram, per_cycle, objective, buffers, floor,
+                                           on_chip):
     prob = problem(nest, dataflow, 4, 8, overlap, sram_bytes=float(sram), bytes_per_cycle=per_cycle, buffers=buffers,
                    floor_cycles=floor, fetched=(float(not on_chip), 1.0, 1.0), tiled=(float(not on_chip), 1.0, 1.0))
     assert search_mappings([prob], objective) == search_mappings([prob], objective, prune=False)

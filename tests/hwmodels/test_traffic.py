@@ -98,7 +98,8 @@ def test_networks_are_shared_by_content() -> None:
 
 
 @pytest.mark.parametrize("bad", [
-    {"rate_hz": 0.0}, {"rate_hz": float("nan")}, {"rate_hz": 1.0, "jitter_frac": 0.6}, {"kind": "often", "rate_hz": 1.0},
+    {"rate_hz": 0.0}, {"rate_hz": float("nan")}, {"rate_hz": 1.0, "jitter_frac": 0.6},
+    {"kind": "often", "rate_hz": 1.0},
     {"kind": "trace"}, {"kind": "trace", "arrivals_s": (0.2, 0.1)}, {"kind": "trace", "arrivals_s": (-0.2,)},
     {"kind": "trace", "arrivals_s": (float("nan"),)}, {"kind": "bursty", "rate_hz": 1.0, "on_s": 0.0},
 ])

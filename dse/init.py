@@ -5,7 +5,7 @@ The text is made from `Answers` alone, so that flags and questions give the same
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -83,8 +83,15 @@ def check_answers(answers: Answers) -> None:
         low = 1 if flag == "--trials" else 0
         if value < low:
             problems.append(Problem(field=flag, message=f"must be an integer >= {low}, got {value}"))
+    used = False
     for spec in () if answers.workload else answers.networks:
-        problems += _network_problems(spec, dict(answers.bind))
+        try:
+            used |= bool(_bind_of(spec, answers.bind))
+        except InputError as error:
+            problems += [replace(p, field="--networks") if p.field == "network" else p for p in error.problems]
+            used = True  # one problem at a time
+    if answers.bind and not used:
+        problems.append(Problem(field="--bind", message="must be left out: no network has free dimensions"))
     if problems:
         raise InputError(*problems)
 
@@ -95,15 +102,23 @@ def _shipped() -> tuple[str, ...]:
     return tuple(shipped_workloads())
 
 
-def _network_problems(spec: str, bind: dict[str, int]) -> list[Problem]:
+def _bind_of(spec: str, bind: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    """The sizes that a network needs: those given where it has free dimensions, else none.
+
+    Raises
+    ------
+    InputError : the network cannot be read, with or without them.
+    """
     from dse.readers import load_network
 
     try:
-        load_network(spec, bind=bind if spec.lower().endswith(".onnx") and bind else None)
-    except InputError as error:
-        return [Problem(file=p.file, line=p.line, column=p.column, source=p.source, message=p.message, hint=p.hint,
-                        field="--networks" if p.field == "network" else p.field) for p in error.problems]
-    return []
+        load_network(spec)
+    except InputError:
+        if not bind or not spec.lower().endswith(".onnx"):
+            raise
+        load_network(spec, bind=dict(bind))
+        return bind
+    return ()
 
 
 def render(answers: Answers, name: str, folder: Path, *, schema: bool = False) -> str:
@@ -170,8 +185,9 @@ def _workload(answers: Answers, folder: Path) -> str:
         is_file = Path(spec).exists() and not _in_zoo(spec)
         lines += [f"    - name: {tenant}",
                   f"      network: {_text(_relative(Path(spec), folder) if is_file else spec)}"]
-        if answers.bind and spec.lower().endswith(".onnx"):
-            lines.append(f"      bind: {{{', '.join(f'{_text(key)}: {size}' for key, size in answers.bind)}}}")
+        bind = _bind_of(spec, answers.bind) if answers.bind else ()
+        if bind:
+            lines.append(f"      bind: {{{', '.join(f'{_text(key)}: {size}' for key, size in bind)}}}")
         lines.append(f"      traffic: {{kind: periodic, rate_hz: {_number(rates[index])}}}"
                      + ("     # or poisson, bursty, trace (a request log)" if index == 0 else ""))
         if deadlines:

@@ -70,6 +70,24 @@ def test_own_files_are_found_from_another_folder(dse, tmp_path):
     assert network.macs == pytest.approx(0.3492e9, rel=1e-3)
 
 
+def test_sizes_go_to_the_networks_that_need_them(dse, tmp_path):
+    shape = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["rows", 8]) for name in ("x", "y")]
+    weights = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [8, 8], [0.0] * 64)
+    graph = onnx.helper.make_graph([onnx.helper.make_node("MatMul", ["x", "w"], ["y"])], "g", shape[:1], shape[1:],
+                                   [weights])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]), tmp_path / "free.onnx")
+    networks = f"{LIGHT / 'light_squeezenet.onnx'},free.onnx,res8"
+    code, _, err = dse("init", "--networks", networks)
+    assert code == 2
+    assert "rows" in err
+    assert dse("init", "--networks", networks, "--bind", "rows=16")[0] == 0
+    tenants = yaml.safe_load((tmp_path / "study.yaml").read_text())["workload"]["tenants"]
+    assert [tenant.get("bind") for tenant in tenants] == [None, {"rows": 16}, None]
+    assert load_study("study.yaml").workload.tenants[1].network.macs == 16 * 8 * 8
+    assert dse("init", "b", "--networks", "res8", "--bind", "rows=16")[2].startswith(
+        "--bind: must be left out: no network has free dimensions")
+
+
 @pytest.mark.parametrize("name", sorted(shipped_workloads()))
 def test_shipped_workloads(dse, name):
     assert dse("init", "--workload", name)[0] == 0

@@ -30,7 +30,8 @@ def test_first_line_names_the_schema(path):
     first = path.read_text(encoding="utf-8").splitlines()[0]
     kind = yaml.safe_load(path.read_text(encoding="utf-8"))["kind"]
     depth = len(path.relative_to(STUDIES).parts) - 1
-    assert first == f"# yaml-language-server: $schema={'../' * depth}schema/{kind}.json"
+    expected = f"# yaml-language-server: $schema={'../' * depth}schema/{kind}.json"
+    assert first == expected, f"first line of {path.name} must be: {expected}"
     assert (path.parent / first.partition("$schema=")[2]).is_file()
 
 

@@ -15,7 +15,11 @@ at a time, each on one engine or on some units of a pool; at the end of a layer 
 * Several engines: the best task (by policy) goes where it is expected to finish first, to an idle engine or, by
   waiting, to a busy one; then the next best. A busy engine is expected to be free when the task on it is done or, if
   the policy has a key and prefers the new task, at the end of its layer. Moving to another engine saves and restores.
-* A pool lends the best task at most an equal share of its idle units (`kernel_general.lendable`).
+* A pool lends the best task at most an equal share of its idle units (`kernel_places.lendable`).
+* A policy of the third form (`assign`) says itself who starts where, with how many units at most and under which cap of
+  the bandwidth, and which waiting requests are dropped. It sees the first `kernel_assign.VIEW` tasks that may use an
+  idle engine; where it asks for more than is idle a task gets what is idle, in queue order. If nothing runs and it
+  starts nobody, the first task that can runs on its best place: the machine never stops for good.
 * DRAM: running layers whose needs exceed the bandwidth are slowed, see `hwmodels.tables`.
 * A request with `drop_late` that has not started at its deadline is dropped, with all that would follow it.
 
@@ -36,11 +40,12 @@ from numpy.typing import NDArray
 
 from hwmodels.errors import InvalidPolicy, InvalidWorkload
 from hwmodels.kernel_columns import Hardware, hardware, lookups
-from hwmodels.kernel_general import alone_s, run_general
+from hwmodels.kernel_general import run_general
 from hwmodels.kernel_parts import NEED_DENSITY, NEED_LEFT, NEED_PATTERN, NEED_TRUTH, Requests, Visible, results
+from hwmodels.kernel_places import alone_s
 from hwmodels.kernel_single import run_single
 from hwmodels.policies import policy as named_policy
-from hwmodels.policies.base import TASK, Policy, key, select
+from hwmodels.policies.base import CHIP, SEAT, TASK, Policy, assign, key, select
 from hwmodels.tables import CostTable, Machine, TaskRecords
 from hwmodels.workload import RequestTrace
 
@@ -65,6 +70,11 @@ def _no_key(tasks, i, params):  # type: ignore[no-untyped-def]
 @select
 def _no_select(tasks, queue, count, now, params, state):  # type: ignore[no-untyped-def]
     return 0
+
+
+@assign
+def _no_assign(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan):  # type: ignore[no-untyped-def]
+    return
 
 
 def _single(hw: Hardware) -> bool:
@@ -156,6 +166,8 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     single = _single(hw)
     if not single and (policy.machines == "single" or rewind):
         raise InvalidPolicy("policy", "able to run on this machine", policy.name, "it needs one undivided engine")
+    if policy.machines == "pool" and len(machine.units) > 1:
+        raise InvalidPolicy("policy", "able to run on this machine", policy.name, "it needs one engine")
     requests, engine = _requests(table, machine, trace)
     columns, look = lookups(table, machine, requests.network, requests.sample, engine + 1)
     requests = requests._replace(look=look)
@@ -171,10 +183,14 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     use_key = policy.key is not None
     functions = ((policy.key or _no_key).pointer, (policy.select or _no_select).pointer, use_key, policy.run_ahead)
     tasks = np.empty(count, dtype=TASK)
-    if single and not general:
+    if single and not general and policy.assign is None:
         run_single(hw, requests, columns, visible, *functions, values, rewind, record, tasks, out)
     elif count:
-        run_general(hw, requests, columns, visible, *functions, values, record, tasks, out)
+        assigns = policy.assign is not None
+        plan = np.empty((0, 0)) if policy.prepare is None else policy.prepare(table, machine, values)
+        run_general(hw, requests, columns, visible, *functions, (policy.assign or _no_assign).pointer, assigns, values,
+                    np.ascontiguousarray(plan, dtype=np.float64), record, tasks,
+                    np.zeros(count if assigns else 0, dtype=SEAT), np.zeros(len(machine.units), dtype=CHIP), out)
     events = int(out.totals[3])
     return TaskRecords(
         ready_s=out.ready_s,

@@ -4,149 +4,29 @@ Order of what happens at one instant: ends of layers (engine, then request), fol
 drops, one round of decisions, and the rates of the DRAM channel.
 
 A round of decisions hands out the idle units. The policy names the best waiting task; it goes to the place where it is
-expected to finish first (`_choose`), or keeps waiting for a busy engine if that ends sooner; then the next best, until
+expected to finish first, or keeps waiting for a busy engine if that ends sooner; then the next best, until
 no unit is idle, nobody is left, or `_PATIENCE` tasks chose to wait.
 """
 
 import numpy as np
 from numba import njit
 
+from hwmodels.kernel_assign import VIEW, seat, show_running, show_waiting
 from hwmodels.kernel_parts import admit, children_of, heap_pop, heap_push, refresh
-from hwmodels.tables import DRAM_FIXED, DRAM_MAX_MIN
+from hwmodels.kernel_places import best_level, lendable, rates, to_place
 
-__all__ = ["alone_s", "run_general"]
+__all__ = ["run_general"]
 
 _PATIENCE = 32
 """Tasks that may prefer a busy engine before a round of decisions gives up on the idle ones."""
-_ROUNDING = 1.0 + 1e-9
-"""A demand above the bandwidth by less than this is rounding, not contention."""
-
-
-@njit(cache=True)
-def lendable(units, waiting, least):  # type: ignore[no-untyped-def]
-    """The lending rule: how many of `units` idle units one of `waiting` tasks may take at most: an equal share among
-    the waiting tasks that can get `least` units, so that a task alone may take all."""
-    takers = units // least
-    if waiting < takers:
-        takers = waiting
-    return units // takers if takers > 0 else 0
-
-
-@njit(cache=True, error_model="numpy")
-def _to_place(bytes_per_s, reconfigure_s, switch_s, formed, at_engine, at_level, holds, live, continues, e, u):  # type: ignore[no-untyped-def]
-    """(time, bytes moved) before a task can run at place (e, u).
-
-    Parameters
-    ----------
-    bytes_per_s : of engine e.
-    formed : level that engine e last lent.
-    at_engine, at_level : where the task last ran, -1 = nowhere yet.
-    holds : engine with its live data, -1 = DRAM.
-    live : bytes, negative before the first layer.
-    continues : its last layer has just ended.
-    """
-    seconds, moved = 0.0, 0.0
-    if live >= 0.0 and holds != e:
-        moved = live if holds < 0 else 2.0 * live
-        seconds = switch_s + moved / bytes_per_s
-    if continues and at_engine == e:
-        if at_level != u:
-            seconds += reconfigure_s
-    elif (at_engine >= 0 and (at_engine != e or at_level != u)) or formed != u:
-        seconds += reconfigure_s
-    return seconds, moved
-
-
-@njit(cache=True, error_model="numpy")
-def _best_level(offset, left, level_units, n, s, layer, most, limit, bytes_per_s, reconfigure_s, switch_s, formed,
-                at_engine, at_level, holds, live, continues, e):  # type: ignore[no-untyped-def]
-    """(expected time from the start at engine e to the end of the task, level); level -1 = cannot run there.
-
-    Of the levels with at most `most` units the one that ends the task first, the smallest on ties; if it needs more to
-    run at all, its smallest level, if that is within `limit`.
-    """
-    for u in range(level_units.size):
-        if offset[n, s, e, u] >= 0:
-            if level_units[u] > most and level_units[u] <= limit:
-                most = level_units[u]
-            break
-    best, level = np.inf, -1
-    for u in range(level_units.size):
-        first = offset[n, s, e, u]
-        if first < 0 or level_units[u] > most:
-            continue
-        seconds, _ = _to_place(bytes_per_s, reconfigure_s, switch_s, formed, at_engine, at_level, holds, live,
-                               continues, e, u)
-        seconds += left[first + layer]
-        if seconds < best:
-            best, level = seconds, u
-    return best, level
-
-
-@njit(cache=True, error_model="numpy")
-def _speeds(count, need, speed, mode, bandwidth):  # type: ignore[no-untyped-def]
-    """Speed of every running layer, 1 = unhindered, from the bandwidth each needs at full speed."""
-    total = 0.0
-    for x in range(count):
-        total += need[x]
-        speed[x] = 1.0
-    if count < 2 or mode == DRAM_FIXED or total <= bandwidth * _ROUNDING:
-        return
-    if mode != DRAM_MAX_MIN:
-        for x in range(count):
-            speed[x] = bandwidth / total
-        return
-    left, sharing = bandwidth, count
-    settled = np.zeros(count, dtype=np.bool_)
-    moved = True
-    while moved and sharing > 0:
-        moved = False
-        share = left / sharing
-        for x in range(count):
-            if not settled[x] and need[x] <= share:
-                settled[x] = True
-                left -= need[x]
-                sharing -= 1
-                moved = True
-    for x in range(count):
-        if not settled[x]:
-            speed[x] = left / sharing / need[x]
-
-
-@njit(cache=True)
-def alone_s(hw, network, sample, engine):  # type: ignore[no-untyped-def]
-    """Latency of one request alone on the machine, by the arithmetic of the loops, layer after layer from time 0."""
-    left = hw.any_left_s if engine < 0 else hw.own_left_s
-    now, live = 0.0, -1.0
-    at_engine, at_level = -1, -1
-    for layer in range(hw.n_layers[network]):
-        best, e, u = np.inf, -1, -1
-        for x in range(hw.units.size):
-            if engine >= 0 and x != engine:
-                continue
-            seconds, level = _best_level(
-                hw.offset, left, hw.level_units, network, sample, layer, hw.units[x], hw.units[x],
-                hw.engine_bytes_per_s[x], hw.reconfigure_s, hw.switch_s, hw.top_level[x],
-                at_engine, at_level, at_engine, live, True, x)
-            if level >= 0 and now + seconds < best:
-                best, e, u = now + seconds, x, level
-        if e < 0:
-            return np.inf
-        overhead, _ = _to_place(hw.engine_bytes_per_s[e], hw.reconfigure_s, hw.switch_s, hw.top_level[e],
-                                at_engine, at_level, at_engine, live, True, e, u)
-        if layer == 0:
-            overhead += hw.decision_s
-        row = hw.offset[network, sample, e, u] + layer
-        now += overhead + hw.latency_s[row]
-        live = hw.live_bytes[row]
-        at_engine, at_level = e, u
-    return now
 
 
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
 @njit(cache=True, error_model="numpy")
-def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead, params, record, tasks, out):  # type: ignore[no-untyped-def]
-    """Serve all requests; writes `out`. Parameters as in `kernel_single.run_single`."""
+def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead, assign, assigns, params, plan, record,  # type: ignore[no-untyped-def]
+                tasks, seats, chip, out):
+    """Serve all requests; writes `out`. Parameters as in `kernel_single.run_single`; `seats`, shape (n,) or (0,), and
+    `chip`, shape (E,), are scratch."""
     # written-out columns: an attribute of a tuple of arrays costs a reference count at every use
     n_layers, offset, units, level_units = hw.n_layers, hw.offset, hw.units, hw.level_units
     latency_s, dram_bytes, energy_j, live_bytes = hw.latency_s, hw.dram_bytes, hw.energy_j, hw.live_bytes
@@ -185,6 +65,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
     run_left = np.empty(most)
     run_end = np.empty(most)
     run_need = np.empty(most)
+    run_drawn = np.empty(most)
     run_row = np.empty(most, dtype=np.int64)
     speed = np.empty(most)
     new_speed = np.empty(most)
@@ -203,6 +84,10 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
     pick_engine = np.empty(most, dtype=np.int64)
     pick_level = np.empty(most, dtype=np.int64)
     unsaved = np.zeros(n_engines)
+    # policies that assign: time left and bandwidth needed at every place
+    shown = n if assigns else 0
+    lefts = np.empty((shown, n_engines, level_units.size))
+    needs = np.empty((shown, n_engines, level_units.size))
     now = 0.0
     upcoming = 0
     order = 0
@@ -279,6 +164,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                     run_slot[kept], run_engine[kept], run_units[kept] = run_slot[x], run_engine[x], run_units[x]
                     run_begin[kept], run_since[kept], run_left[kept] = run_begin[x], run_since[x], run_left[x]
                     run_end[kept], run_need[kept], run_row[kept] = run_end[x], run_need[x], run_row[x]
+                    run_drawn[kept] = run_drawn[x]
                     speed[kept] = speed[x]
                     kept += 1
             running = kept
@@ -333,7 +219,59 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             displaced[e] = -1
             bound_here[e] = 0
         unbound = 0
-        if size > 0 and spare > 0:
+        n_seen = 0
+        if assigns and size > 0 and spare > 0:
+            for e in range(n_engines):
+                chip[e].units, chip[e].idle, chip[e].bytes_per_s = units[e], idle[e], hw.bytes_per_s
+            for p in range(size):
+                slot = queue[p]
+                r = request_of[slot]
+                bound = requests.engine[r]
+                if bound >= 0 and idle[bound] == 0:
+                    continue
+                if bound < 0:
+                    unbound += 1
+                else:
+                    bound_here[bound] += 1
+                show_waiting(hw, lefts, needs, seats[slot], slot, requests.network[r], requests.sample[r],
+                             tasks[slot].layer, bound, engine_level, last_engine[slot], last_level[slot], holds[slot],
+                             live[slot], live[slot] >= 0.0 and tasks[slot].last_s == now)
+                candidates[n_seen] = slot
+                n_seen += 1
+                if n_seen == VIEW:
+                    break
+            for x in range(running):
+                r = request_of[run_slot[x]]
+                show_running(hw, lefts, needs, run_slot[x], requests.network[r], requests.sample[r],
+                             tasks[run_slot[x]].layer, requests.engine[r], run_row[x], now - run_begin[x])
+            if n_seen > 0:
+                assign(tasks, seats, candidates, n_seen, run_slot, running, lefts, needs, chip, level_units, now,
+                       params, state, plan)
+            kept = 0
+            for p in range(n_seen):
+                slot = candidates[p]
+                if seats[slot].drop == 0:
+                    candidates[kept] = slot
+                    kept += 1
+            if kept < n_seen:
+                n_seen = kept
+                kept = 0
+                for q in range(size):
+                    slot = queue[q]
+                    if seats[slot].drop == 0:
+                        queue[kept] = slot
+                        kept += 1
+                        continue
+                    seats[slot].drop = 0
+                    if holds[slot] >= 0 and resident[holds[slot]] == slot:
+                        resident[holds[slot]] = -1
+                    request_of[slot] = -1
+                    free_slots[n_free] = slot
+                    n_free += 1
+                size = kept
+            n_picks = seat(seats, lefts, candidates, n_seen, running == 0, idle, level_units, pick_slot, pick_engine,
+                           pick_level)
+        elif size > 0 and spare > 0:
             for x in range(running):
                 e, slot = run_engine[x], run_slot[x]
                 r = request_of[slot]
@@ -380,7 +318,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                         begin = free_at[e]
                         if use_key and displaced[e] >= 0 and keys[slot] < key(tasks, displaced[e], params):
                             begin = layer_end[e]
-                    seconds, level = _best_level(
+                    seconds, level = best_level(
                         offset, any_left_s if bound < 0 else own_left_s, level_units, network, sample,
                         tasks[slot].layer, lend, limit, engine_bytes_per_s[e], hw.reconfigure_s, hw.switch_s,
                         engine_level[e], last_engine[slot], last_level[slot], holds[slot], live[slot], continues, e)
@@ -413,8 +351,8 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                     waiting = kept
         if n_picks == 0:
             if n_ended > 0:
-                _rates(hw.dram_mode, hw.bytes_per_s, now, running, run_need, speed, new_speed, run_since, run_left,
-                       run_end)
+                rates(hw.dram_mode, hw.bytes_per_s, now, running, run_need, run_drawn, speed, new_speed, run_since,
+                      run_left, run_end)
             continue
 
         # who gives way: in a pool a task that was not picked again as its layer ended, on an engine of one unit the
@@ -446,7 +384,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             r = request_of[slot]
             layer = tasks[slot].layer
             continues = layer > 0 and tasks[slot].last_s == now
-            overhead, moved = _to_place(engine_bytes_per_s[e], hw.reconfigure_s, hw.switch_s, engine_level[e],
+            overhead, moved = to_place(engine_bytes_per_s[e], hw.reconfigure_s, hw.switch_s, engine_level[e],
                                         last_engine[slot], last_level[slot], holds[slot], live[slot], continues, e, u)
             if units[e] == 1:
                 other = resident[e]
@@ -475,20 +413,15 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             run_begin[running], run_since[running], run_left[running] = now, now, duration
             run_end[running] = now + duration
             run_need[running] = (moved + dram_bytes[row]) / duration if duration > 0.0 else 0.0
+            run_drawn[running] = run_need[running]
+            if assigns:
+                seats[slot].engine, seats[slot].units = e, level_units[u]
+                seats[slot].need_bytes_per_s = run_need[running]
+                if seats[slot].cap_bytes_per_s < run_need[running]:
+                    run_drawn[running] = seats[slot].cap_bytes_per_s
             run_row[running] = row
             speed[running] = 1.0
             running += 1
-        _rates(hw.dram_mode, hw.bytes_per_s, now, running, run_need, speed, new_speed, run_since, run_left, run_end)
+        rates(hw.dram_mode, hw.bytes_per_s, now, running, run_need, run_drawn, speed, new_speed, run_since, run_left,
+              run_end)
     out.totals[0], out.totals[1], out.totals[2], out.totals[3] = total_bytes, total_overhead, decisions, events
-
-
-@njit(cache=True, error_model="numpy")
-def _rates(mode, bytes_per_s, now, running, need, speed, new_speed, since, left, end):  # type: ignore[no-untyped-def]
-    """Share the DRAM channel anew: a running layer whose speed changes gets a new end; the others keep theirs."""
-    _speeds(running, need, new_speed, mode, bytes_per_s)
-    for x in range(running):
-        if new_speed[x] != speed[x]:
-            left[x] -= (now - since[x]) * speed[x]
-            since[x] = now
-            speed[x] = new_speed[x]
-            end[x] = now + left[x] / speed[x]

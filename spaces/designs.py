@@ -123,9 +123,12 @@ def design_space(workload: Workload, *, architectures: Sequence[str] | None = No
     kept = {name: space[name] for name in names}
     links = [Condition(c.parameter, c.parent, tuple(v for v in c.values if v in _values(kept[c.parent])))
              for c in conditions if c.parameter in kept]
-    single = [name for name in sorted(_values(kept["policy"])) if POLICIES[name].machines == "single"]
-    shared = [name for name in sorted(_values(kept["architecture"])) if name != "time_mux"]
-    unfit: list[Clause] = [{"architecture": shared, "policy": single}] if single and shared else []
+    unfit: list[Clause] = []
+    for classes in dict.fromkeys(POLICIES[name].architectures for name in sorted(_values(kept["policy"]))):
+        others = [name for name in sorted(_values(kept["architecture"])) if name not in classes]
+        if others:
+            unfit.append({"architecture": others, "policy": [
+                name for name in sorted(_values(kept["policy"])) if POLICIES[name].architectures == classes]})
     return Space(domains=kept, conditions=links, forbidden=[*unfit, *forbidden])
 
 

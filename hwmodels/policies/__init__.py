@@ -4,6 +4,7 @@ from difflib import get_close_matches
 
 from hwmodels.errors import InvalidPolicy
 from hwmodels.policies import (
+    dream,
     dysta,
     dysta_aged,
     dysta_naive,
@@ -12,6 +13,7 @@ from hwmodels.policies import (
     fcfs,
     least_slack,
     planaria,
+    planaria_spatial,
     prema,
     prema_sparse,
     round_robin,
@@ -40,6 +42,8 @@ _FILES = (
     dysta,
     dysta_aged,
     dysta_oracle,
+    dream,
+    planaria_spatial,
 )
 
 POLICIES: dict[str, Policy] = {file.POLICY.name: file.POLICY for file in _FILES}

@@ -1,16 +1,23 @@
 """What a policy is: compiled functions over the tasks it may see, and a record that says what it is.
 
-Two forms (a policy gives exactly one):
+Three forms (a policy gives exactly one):
 
 * `key(tasks, i, params) -> float`: a number per task, the lowest runs, ties by `order`. It may change while the task
   runs but not while it waits, so the kernel keeps the waiting tasks in a heap. With `run_ahead` the number of a running
   task never rises: then nothing can change between arrivals and completions, and the kernel skips those decisions.
 * `select(tasks, queue, count, now, params, state) -> int`: position in `queue[:count]` of the task to run. `queue`
   holds indices into `tasks`, in queue order. `state` is the policy's own array (8 zeros at the start).
+* `assign(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan)`: who
+  gets which units of which engine, how much bandwidth, and who is dropped. It writes the lower columns of `SEAT` for
+  the waiting tasks `queue[:count]`; the kernel starts them in queue order on what is idle, and charges. `left[i, e, u]`
+  is the estimated time until task i is done if it starts (or goes on) at engine e, level u, moves included, inf where
+  it cannot; `need[i, e, u]` the bandwidth its next layer draws there [byte/s]; both hold for waiting and running tasks.
+  `chip` is a `CHIP` row per engine, `level_units[u]` the units of level u. Called when something is idle and somebody
+  waits for it.
 
-Both are compiled with the decorators `@key` and `@select` and may read a column of a task only if the policy's record
-declares it in `needs`; an undeclared column is NaN. `memory_a, memory_b, memory_c` belong to the policy and are NaN
-when a task is admitted.
+They are compiled with the decorators `@key`, `@select` and `@assign` and may read a column of a task only if the
+policy's record declares it in `needs`; an undeclared column is NaN. `memory_a, memory_b, memory_c` belong to the policy
+and are NaN when a task is admitted. `plan` is what the policy's `prepare` made of the tables before the run.
 """
 
 from collections.abc import Callable
@@ -25,9 +32,18 @@ from numba import types
 from numpy.typing import NDArray
 
 from hwmodels.errors import InvalidPolicy
+from hwmodels.tables import CostTable, Machine
 
-__all__ = ["ALWAYS_VISIBLE", "DECLARABLE", "HIDDEN_TRUTH", "TASK", "Compiled", "Param", "Policy", "inline", "key",
-           "select"]
+__all__ = ["ALWAYS_VISIBLE", "CHIP", "DECLARABLE", "HIDDEN_TRUTH", "MACHINES", "SEAT", "TASK", "Compiled", "Param",
+           "Policy", "assign", "inline", "key", "select"]
+
+MACHINES = {
+    "any": ("time_mux", "composable", "heterogeneous", "dedicated"),
+    "pool": ("time_mux", "composable"),
+    "single": ("time_mux",),
+}
+"""What a policy can run on -> the architecture classes that offer it. `single`: one undivided engine, `pool`: one
+engine, divided or not."""
 
 ALWAYS_VISIBLE = {
     "order": "position in the order of admission [-]",
@@ -67,11 +83,32 @@ _INTEGERS = ("order", "layer", "tenant")
 TASK = np.dtype([(name, "i8" if name in _INTEGERS else "f8") for name in (*ALWAYS_VISIBLE, *DECLARABLE)], align=True)
 """One waiting or running task, as policies see it."""
 
+_SEATED = {
+    "engine": "where it runs; waiting: where it last ran, -1 = nowhere yet [-]",
+    "units": "units it holds; waiting: those it held if its layer has just ended, else 0 [-]",
+    "need_bytes_per_s": "bandwidth of the running layer at full speed [byte/s]",
+    "cap_bytes_per_s": "most it may draw; to be written for the layer that starts, inf at first [byte/s]",
+    "to_engine": "to be written: engine to run on, -1 at first [-]",
+    "to_units": "to be written: most units to lend, 0 = wait; 0 at first [-]",
+    "drop": "to be written: 1 = drop the request; 0 at first [-]",
+}
+
+SEAT = np.dtype([(name, "f8" if name.endswith("_s") else "i8") for name in _SEATED], align=True)
+"""Where a task sits and where it is sent, for `assign`."""
+
+CHIP = np.dtype([("units", "i8"), ("idle", "i8"), ("bytes_per_s", "f8")], align=True)
+"""An engine, for `assign`: its units, how many are idle, and the DRAM bandwidth of the whole chip."""
+
 _TASKS = types.Array(numba.from_dtype(TASK), 1, "C")
 _FLOATS = types.Array(types.float64, 1, "C")
 _INTS = types.Array(types.int64, 1, "C")
 KEY_SIGNATURE = types.float64(_TASKS, types.int64, _FLOATS)
 SELECT_SIGNATURE = types.int64(_TASKS, _INTS, types.int64, types.float64, _FLOATS, _FLOATS)
+_PLACES = types.Array(types.float64, 3, "C")
+ASSIGN_SIGNATURE = types.void(
+    _TASKS, types.Array(numba.from_dtype(SEAT), 1, "C"), _INTS, types.int64, _INTS, types.int64, _PLACES, _PLACES,
+    types.Array(numba.from_dtype(CHIP), 1, "C"), _INTS, types.float64, _FLOATS, _FLOATS,
+    types.Array(types.float64, 2, "C"))
 
 
 class Compiled:
@@ -95,6 +132,11 @@ def key(function: Callable[..., float]) -> Compiled:
 def select(function: Callable[..., int]) -> Compiled:
     """Mark a select function for compilation."""
     return Compiled(function, SELECT_SIGNATURE)
+
+
+def assign(function: Callable[..., None]) -> Compiled:
+    """Mark an assign function for compilation."""
+    return Compiled(function, ASSIGN_SIGNATURE)
 
 
 def inline(function: Callable[..., Any]) -> Any:
@@ -123,7 +165,9 @@ class Policy:
     origin : `textbook`, `publication` (the published algorithm) or `reconstruction` (from abstracts and memory).
     params : name -> `Param`.
     needs : names out of `DECLARABLE`.
-    machines : `any`, or `single` (one undivided engine).
+    prepare : for `assign`: (cost table, machine, values of the parameters) -> `plan`, an offline pass; by default the
+        plan is empty.
+    machines : one of `MACHINES`.
     deviations : from the source; empty if none.
     """
 
@@ -136,15 +180,24 @@ class Policy:
     key: Compiled | None = None
     run_ahead: bool = False
     select: Compiled | None = None
+    assign: Compiled | None = None
+    prepare: Callable[[CostTable, Machine, NDArray[np.float64]], NDArray[np.float64]] | None = None
     machines: str = "any"
     deviations: str = ""
 
     def __post_init__(self) -> None:
-        if (self.key is None) == (self.select is None):
-            raise InvalidPolicy(f"{self.name}.key, select", "exactly one given")
+        if sum(form is not None for form in (self.key, self.select, self.assign)) != 1:
+            raise InvalidPolicy(f"{self.name}.key, select, assign", "exactly one given")
+        if self.machines not in MACHINES:
+            raise InvalidPolicy(f"{self.name}.machines", f"one of {', '.join(MACHINES)}", self.machines)
         for need in self.needs:
             if need not in DECLARABLE:
                 raise InvalidPolicy(f"{self.name}.needs", f"one of {', '.join(DECLARABLE)}", need)
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """Classes that it can run on."""
+        return MACHINES[self.machines]
 
     def values(self, given: dict[str, float] | None = None) -> NDArray[np.float64]:
         """Values of the parameters in the order of `params`, shape (len(params),).

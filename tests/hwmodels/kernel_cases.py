@@ -48,6 +48,12 @@ def trace(arrivals, networks, *, deadlines=None, priorities=None, parents=None, 
         drop_late=np.full(count, drop))
 
 
+def fits(policy, chip):
+    """Whether a policy can run on a machine."""
+    single = len(chip.units) == 1 and chip.units[0] == 1 and len(chip.level_units) == 1
+    return {"any": True, "pool": len(chip.units) == 1, "single": single}[policy.machines]
+
+
 def random_case(seed, *, engines=1, levels=1, units=(1,), mode=DRAM_FIXED, bound=None, networks=3, layers=4,
                 requests=40, load=0.8, costs=True, followers=False, drop=False):
     """Times are multiples of 1/64 and the bandwidth is a power of two: sums are exact in any order."""

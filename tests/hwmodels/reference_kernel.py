@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from hwmodels.kernel_assign import VIEW
 from hwmodels.policies.base import ALWAYS_VISIBLE, DECLARABLE, Policy
 from hwmodels.tables import DRAM_FIXED, DRAM_PROPORTIONAL, CostTable, Machine, TaskRecords
 from hwmodels.workload import RequestTrace
@@ -31,7 +32,26 @@ def interpreted(compiled):
 class Task:
     """What a policy sees, and what the kernel keeps of a task."""
 
-    __slots__ = (*ALWAYS_VISIBLE, *DECLARABLE, "at", "continues", "engine", "live", "place", "request", "seen")
+    __slots__ = (*ALWAYS_VISIBLE, *DECLARABLE, "at", "cap", "continues", "engine", "live", "place", "request", "seen")
+
+
+@dataclass
+class Seat:
+    """What `assign` reads and writes of a task."""
+
+    engine: int = -1
+    units: int = 0
+    need_bytes_per_s: float = 0.0
+    cap_bytes_per_s: float = INF
+    to_engine: int = -1
+    to_units: int = 0
+    drop: int = 0
+
+
+class Sized(list):
+    """A list that knows its size as an array does."""
+
+    size = property(len)
 
 
 @dataclass
@@ -44,6 +64,7 @@ class Running:
     since: float
     left: float
     need: float
+    cap: float = INF
     speed: float = 1.0
     end: float = field(init=False)
 
@@ -77,6 +98,10 @@ class _Simulation:
         self.left = lru_cache(None)(self._left)
         self.told = lru_cache(None)(self._told)
         self.state = [0.0] * 8
+        self.assign = interpreted(policy.assign) if policy.assign is not None else None
+        self.plan = np.empty((0, 0))
+        if policy.prepare is not None:
+            self.plan = np.asarray(policy.prepare(table, machine, np.array(params)))
         self.top = [max(u for u, size in enumerate(self.levels) if size <= units) for units in self.units]
         n = len(self.trace.arrival_s)
         self.ready, self.start, self.finish = [NAN] * n, [NAN] * n, [NAN] * n
@@ -165,7 +190,7 @@ class _Simulation:
             self.epoch += bool(arriving)
             self.waiting = [t for t in self.waiting if not (
                 trace.drop_late[t.request] and t.layer == 0 and trace.deadline_s[t.request] <= now)]
-            self._start(self._round(now), now)
+            self._start(self._assigned(now) if self.assign else self._round(now), now)
             self._share(now)
         return self._records()
 
@@ -195,7 +220,7 @@ class _Simulation:
         task.request, task.order, task.layer, task.tenant = r, self.admitted, 0, self.trace.tenant[r]
         task.ready_s = task.last_s = self.ready[r] = now
         task.service_s, task.memory_a, task.memory_b, task.memory_c = 0.0, NAN, NAN, NAN
-        task.live, task.at, task.place, task.seen = None, None, None, -1
+        task.live, task.at, task.place, task.seen, task.cap = None, None, None, -1, INF
         for name in DECLARABLE:
             setattr(task, name, NAN)
         for name in ("arrival_s", "deadline_s", "priority"):
@@ -297,10 +322,76 @@ class _Simulation:
                 candidates = [t for t in candidates if self.bound(t.request) != best[2]]
         return picks
 
+    def _assigned(self, now):
+        """Who starts where under a policy of the third form: [(task, engine, level)]."""
+        idle = self._idle()
+        seen = [t for t in self.waiting if self.bound(t.request) < 0 or idle[self.bound(t.request)] > 0][:VIEW]
+        if not seen or sum(idle) == 0:
+            return []
+        tasks = [*seen, *(x.task for x in self.running)]
+        count = len(seen)
+        shape = (len(tasks), len(self.units), len(self.levels))
+        lefts, needs = np.full(shape, INF), np.zeros(shape)
+        seats = [Seat() for _ in tasks]
+        for i, task in enumerate(tasks):
+            r = task.request
+            network, sample, bound = self.trace.network[r], self.trace.sample[r], self.bound(r)
+            running = self.running[i - count] if i >= count else None
+            layer = task.layer + (running is not None)
+            if running is not None:
+                seats[i].engine, seats[i].units = running.engine, running.units
+                seats[i].need_bytes_per_s = running.need
+            elif task.place is not None:
+                seats[i].engine = task.place[0]
+                seats[i].units = self.levels[task.place[1]] if task.last_s == now else 0
+            rest = max(0.0, self.estimate[running.row] - (now - running.begin)) if running is not None else 0.0
+            for e, u, first in self.places(network, sample, bound):
+                if layer == self.table.n_layers[network]:
+                    lefts[i, e, u] = rest
+                    continue
+                if running is None:
+                    rest = self._prepare_s(task, e, u, now)[0]
+                lefts[i, e, u] = rest + self.left(network, sample, bound, layer, e, u, "estimate")
+                needs[i, e, u] = self.bytes[first + layer] / self.estimate[first + layer]
+        chip = [types.SimpleNamespace(units=units, idle=free, bytes_per_s=self.machine.dram_bytes_per_s)
+                for units, free in zip(self.units, idle, strict=True)]
+        self.assign(tasks, seats, list(range(count)), count, list(range(count, len(tasks))), len(tasks) - count, lefts,
+                    needs, Sized(chip), Sized(self.levels), now, self.params, self.state, self.plan)
+        kept = [i for i in range(count) if not seats[i].drop]
+        picks = []
+        for i in kept:
+            e, wish = seats[i].to_engine, seats[i].to_units
+            if e >= 0 and wish > 0:
+                self._seat(tasks[i], lefts[i], seats[i], [e], wish, idle, picks)
+        if not picks and not self.running:
+            for i in kept:
+                if not picks:
+                    self._seat(tasks[i], lefts[i], seats[i], self.engines, INF, idle, picks)
+        for i in range(count):
+            if seats[i].drop:
+                self.waiting.remove(tasks[i])
+                if tasks[i].at is not None and self.resident[tasks[i].at] is tasks[i]:
+                    self.resident[tasks[i].at] = None
+        return picks
+
+    def _seat(self, task, left, seat, engines, wish, idle, picks):
+        options = []
+        for e in engines:
+            able = [u for u, size in enumerate(self.levels) if left[e, u] < INF and size <= idle[e]]
+            options += [(left[e, u], e, u) for u in able if self.levels[u] <= min(wish, idle[e]) or u == able[0]]
+        if options:
+            _, e, u = min(options)
+            idle[e] -= self.levels[u]
+            task.cap = seat.cap_bytes_per_s
+            picks.append((task, e, u))
+
     def _start(self, picks, now):
         if not picks:
             return
         bound = [self.bound(t.request) for t in self.waiting]
+        if self.assign:  # those it was shown: they could use an engine that was idle
+            free = self._idle()
+            bound = [b for b in bound if b < 0 or free[b] > 0][:VIEW]
         for task, e, _ in picks:
             if task.at is not None and task.at != e and self.resident[task.at] is task:
                 self.resident[task.at] = None
@@ -334,7 +425,7 @@ class _Simulation:
             self.moved += moved + self.bytes[row]
             self.joules[r] += self.energy[row] + moved * self.machine.dram_j_per_byte
             need = (moved + self.bytes[row]) / duration if duration > 0.0 else 0.0
-            self.running.append(Running(task, e, self.levels[u], row, now, now, duration, need))
+            self.running.append(Running(task, e, self.levels[u], row, now, now, duration, need, task.cap))
 
     def _give_way(self, task, unsaved, e):
         unsaved[e] += task.live
@@ -343,7 +434,7 @@ class _Simulation:
 
     # ---- the DRAM channel ---------------------------------------------------------------------------------------
     def _share(self, now):
-        needs = [x.need for x in self.running]
+        needs = [min(x.need, x.cap) for x in self.running]
         limit = self.machine.dram_bytes_per_s
         speeds = [1.0] * len(needs)
         if len(needs) > 1 and self.machine.dram_mode != DRAM_FIXED and sum(needs) > limit * (1.0 + 1e-9):
@@ -351,6 +442,7 @@ class _Simulation:
                 speeds = [limit / sum(needs)] * len(needs)
             else:
                 speeds = _max_min(needs, limit)
+        speeds = [s * min(1.0, x.cap / x.need) if x.need else s for x, s in zip(self.running, speeds, strict=True)]
         for x, speed in zip(self.running, speeds, strict=True):
             if speed != x.speed:
                 x.left -= (now - x.since) * x.speed

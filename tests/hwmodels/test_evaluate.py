@@ -42,7 +42,7 @@ ARCHITECTURE: dict[str, Architecture] = {
                            dram_fracs=(0.5, 0.25, 0.25)),
 }
 PAIRS = [(name, policy) for name in ARCHITECTURES for policy in POLICIES
-         if name == "time_mux" or POLICIES[policy].machines == "any"]
+         if name in POLICIES[policy].architectures]
 
 
 def design(name: str, policy: str = "fcfs", **changes: object) -> Design:

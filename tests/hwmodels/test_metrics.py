@@ -88,7 +88,7 @@ def test_jain_and_distribution():
                        "max_ntt": 4.0}
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", [name for name, record in POLICIES.items() if record.machines == "any"])
 def test_ranges(name):
     for seed in range(5):
         costs, chip, requests = random_case(seed, engines=2, units=(1, 1), drop=seed % 2 == 0, costs=False)

@@ -14,14 +14,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from kernel_cases import machine, random_case, table, trace
+from kernel_cases import fits, machine, random_case, table, trace
 from reference_kernel import interpreted, reference_run
 
 from dse.profiles import profile_machine, profile_table, read_profile
 from hwmodels.errors import InvalidPolicy
 from hwmodels.kernel import request_isolated_s, run, simulate
 from hwmodels.policies import POLICIES, Policy, policy
-from hwmodels.policies.base import ALWAYS_VISIBLE, DECLARABLE
+from hwmodels.policies.base import ALWAYS_VISIBLE, DECLARABLE, MACHINES
 from hwmodels.policies.dysta_artifact import ARTIFACT
 from hwmodels.workload import RequestTrace
 
@@ -38,7 +38,7 @@ def test_record(record: Policy):
     assert record.summary.endswith(".")
     assert record.source
     assert record.origin in ("textbook", "publication", "reconstruction")
-    assert record.machines in ("any", "single")
+    assert record.machines in MACHINES
     assert set(record.needs) <= set(DECLARABLE)
     for name, param in record.params.items():
         assert param.low <= param.default <= param.high
@@ -56,7 +56,7 @@ def test_file_name_and_registration(name):
 @pytest.mark.parametrize("record", [pytest.param(p, id=name) for name, p in POLICIES.items()])
 def test_reads_only_what_it_declares(record: Policy):
     """Every column of a task that its source names is always visible or declared."""
-    compiled = record.key if record.key is not None else record.select
+    compiled = record.key or record.select or record.assign
     named: set[str] = set()
     pending = [interpreted(compiled)]
     while pending:
@@ -74,7 +74,8 @@ def test_parameters_at_their_bounds(name):
     case = random_case(1)
     for bound in ("low", "high"):
         values = {key: getattr(param, bound) for key, param in POLICIES[name].params.items()}
-        assert np.isfinite(simulate(*case, name, values).finish_s).all()
+        finish = simulate(*case, name, values).finish_s
+        assert np.isfinite(finish).all() or (bound == "high" and "max_drop_frac" in values)
     for key, param in POLICIES[name].params.items():
         with pytest.raises(InvalidPolicy):
             simulate(*case, name, {key: param.high * 2 + 1})
@@ -85,6 +86,8 @@ def test_parameters_at_their_bounds(name):
 @pytest.mark.parametrize("name", POLICIES)
 def test_deterministic(name):
     case = random_case(2, engines=2, units=(1, 1))
+    if not fits(POLICIES[name], case[1]):
+        case = random_case(2, levels=4, units=(8,))
     first, second = simulate(*case, name), simulate(*case, name)
     assert pickle.dumps(first) == pickle.dumps(second)
 

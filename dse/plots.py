@@ -123,7 +123,7 @@ def timeline_figure(detail: Any, workload: Workload, title: str = "") -> go.Figu
     cut = found.get("shown", 0) < found.get("total", 0)
     note = f" (first {found['shown']:,} of {found['total']:,} stretches)" if cut else ""
     fig.update_layout(template="plotly_white", barmode="overlay", title=title + note, xaxis_title="time [s]",
-                      yaxis={"autorange": "reversed"}, height=160 + 60 * max(1, len(found.get("tracks", []))))
+                      yaxis={"autorange": "reversed"}, height=max(320, 160 + 60 * len(found.get("tracks", []))))
     return fig
 
 

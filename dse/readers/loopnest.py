@@ -100,7 +100,7 @@ def nest(sizes: dict[str, int], output: list[Index], weights: list[Index],
         values["op"] = "depthwise"
     elif point and (not windows or min(values["oy"], values["ox"]) == 1):
         values |= {"op": "gemm", "oy": pixels, "ox": 1, "dilation_y": 1, "dilation_x": 1}
-        if "B" in sizes and values["oy"] == 1:  # a batch of vectors is the rows of one product
+        if values["oy"] == 1:  # a batch of vectors is the rows of one product
             values |= {"oy": values["batch"], "batch": 1}
     else:
         values["op"] = "conv"

@@ -6,13 +6,16 @@ from math import prod
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dse.cli import main
 from dse.documents import load_workload
 from dse.errors import InputError
+from dse.exporters import zigzag
 from dse.readers import load_network
+from hwmodels.networks import network
 
 # As published: the base is included by the tool's own template language and merged under its own key.
 CONV = """\
@@ -204,6 +207,15 @@ def test_inspect_and_workload(write, capsys):
     workload = load_workload(write("kind: workload\nname: w\ntenants:\n  - name: a\n    network: zz.yaml\n"
                                    "    traffic: {kind: periodic, rate_hz: 1}\n", "w.yaml"))
     assert len(workload.tenants[0].network) == 6
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "res8"])
+def test_what_is_exported_is_read_back(write, name):
+    net = network(name)
+    read = load_network(write(yaml.safe_dump(zigzag.workload(net), sort_keys=False))).network
+    assert read.macs == net.macs
+    weights = [layer.weight_elements for layer in net if layer.has_weights]
+    assert [layer.weight_elements for layer in read if layer.has_weights] == weights
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------------

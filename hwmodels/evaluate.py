@@ -145,6 +145,9 @@ class Detail:
     trace: RequestTrace | None = None
     records: TaskRecords | None = None
     isolated_s: Floats | None = None
+    machine: Machine | None = None
+    """What the kernel saw of the chip: `hwmodels.kernel.run(prepared.table, machine, trace, POLICY)` serves the same
+    requests under another policy."""
 
 
 def evaluate(design: Design, workload: Workload, *, seed: int = 0, fidelity: str = "simulate") -> Outcome:
@@ -186,7 +189,7 @@ def evaluate_detail(design: Design, workload: Workload, *, seed: int = 0, fideli
         return Detail(outcome=outcome, prepared=prepared, trace=trace, isolated_s=alone)
     records = simulate(prepared.table, machine, trace, design.policy, design.policy_params, record=record)
     outcome = _outcome(design, workload, prepared, block, area, trace, records, alone)
-    return Detail(outcome=outcome, prepared=prepared, trace=trace, records=records, isolated_s=alone)
+    return Detail(outcome=outcome, prepared=prepared, trace=trace, records=records, isolated_s=alone, machine=machine)
 
 
 def _outcome(design: Design, workload: Workload, prepared: PreparedChip, block: SchedulerBlock, area: dict[str, float],

@@ -1,4 +1,7 @@
-"""Scheduling policies: one file each, registered by being listed here."""
+"""Scheduling policies: one file each, registered by being listed here; those of other packages come by entry points.
+
+How to write one: README.md in this folder.
+"""
 
 from difflib import get_close_matches
 
@@ -23,6 +26,7 @@ from hwmodels.policies import (
     sjf_sparse,
 )
 from hwmodels.policies.base import Param, Policy
+from hwmodels.policies.plugins import with_plugins
 
 __all__ = ["POLICIES", "Param", "Policy", "policy"]
 
@@ -46,7 +50,7 @@ _FILES = (
     planaria_spatial,
 )
 
-POLICIES: dict[str, Policy] = {file.POLICY.name: file.POLICY for file in _FILES}
+POLICIES: dict[str, Policy] = with_plugins({file.POLICY.name: file.POLICY for file in _FILES})
 
 
 def policy(name: str) -> Policy:

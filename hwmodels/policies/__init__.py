@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from hwmodels.errors import InvalidPolicy
 from hwmodels.policies import (
+    aurora,
     dream,
     dysta,
     dysta_aged,
@@ -15,6 +16,7 @@ from hwmodels.policies import (
     edf,
     fcfs,
     least_slack,
+    moca,
     planaria,
     planaria_spatial,
     prema,
@@ -48,6 +50,8 @@ _FILES = (
     dysta_oracle,
     dream,
     planaria_spatial,
+    moca,
+    aurora,
 )
 
 POLICIES: dict[str, Policy] = with_plugins({file.POLICY.name: file.POLICY for file in _FILES})

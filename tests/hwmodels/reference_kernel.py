@@ -340,7 +340,7 @@ class _Simulation:
             layer = task.layer + (running is not None)
             if running is not None:
                 seats[i].engine, seats[i].units = running.engine, running.units
-                seats[i].need_bytes_per_s = running.need
+                seats[i].need_bytes_per_s, seats[i].cap_bytes_per_s = running.need, running.cap
             elif task.place is not None:
                 seats[i].engine = task.place[0]
                 seats[i].units = self.levels[task.place[1]] if task.last_s == now else 0

@@ -16,6 +16,7 @@ from hwmodels.errors import InvalidPolicy
 from hwmodels.kernel import run, simulate
 from hwmodels.planaria import Request, allocate
 from hwmodels.policies import POLICIES
+from hwmodels.policies.moca import throttled
 from hwmodels.policies.planaria_spatial import allocation
 
 
@@ -96,3 +97,67 @@ def test_dream_drops_at_most_its_share(seed, share):
     case = random_case(seed, load=2.0, requests=60, engines=2, units=(1, 1))
     records = run(*case, POLICIES["dream"], {"max_drop_frac": share})
     assert np.isnan(records.finish_s).mean() <= share
+
+
+# ---- MoCA, AuRORA ----
+def test_moca_throttle_by_hand():
+    # equal scores and shares u = 0.8 of 3 groups, threshold 1.5: excess 0.9, own' = 0.8 - 0.9 x 2/3 = 0.2
+    assert throttled(0.8, 2.0, 1.6, 3.2, 1.5, 0.1) == pytest.approx(0.2)
+    assert throttled(0.8, 2.0, 1.6, 3.2, 1.5, 0.25) == 0.25
+    assert throttled(0.2, 2.0, 1.6, 3.2, 1.5, 0.25) == 0.2  # never above its own
+    assert throttled(0.5, 1.0, 1.0, 9.0, 1.5, 0.25) == 0.5  # no excess
+
+
+def test_moca_caps_the_less_urgent_layer():
+    """Both layers draw the whole bandwidth for 1 s; priorities 3 and 1 give scores 1 and 1/2. Max-min: both end at 2.
+    With threshold 1 the second to start is capped at 1 - 1 x 1 / (1/2 + 1) = 1/3 if it is the less urgent one, so that
+    the first gets 2/3 and ends at 1.5; and else at 1 - 1 x 1/2 / (1 + 1/2) = 2/3, which its fair share does not reach.
+    """
+    costs = table([[[1.0], [1.0]], [[1.0], [1.0]]], engines=2, dram=1.0)
+    chip = machine(2, units=(1, 1), bandwidth=1.0)
+    requests = trace([0.0, 0.0], [0, 1], priorities=[3.0, 1.0])
+    free = simulate(costs, chip, requests, "moca", {"threshold_frac": 4.0})
+    assert free.finish_s.tolist() == [2.0, 2.0]
+    capped = simulate(costs, chip, requests, "moca", {"threshold_frac": 1.0, "floor_frac": 0.05})
+    assert capped.finish_s[0] == pytest.approx(1.5)
+    assert capped.finish_s[1] == pytest.approx(3.0)  # the cap of a layer stays to its end
+    # the urgent one second: its cap 2/3 is above the fair share
+    turned = simulate(costs, chip, trace([0.0, 0.0], [0, 1], priorities=[1.0, 3.0]), "moca",
+                      {"threshold_frac": 1.0, "floor_frac": 0.05})
+    assert turned.finish_s.tolist() == pytest.approx([2.0, 2.0])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_moca_without_contention_is_static(seed):
+    """Infinite bandwidth: the throttle changes nothing."""
+    costs, chip, requests = random_case(seed, levels=4, units=(8,))
+    chip = chip._replace(dram_bytes_per_s=1e15)
+    low, high = ({"threshold_frac": value} for value in (0.5, 4.0))
+    np.testing.assert_array_equal(simulate(costs, chip, requests, "moca", low).finish_s,
+                                  simulate(costs, chip, requests, "moca", high).finish_s)
+
+
+def test_moca_does_not_preempt():
+    for seed in range(5):
+        case = random_case(seed, engines=2, units=(1, 1), load=1.5)
+        assert simulate(*case, "moca").preemptions.sum() == 0
+
+
+def test_aurora_shares():
+    """Of 16 units a task alone takes all; two without deadlines hold at most half each, and nobody is preempted."""
+    costs = table([[[16 / c] * 3 for c in (1, 2, 4, 8, 16)]], levels=5)
+    chip = machine(1, units=(16,), levels=(1, 2, 4, 8, 16))
+    assert simulate(costs, chip, trace([0.0], [0]), "aurora").finish_s.tolist() == [3.0]
+    both = simulate(costs, chip, trace([0.0, 0.0], [0, 0]), "aurora", record=True)
+    assert set(both.spans[both.spans[:, 0] < 3.0, 5]) <= {2.0, 4.0, 8.0}
+    assert both.preemptions.sum() == 0
+
+
+def test_aurora_a_task_in_need_acquires():
+    """Deadline 5 needs 8 of 16 units for two layers of 16 unit seconds; its rival has none."""
+    costs = table([[[16 / c] * 2 for c in (1, 2, 4, 8, 16)]] * 2, levels=5)
+    chip = machine(2, units=(16,), levels=(1, 2, 4, 8, 16))
+    records = simulate(costs, chip, trace([0.0, 0.0], [0, 1], deadlines=[np.inf, 20.0]), "aurora", record=True)
+    own = records.spans[records.spans[:, 2] == 1]
+    assert own[-1, 5] >= own[0, 5]
+    assert records.finish_s[1] <= 20.0

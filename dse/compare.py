@@ -39,6 +39,7 @@ __all__ = ["CONFIDENCE_FRAC", "DEFAULT_METRICS", "Comparison", "Entry", "Estimat
 Floats = NDArray[np.float64]
 
 CONFIDENCE_FRAC = 0.95
+_LISTED = 6  # names in a sentence
 DEFAULT_METRICS = ("p99_deadline_frac", "slo_violation_frac", "antt", "stp", "fairness_frac", "mean_latency_s",
                    "p99_latency_s", "energy_j")
 
@@ -269,7 +270,7 @@ def compare_policies(design: Design, workload: Workload, *, policies: Sequence[s
         except InvalidPolicy as error:
             if error.field != "policy":
                 raise
-            reason = f"{name} must be {error.rule}: {error.hint}" if error.hint else str(error)
+            reason = f"{name} cannot run on {design.architecture.name}: {error.hint or error.rule}"
         if not reason and all(status != "ok" for status in statuses):
             reason = statuses[0]
         if reason:
@@ -362,6 +363,8 @@ def sentence(comparison: Comparison) -> str:
     if not ranked:
         return "No policy can run."
     best = ranked[0]
+    if len(ranked) > 1 and all((_gap(e.values[metric], best.values[metric]) == 0.0).all() for e in ranked):
+        return f"All policies have the same {label(metric)}: {quantity(metric, best.estimates[metric].mean)}."
     text = f"Best in {label(metric)}: {best.policy} with {quantity(metric, best.estimates[metric].mean)}"
     worst = ranked[-1]
     if worst is not best:
@@ -370,7 +373,8 @@ def sentence(comparison: Comparison) -> str:
     if len(comparison.seeds) > 1:
         equal = [e.policy for e in ranked[1:] if not _verdict(metric, _gap(e.values[metric], best.values[metric]))]
         if equal:
-            text += f"; no sure difference to {', '.join(equal)}"
+            more = f" and {len(equal) - _LISTED} more" if len(equal) > _LISTED else ""
+            text += f"; no sure difference to {', '.join(equal[:_LISTED])}{more}"
     return text + "."
 
 

@@ -76,7 +76,11 @@ def open_trial(run: RunData | Path, trial: int | None = None, study: Study | Non
         if not found:
             raise NothingFeasible(f"{run.path}: no design meets the budgets; name a trial with --trial")
         trial = int(found[0]["trial"])
-    params = run.params(run.row(trial))
+    row = run.row(trial)
+    if row["state"] != "complete":
+        raise InputError(Problem(field="--trial", message=f"must be a trial that was evaluated, {trial} failed",
+                                 hint=f"why is in {run.path / 'trials.csv'}, column error"))
+    params = run.params(row)
     try:
         codes = study.space.encode(params)
         design = decode_design(params, study.workload)
@@ -87,6 +91,10 @@ def open_trial(run: RunData | Path, trial: int | None = None, study: Study | Non
     result = _as_result(trial, params, outcome)
     return Trial(run=run, study=study, number=trial, params=params, codes=codes, design=design, outcome=outcome,
                  result=result, verdict=judge(study, result))
+
+
+_EQUAL_FRAC = 0.005
+"""Policies whose objectives differ by less in the mean are called equal [-]."""
 
 
 # --- what limits it ---------------------------------------------------------------------------------------------------
@@ -266,7 +274,7 @@ def _policy_sentence(trial: Trial, found: Comparison, other: str, cost: float, m
     if met[own] != met[other]:
         word = "meets the budgets and the next policy does not" if met[own] else "misses a budget, the next policy none"
     else:
-        word = "beats the next policy" if cost > 0.0 else "equals the next policy" if cost == 0.0 \
+        word = "is as good as the next policy" if abs(cost) < _EQUAL_FRAC else "beats the next policy" if cost > 0.0 \
             else "is worse than another policy"
     gaps = []
     for objective in study.objectives:
@@ -277,8 +285,9 @@ def _policy_sentence(trial: Trial, found: Comparison, other: str, cost: float, m
             text += " (no sure difference)"
         if not text.startswith("the same"):
             gaps.append(text)
-    text = f"{own} {word} on this hardware: {other} has {', '.join(gaps) if gaps else 'the same objectives'}"
-    return f"{text}{_reason(trial, other)}."
+    if not gaps:
+        return f"{own} {word} on this hardware: {other} has the same objectives."
+    return f"{own} {word} on this hardware: {other} has {', '.join(gaps)}{_reason(trial, other)}."
 
 
 def _reason(trial: Trial, other: str) -> str:
@@ -323,12 +332,18 @@ class Explanation:
     @property
     def sentence(self) -> str:
         """What the neighbours say about the search."""
-        better = [n for n in self.neighbours if n.dominates]
+        better = sorted((n for n in self.neighbours if n.dominates), key=self._gain, reverse=True)
         if not better:
             return "No design one step away dominates it."
         steps = ", ".join(f"{n.parameter} {n.before} -> {n.after}" for n in better[:3])
         more = f" and {len(better) - 3} more" if len(better) > 3 else ""
         return f"A step that improves it: {steps}{more}."
+
+    def _gain(self, neighbour: Neighbour) -> float:
+        """Sum of the relative improvements of the objectives [-]."""
+        values = ((abs(change), abs(metric_of(self.trial.result, metric))) for metric, change in
+                  neighbour.changes.items())
+        return sum(change / (size if 0.0 < size < math.inf else 1.0) for change, size in values)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -362,8 +377,7 @@ def explain(run: RunData | Path, trial: int | None = None, *, seeds: int = 5) ->
     opened = open_trial(run, trial)
     notes = []
     row = opened.run.row(opened.number)
-    changed = [label(m) for m, value in opened.outcome.metrics.items()
-               if m in row and row["state"] == "complete" and not _same(float(row[m]), value)]
+    changed = [label(m) for m, value in opened.outcome.metrics.items() if m in row and not _same(float(row[m]), value)]
     if changed:
         notes.append(f"evaluated now, the trial differs from trials.csv in {', '.join(changed[:4])}: the run was made "
                      "with other models")

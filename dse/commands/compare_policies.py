@@ -97,7 +97,8 @@ def _print(comparison: Any, title: str) -> None:
         say()
     for entry in comparison.entries:
         if entry.reason:
-            say(f"left out: {entry.policy}: {entry.reason}")
+            own = entry.reason.startswith(f"{entry.policy} ")
+            say(f"left out: {entry.reason}" if own else f"left out: {entry.policy}: {entry.reason}")
     say(sentence(comparison))
     for text in comparison.notes:
         note(text)

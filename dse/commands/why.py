@@ -29,6 +29,8 @@ def command(
 
 
 def _print(found: Any) -> None:
+    import math
+
     from dse.console import out
     from dse.report.words import describe_hardware, describe_policy, label, quantity
 
@@ -43,7 +45,8 @@ def _print(found: Any) -> None:
         out()
         out("Budgets:")
         for metric, margin in found.margins.items():
-            room = f"{margin['margin_frac']:.0%} left" if margin["met"] else f"{-margin['margin_frac']:.0%} beyond it"
+            room = f"{margin['margin_frac']:.0%} left" if margin["met"] else f"{-margin['margin_frac']:.0%} beyond it" \
+                if math.isfinite(margin["margin_frac"]) else "not met"
             value, bound = (quantity(metric, margin[key]) for key in ("value", "bound"))
             out(f"  {label(metric)}: {value} of {bound}, {room}")
     out()

@@ -131,7 +131,7 @@ def test_policies_that_cannot_run_say_why(files):
     for entry in found.entries:
         assert bool(entry.reason) == (POLICIES[entry.policy].machines == "single")
         if entry.reason:
-            assert entry.reason.startswith(f"{entry.policy} must be able to run on this machine")
+            assert entry.reason.startswith(f"{entry.policy} cannot run on composable: ")
     assert found.reference == "fcfs"
 
 
@@ -166,6 +166,11 @@ def test_figure_has_a_panel_per_metric(files):
     plot = figure(found, "title")
     assert len(plot.data) == 3
     assert set(plot.data[0].y) == {"fcfs", "edf"}
+
+
+def test_policies_that_do_the_same(files):
+    found = compare_policies(*files, policies=["fcfs", "edf"], seeds=[0, 1], metrics=["drop_frac"])
+    assert sentence(found) == "All policies have the same drops: 0."
 
 
 def test_one_seed_and_traffic_without_chance(files, tmp_path):

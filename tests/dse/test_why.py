@@ -138,6 +138,25 @@ def test_an_infeasible_trial_is_explained_too(run):
     assert any(not m["met"] for m in found.margins.values())
 
 
+def test_a_design_that_cannot_serve_the_workload(tmp_path):
+    run = make_small_run(tmp_path, space={"architectures": ["time_mux"], "policies": ["fcfs", "edf"],
+                                          "domains": {"sram_bytes": [16, 262144], "freq_hz": [1e9]}})
+    data = read_run(run)
+    stuck = next(int(t) for t in data.trials[data.trials["status"] != "ok"]["trial"])
+    got = json.loads(dse("why", run, "--trial", stuck, "--seeds", 1, "--json").stdout)
+    assert got["status"] != "ok"
+    assert got["limits"]["sentence"] == got["status"]
+    assert got["limits"]["busiest_engine"] == ""
+    assert got["margins"]["p99_deadline_frac"] == {"value": None, "bound": 1, "margin_frac": None, "met": False}
+    assert got["policies"]["next"] == ""
+    grown = next(n for n in got["neighbours"] if n["parameter"] == "sram_bytes")
+    assert grown["status"] == "ok"
+    text = dse("why", run, "--trial", stuck, "--seeds", 1).stdout
+    assert "not met" in text
+    fine = next(int(t) for t in data.front["trial"])
+    assert "no: " in dse("why", run, "--trial", fine, "--seeds", 1).stdout  # its smaller neighbour
+
+
 def test_wrong_input(run, tmp_path):
     with pytest.raises(InputError, match="must be one of the 24 trials 0 to 23, got 99"):
         dse("why", run, "--trial", 99)
@@ -146,6 +165,20 @@ def test_wrong_input(run, tmp_path):
     nothing = make_small_run(tmp_path, budgets={"area_mm2": 0.1}, search={"trials": 2, "sampler": "random"})
     with pytest.raises(NothingFeasible, match="--trial"):
         dse("why", nothing)
+
+
+def test_a_failed_trial(run, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    table = (copy / "trials.csv").read_text().splitlines()
+    on_front = set(read_run(run).front["trial"])
+    number = next(i for i in range(len(table) - 1) if i not in on_front)
+    table[number + 1] = table[number + 1].replace("complete", "failed", 1)
+    (copy / "trials.csv").write_text("\n".join(table) + "\n")
+    with pytest.raises(InputError, match=f"must be a trial that was evaluated, {number} failed"):
+        dse("why", copy, "--trial", number)
 
 
 def test_a_run_of_other_models_is_noticed(run, tmp_path):

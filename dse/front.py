@@ -12,7 +12,7 @@ the one with the least number.
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -183,6 +183,11 @@ class _Search:
         self.by = np.full(count, -1, dtype=np.int64)
         self.vectors = np.full((count, len(study.objectives)), -np.inf)
         self.front: dict[int, Floats] = {}
+        self.ratios: dict[int, tuple[Floats, int]] = {}
+        """Architecture -> (sum of objective / bound over feasible designs, how many)."""
+        names = self.blocks.space.names[:self.blocks.depth]
+        self.kind = (self.blocks.codes[:, names.index("architecture")] if "architecture" in names
+                     else np.zeros(len(self.blocks.first), dtype=np.int32))
         self.retry: dict[int, tuple[int, set[int]]] = {}  # design of a lost task -> its task, designs still out
         self.workers = 1
         self._reused = len(journal.results)
@@ -258,24 +263,51 @@ class _Search:
         most = int(np.bincount(self.blocks.hardware, weights=self.designs).max())
         return replace(self.study, eval_timeout_s=self.study.eval_timeout_s * most)
 
-    def _order(self) -> Any:
-        """Tasks, best first: in turn by each objective alone and by all together."""
-        rows = self.open
+    def _order(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Tasks, the most promising first: in turn by each objective alone and by all together.
+
+        Bounds are looser for some architectures than for others, so what was found is compared with them: promising
+        is what is good after the mean ratio of its architecture. Sorted anew now and then.
+        """
+        sent, due = 0, 8
+        while True:
+            queues = self._queues()
+            while queues and sent < due:
+                for queue in list(queues):
+                    block = next((b for b in queue if self.state[b] == State.OPEN), None)
+                    if block is None:
+                        queues.remove(queue)
+                    else:
+                        sent += 1
+                        yield self._task(int(self.blocks.hardware[block]))
+            if not queues:
+                return
+            due = sent + min(sent, 256)
+
+    def _queues(self) -> list[Iterator[int]]:
+        """Open blocks by several weightings of their objectives."""
+        self.open = rows = self.open[self.state[self.open] == State.OPEN]
         if not len(rows):
-            return
-        ranks = np.stack([np.unique(self.vectors[rows, i], return_inverse=True)[1]
-                          for i in range(self.vectors.shape[1])], axis=1).astype(float)
+            return []
+        kinds = self.kind[self.blocks.hardware[rows]]
+        vectors = self.vectors[rows].copy()
+        for kind, (total, count) in self.ratios.items():
+            vectors[kinds == kind] *= total / count
+        ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in vectors.T], axis=1).astype(float)
         ranks /= np.maximum(ranks.max(axis=0), 1.0)
         weights = [np.ones(ranks.shape[1])] + [np.where(np.arange(ranks.shape[1]) == i, 1.0, 0.2)
                                                for i in range(ranks.shape[1])]
-        queues = [iter(rows[np.argsort(ranks @ weight, kind="stable")]) for weight in weights]
-        while queues:
-            for queue in list(queues):
-                block = next((b for b in queue if self.state[b] == State.OPEN), None)
-                if block is None:
-                    queues.remove(queue)
-                else:
-                    yield self._task(int(self.blocks.hardware[block]))
+        return [iter(rows[np.argsort(ranks @ weight, kind="stable")].tolist()) for weight in weights]
+
+    def _compare(self, result: Result) -> None:
+        """Remember how far a feasible design is from the bounds of its block."""
+        verdict = judge(self.study, result)
+        h = int(np.searchsorted(self.blocks.first, result.number, side="right")) - 1
+        bound = self.vectors[self.blocks.first_block[h]]
+        if verdict.feasible and np.isfinite(bound).all() and (bound != 0.0).all():
+            total, count = self.ratios.get(int(self.kind[h]), (np.zeros(len(bound)), 0))
+            ratio = np.clip(np.array(verdict.values) / bound, 0.1, 10.0)
+            self.ratios[int(self.kind[h])] = total + ratio, count + 1
 
     def _task(self, h: int) -> tuple[int, dict[str, Any]]:
         """All open blocks of a hardware."""
@@ -315,6 +347,7 @@ class _Search:
         self.journal.append([*new, record])  # one line: all of the task or nothing
         self._fresh += len(new)
         for one in new:
+            self._compare(one)
             self._learn(one)
         self._settle(answer)
         return []

@@ -18,7 +18,8 @@ late         requests that cannot meet deadlines arrival + theta D, for any poli
              on one resource finds a window whose demand exceeds its length at its first miss; one request of that
              window is late. What arrives after the window starts anew, so windows are disjoint and their misses add.
 p99 / D      of the worst tenant > theta if more requests are late at theta than the percentiles of all tenants leave
-             free: n - 1 - floor(0.99 (n - 1)) each
+             free, n - 1 - floor(0.99 (n - 1)) each; or if the demand of some window exceeds its length even without
+             the free ones (a lasting overload)
 energy       dynamic energy of the requests that must finish + leakage x duration; per inference: the least ratio over
              all numbers of finished requests
 area         exact
@@ -58,6 +59,8 @@ Bools = NDArray[np.bool_]
 
 _ROUNDING = 1e-9
 """Relative: sums here and in the simulation are rounded differently."""
+_STARTS = 3
+"""Windows that are tried for overload start at the first request, and a third and two thirds through."""
 _STEPS = 6
 """Halvings of the interval that holds the bound of a tail (on a logarithmic axis)."""
 
@@ -353,6 +356,36 @@ def _late(theta, arrival, tenant, order, ahead, work, deadline, use, left, keys,
 
 
 @njit(cache=True)
+def _overloaded(theta, arrival, tenant, ahead, work, deadline, use, spare, due):  # type: ignore[no-untyped-def]
+    """Whether some long window has more demand than room, even without the `spare` requests of every tenant in it."""
+    n, wanted = len(arrival), 0
+    rows = np.empty(n, dtype=np.int64)
+    for r in range(n):
+        if use[tenant[r]]:
+            rows[wanted] = r
+            due[wanted] = arrival[r] + theta * deadline[tenant[r]]
+            wanted += 1
+    order = np.argsort(due[:wanted])
+    met = np.empty(len(spare), dtype=np.int64)
+    for start in range(_STARTS):
+        begin = arrival[start * n // _STARTS]
+        demand = 0.0
+        met[:] = 0
+        for index in order:
+            r = rows[index]
+            t = tenant[r]
+            if arrival[r] + ahead[t] < begin:
+                continue
+            met[t] += 1
+            if met[t] <= spare[t]:
+                continue
+            demand += work[t]
+            if demand > (due[index] - begin) * (1.0 + 1e-9):
+                return True
+    return False
+
+
+@njit(cache=True)
 def _must_be_late(theta, separate, load, order, ahead, chain, work, deadline, spare, use, scratch):  # type: ignore[no-untyped-def]
     """(late requests of all tenants, whether that is more than their percentiles leave free)."""
     left, keys, orders, heap = scratch
@@ -377,7 +410,8 @@ def _must_be_late(theta, separate, load, order, ahead, chain, work, deadline, sp
                 own = _late(theta, load.arrival_s, load.tenant, order, ahead, work[:, 0], deadline, use, left, keys,
                             orders, heap)
                 most += own
-                if own > spare[t]:
+                if own > spare[t] or (not beyond and _overloaded(
+                        theta, load.arrival_s, load.tenant, ahead, work[:, 0], deadline, use, spare, keys)):
                     beyond = True
     else:
         for resource in range(work.shape[1]):
@@ -387,6 +421,9 @@ def _must_be_late(theta, separate, load, order, ahead, chain, work, deadline, sp
                          keys, orders, heap)
             if late > most:
                 most = late
+            if not beyond and hopeless + late <= free:
+                beyond = _overloaded(theta, load.arrival_s, load.tenant, ahead, work[:, resource], deadline, use,
+                                     spare, keys)
     return hopeless + most, beyond or hopeless + most > free
 
 

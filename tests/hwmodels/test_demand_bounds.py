@@ -1,0 +1,159 @@
+"""Bounds of a design's metrics: never above what the simulation returns, whatever the class and the policy."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hwmodels.architectures import Composable, Dedicated, Heterogeneous, TimeMux
+from hwmodels.area import scheduler_block
+from hwmodels.demand_bounds import (
+    chip_demand,
+    least_finished,
+    metric_bounds,
+    offered_load,
+    prepared_demand,
+    rows_of,
+)
+from hwmodels.design import Design
+from hwmodels.engine import Engine
+from hwmodels.evaluate import evaluate_detail, prepare
+from hwmodels.network import Layer, Network
+from hwmodels.outcome import METRICS
+from hwmodels.policies import POLICIES
+from hwmodels.workload import ServiceLevel, Tenant, Traffic, Workload
+
+ENGINE = Engine(rows=16, cols=16, dataflow="ws", sram_bytes=1 << 17, dram_bytes_per_s=2e9, freq_hz=0.5e9)
+
+
+def network(name: str, layers: int, width: int) -> Network:
+    stack = [Layer(name=f"conv{i}", op="conv", oy=14, ox=14, k=width, c=width, fy=3, fx=3, pad_y=2, pad_x=2,
+                   vector_ops=14 * 14 * width) for i in range(layers)]
+    return Network(name=name, layers=(*stack, Layer(name="fc", op="gemm", k=100, c=width)))
+
+
+BIG, SMALL = network("big", 5, 64), network("small", 3, 24)
+
+
+def workload(*, load: float = 1.0, drop: bool = False, multiple: float | None = 20.0) -> Workload:
+    voice = ServiceLevel(deadline_x_isolated=multiple) if multiple else ServiceLevel(deadline_s=0.004, drop_late=drop)
+    return Workload(name="w", duration_s=0.3, tenants=(
+        Tenant(name="camera", network=BIG, traffic=Traffic(rate_hz=100 * load, jitter_frac=0.1), priority=3,
+               service=ServiceLevel(percentile=90.0, drop_late=drop)),
+        Tenant(name="voice", network=SMALL, traffic=Traffic(kind="poisson", rate_hz=300 * load), service=voice),
+        Tenant(name="follow", network=SMALL, after="camera", probability=0.5),
+        Tenant(name="idle", network=SMALL, traffic=Traffic(rate_hz=1, offset_s=0.9)),
+    ))
+
+
+def random_design(rng: np.random.Generator, work: Workload, kind: str, policy: str) -> Design:
+    def engine(**changes: object) -> Engine:
+        return replace(ENGINE, rows=int(rng.choice([8, 16, 32])), cols=int(rng.choice([8, 16, 32])),
+                       dataflow=str(rng.choice(["ws", "os", "is", "rs"])), vector_lanes=int(rng.choice([4, 64])),
+                       sram_bytes=int(rng.choice([1 << 15, 1 << 18])), **changes)  # type: ignore[arg-type]
+
+    architecture = {
+        "time_mux": lambda: TimeMux(engine=engine()),
+        "composable": lambda: Composable(engine=engine(), subarrays=int(rng.choice([4, 16]))),
+        "heterogeneous": lambda: Heterogeneous(engines=tuple(engine() for _ in range(int(rng.integers(2, 4))))),
+        "dedicated": lambda: Dedicated.sized(work, total=replace(ENGINE, rows=64, cols=32), exponent=rng.random()),
+    }[kind]()
+    return Design(architecture=architecture, policy=policy, scheduler=str(rng.choice(["software", "hardware"])))
+
+
+def both_bounds(design: Design, work: Workload, seed: int, metrics: list[str],
+                least: np.ndarray | None = None) -> list[dict[str, float]]:
+    """From layers, and from the exact cost tables."""
+    load = offered_load(work, seed)
+    chip = design.architecture.chip(work)
+    block = scheduler_block(design.scheduler, design.policy, 16)
+    isolated = evaluate_detail(design, work, seed=seed, record=False).isolated_s
+    assert isolated is not None
+    exact = prepared_demand(prepare(design, work), work, load, isolated - block.decision_s)
+    found = []
+    for demand in (chip_demand([chip], work, load), exact):
+        bounds = metric_bounds(
+            demand, load, work, [block], area_mm2=np.array([sum(chip.area_mm2.values()) + block.area_mm2]),
+            leakage_w=np.array([chip.leakage_w]), metrics=metrics,
+            least=least_finished(load) if least is None else least)
+        found.append({name: float(values[0]) for name, values in bounds.items()})
+    return found
+
+
+PAIRS = [(kind, policy) for kind in ("time_mux", "composable", "heterogeneous", "dedicated")
+         for policy, record in POLICIES.items() if kind == "time_mux" or record.machines == "any"]
+NAMES = [*METRICS, *(f"{t}.{m}" for t in ("camera", "voice", "follow") for m, r in METRICS.items() if r.per_tenant)]
+
+
+@pytest.mark.parametrize(("kind", "policy"), PAIRS)
+def test_no_policy_beats_the_bounds(kind: str, policy: str) -> None:
+    rng = np.random.default_rng(sum(map(ord, kind + policy)))
+    for case in range(4):
+        work = workload(load=float(rng.choice([0.3, 1.0, 3.0, 10.0])), drop=case % 2 == 1,
+                        multiple=None if case % 2 else 20.0)
+        design = random_design(rng, work, kind, policy)
+        outcome = evaluate_detail(design, work, seed=case, record=False).outcome
+        assert outcome.ok, outcome.status
+        finite = {"finite_tail": math.isfinite(outcome.metrics["p99_deadline_frac"]),
+                  "finite_miss": math.isfinite(outcome.metrics["slo_miss_frac"]),
+                  "violation_frac": outcome.metrics["slo_violation_frac"], "drop_frac": outcome.metrics["drop_frac"]}
+        load = offered_load(work, case)
+        least = least_finished(load, **finite)
+        values = outcome.metrics | {f"{t}.{m}": v for t, own in outcome.tenants.items() for m, v in own.items()}
+        for limits in (None, least):
+            for bounds in both_bounds(design, work, case, NAMES, limits):
+                for name, bound in bounds.items():
+                    if math.isnan(values[name]):
+                        continue
+                    if METRICS[name.rpartition(".")[2]].minimise:
+                        assert bound <= values[name], (name, bound, values[name], case)
+                    else:
+                        assert bound >= values[name], (name, bound, values[name], case)
+
+
+def test_area_is_exact_and_exact_costs_are_no_looser() -> None:
+    rng = np.random.default_rng(5)
+    for kind in ("time_mux", "composable", "heterogeneous", "dedicated"):
+        work = workload()
+        design = random_design(rng, work, kind, "edf")
+        outcome = evaluate_detail(design, work, record=False).outcome
+        layers, exact = both_bounds(design, work, 0, ["area_mm2", "energy_j", "max_latency_s"])
+        assert layers["area_mm2"] == outcome.metrics["area_mm2"]
+        assert exact["energy_j"] >= layers["energy_j"] * (1 - 1e-9)
+        assert exact["max_latency_s"] >= layers["max_latency_s"] * (1 - 1e-9)
+
+
+def one_tenant(*arrivals: float, deadline_s: float) -> Workload:
+    return Workload(name="one", duration_s=1.0, tenants=(
+        Tenant(name="a", network=SMALL, traffic=Traffic(kind="trace", arrivals_s=arrivals),
+               service=ServiceLevel(deadline_s=deadline_s)),))
+
+
+def test_late_requests_by_hand() -> None:
+    """Pairs of requests at the same time, deadline one and a half latencies: one of each pair must be late."""
+    alone = Design(architecture=TimeMux(engine=ENGINE), policy="fcfs", scheduler="hardware")
+    latency = evaluate_detail(alone, one_tenant(0.0, deadline_s=1.0), record=False).outcome.metrics["max_latency_s"]
+    work = one_tenant(0.0, 0.0, 0.1, 0.1, 0.2, 0.2, 0.3, deadline_s=1.5 * latency)
+    _, exact = both_bounds(alone, work, 0, ["slo_violation_frac", "p99_deadline_frac"])
+    assert exact["slo_violation_frac"] == 3 / 7
+    outcome = evaluate_detail(alone, work, record=False).outcome
+    assert outcome.metrics["slo_violation_frac"] == 3 / 7
+    # p99 of 7 leaves one request free; the second of a pair ends after 2 latencies = 4/3 of the deadline
+    assert 1.3 < exact["p99_deadline_frac"] <= outcome.metrics["p99_deadline_frac"] == pytest.approx(4 / 3, rel=1e-3)
+
+
+def test_lasting_overload_is_seen() -> None:
+    """Ten requests per latency: the backlog at the end is about nine tenths of all the work."""
+    alone = Design(architecture=TimeMux(engine=ENGINE), policy="fcfs", scheduler="hardware")
+    latency = evaluate_detail(alone, one_tenant(0.0, deadline_s=1.0), record=False).outcome.metrics["max_latency_s"]
+    work = one_tenant(*(i * latency / 10 for i in range(300)), deadline_s=latency)
+    _, exact = both_bounds(alone, work, 0, ["p99_deadline_frac"])
+    value = evaluate_detail(alone, work, record=False).outcome.metrics["p99_deadline_frac"]
+    assert 0.9 * value <= exact["p99_deadline_frac"] <= value
+
+
+def test_rows_of_repeats() -> None:
+    work = workload()
+    demand = chip_demand([TimeMux(engine=ENGINE).chip(work)], work, offered_load(work, 0))
+    assert rows_of(demand, np.array([0, 0])).latency_s.shape == (2, 4)

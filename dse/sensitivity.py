@@ -188,7 +188,7 @@ def _ridge(rows: Floats, precision: Floats, targets: Floats) -> tuple[Floats, fl
     for strength in _STRENGTHS:
         inverse = np.linalg.inv(rows.T @ rows + strength * np.diag(precision))
         weights = inverse @ rows.T @ targets
-        leverage = np.einsum("ij,jk,ik->i", rows, inverse, rows)
+        leverage = ((rows @ inverse) * rows).sum(axis=1)
         left_out = (targets - rows @ weights) / np.maximum(1.0 - leverage, 1e-9)
         r2 = 1.0 - float((left_out**2).sum()) / total if total > 0.0 else 1.0
         if r2 > best[1]:

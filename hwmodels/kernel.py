@@ -45,11 +45,11 @@ from hwmodels.kernel_parts import NEED_DENSITY, NEED_LEFT, NEED_PATTERN, NEED_TR
 from hwmodels.kernel_places import alone_s
 from hwmodels.kernel_single import run_single
 from hwmodels.policies import policy as named_policy
-from hwmodels.policies.base import CHIP, SEAT, TASK, Policy, assign, key, select
+from hwmodels.policies.base import CHIP, SEAT, TASK, Policy, Tenants, assign, key, select
 from hwmodels.tables import CostTable, Machine, TaskRecords
 from hwmodels.workload import RequestTrace
 
-__all__ = ["isolated_s", "request_isolated_s", "run", "simulate"]
+__all__ = ["isolated_s", "request_isolated_s", "run", "simulate", "tenants_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -107,6 +107,14 @@ def isolated_s(table: CostTable, machine: Machine, network: Ints, *, tenant: Int
 def request_isolated_s(table: CostTable, machine: Machine, trace: RequestTrace) -> Floats:
     """`isolated_s` of every request of a trace, with its own sample, shape (n,) [s]."""
     return isolated_s(table, machine, trace.network, tenant=trace.tenant, sample=trace.sample)
+
+
+def tenants_of(trace: RequestTrace, machine: Machine) -> Tenants:
+    """Network (of the first request) and number of requests of every tenant, for an offline pass."""
+    tenants, first, requests = np.unique(trace.tenant, return_index=True, return_counts=True)
+    network, counts = np.zeros((2, len(machine.tenant_engine)), dtype=np.int64)
+    network[tenants], counts[tenants] = trace.network[first], requests
+    return Tenants(network, counts)
 
 
 def _requests(table: CostTable, machine: Machine, trace: RequestTrace) -> tuple[Requests, Ints]:
@@ -187,7 +195,9 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         run_single(hw, requests, columns, visible, *functions, values, rewind, record, tasks, out)
     elif count:
         assigns = policy.assign is not None
-        plan = np.empty((0, 0)) if policy.prepare is None else policy.prepare(table, machine, values)
+        plan = np.empty((0, 0))
+        if policy.prepare is not None:
+            plan = policy.prepare(table, machine, tenants_of(trace, machine), values)
         run_general(hw, requests, columns, visible, *functions, (policy.assign or _no_assign).pointer, assigns, values,
                     np.ascontiguousarray(plan, dtype=np.float64), record, tasks,
                     np.zeros(count if assigns else 0, dtype=SEAT), np.zeros(len(machine.units), dtype=CHIP), out)

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from hwmodels.errors import InvalidPolicy
 from hwmodels.policies import (
     aurora,
+    charm,
     dream,
     dysta,
     dysta_aged,
@@ -15,7 +16,9 @@ from hwmodels.policies import (
     dysta_oracle,
     edf,
     fcfs,
+    herald,
     least_slack,
+    magma,
     moca,
     planaria,
     planaria_spatial,
@@ -52,6 +55,9 @@ _FILES = (
     planaria_spatial,
     moca,
     aurora,
+    herald,
+    magma,
+    charm,
 )
 
 POLICIES: dict[str, Policy] = with_plugins({file.POLICY.name: file.POLICY for file in _FILES})

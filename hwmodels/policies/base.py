@@ -35,7 +35,7 @@ from hwmodels.errors import InvalidPolicy
 from hwmodels.tables import CostTable, Machine
 
 __all__ = ["ALWAYS_VISIBLE", "CHIP", "DECLARABLE", "HIDDEN_TRUTH", "MACHINES", "SEAT", "TASK", "Compiled", "Param",
-           "Policy", "assign", "inline", "key", "select"]
+           "Policy", "Tenants", "assign", "inline", "key", "select"]
 
 MACHINES = {
     "any": ("time_mux", "composable", "heterogeneous", "dedicated"),
@@ -144,6 +144,14 @@ def inline(function: Callable[..., Any]) -> Any:
     return numba.njit(error_model="numpy")(function)
 
 
+class Tenants(NamedTuple):
+    """What an offline pass knows of the load: columns of shape (T,)."""
+
+    network: NDArray[np.int64]
+    requests: NDArray[np.int64]
+    """How many there will be: the declared rates, up to a factor."""
+
+
 class Param(NamedTuple):
     """One number that tunes a policy: a dimension of a search."""
 
@@ -165,8 +173,8 @@ class Policy:
     origin : `textbook`, `publication` (the published algorithm) or `reconstruction` (from abstracts and memory).
     params : name -> `Param`.
     needs : names out of `DECLARABLE`.
-    prepare : for `assign`: (cost table, machine, values of the parameters) -> `plan`, an offline pass; by default the
-        plan is empty.
+    prepare : for `assign`: (cost table, machine, tenants, values of the parameters) -> `plan`, an offline pass; by
+        default the plan is empty. `assign` may write to it.
     machines : one of `MACHINES`.
     deviations : from the source; empty if none.
     """
@@ -181,7 +189,7 @@ class Policy:
     run_ahead: bool = False
     select: Compiled | None = None
     assign: Compiled | None = None
-    prepare: Callable[[CostTable, Machine, NDArray[np.float64]], NDArray[np.float64]] | None = None
+    prepare: Callable[[CostTable, Machine, Tenants, NDArray[np.float64]], NDArray[np.float64]] | None = None
     machines: str = "any"
     deviations: str = ""
 

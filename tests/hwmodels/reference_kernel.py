@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from hwmodels.kernel import tenants_of
 from hwmodels.kernel_assign import VIEW
 from hwmodels.policies.base import ALWAYS_VISIBLE, DECLARABLE, Policy
 from hwmodels.tables import DRAM_FIXED, DRAM_PROPORTIONAL, CostTable, Machine, TaskRecords
@@ -101,7 +102,7 @@ class _Simulation:
         self.assign = interpreted(policy.assign) if policy.assign is not None else None
         self.plan = np.empty((0, 0))
         if policy.prepare is not None:
-            self.plan = np.asarray(policy.prepare(table, machine, np.array(params)))
+            self.plan = np.asarray(policy.prepare(table, machine, tenants_of(trace, machine), np.array(params)))
         self.top = [max(u for u, size in enumerate(self.levels) if size <= units) for units in self.units]
         n = len(self.trace.arrival_s)
         self.ready, self.start, self.finish = [NAN] * n, [NAN] * n, [NAN] * n

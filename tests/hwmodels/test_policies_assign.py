@@ -16,6 +16,9 @@ from hwmodels.errors import InvalidPolicy
 from hwmodels.kernel import run, simulate
 from hwmodels.planaria import Request, allocate
 from hwmodels.policies import POLICIES
+from hwmodels.policies.charm import partition
+from hwmodels.policies.herald import list_schedule
+from hwmodels.policies.magma import group_sizes
 from hwmodels.policies.moca import throttled
 from hwmodels.policies.planaria_spatial import allocation
 
@@ -161,3 +164,69 @@ def test_aurora_a_task_in_need_acquires():
     own = records.spans[records.spans[:, 2] == 1]
     assert own[-1, 5] >= own[0, 5]
     assert records.finish_s[1] <= 20.0
+
+
+# ---- plans made before the run ----
+TWO_KINDS = table([[[1.0, 1.0], [3.0, 3.0]], [[3.0, 3.0], [1.0, 1.0]]], engines=2)
+
+
+@pytest.mark.parametrize("name", ["herald", "magma", "charm"])
+def test_planned_tasks_go_where_they_run_best(name):
+    """Two kinds of engines, two networks at home on one each: at full load nobody leaves home."""
+    requests = trace([0.0] * 8, [0, 1] * 4)
+    records = simulate(TWO_KINDS, machine(2, units=(1, 1)), requests, name, record=True)
+    assert records.finish_s.max() == 8.0
+    assert (records.spans[:, 4] == requests.network[records.spans[:, 2].astype(int)]).all()
+
+
+def _layers(latency):
+    return [(np.array([row]), np.zeros((1, len(row))), np.ones((1, len(row)))) for row in latency]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6), engines=st.integers(1, 4), tasks=st.integers(1, 12))
+def test_herald_on_equal_engines_is_list_scheduling(seed, engines, tasks):
+    """Independent layers: makespan <= (2 - 1/m) x the lower bound of the optimum (Graham 1969)."""
+    work = np.random.default_rng(seed).integers(1, 20, tasks).astype(float)
+    _, makespan = list_schedule(_layers(np.repeat(work[:, None], engines, axis=1)), 0, 1.0)
+    # list scheduling ends at most (work - last) / m + last after the start
+    assert makespan <= work.sum() / engines + (1.0 - 1.0 / engines) * work.max() + 1e-9
+    assert makespan >= max(work.sum() / engines, work.max()) - 1e-9
+
+
+def test_herald_balances():
+    """Engine 0 is best for all: with factor 1 the layers go where they end first, with a large one all stay."""
+    costs = _layers([[1.0, 2.0]] * 3)
+    assert list_schedule(costs, 0, 10.0) == ([[0], [0], [0]], 3.0)
+    assert list_schedule(costs, 0, 1.0) == ([[0], [0], [1]], 2.0)
+    by_energy = [(latency, traffic, np.array([[2.0, 1.0]])) for latency, traffic, _ in costs]
+    assert list_schedule(by_energy, 1, 10.0)[0] == [[1], [1], [1]]
+
+
+def test_partition_by_hand():
+    assert partition(np.array([[4.0, 4.0], [3.0, 3.0], [2.0, 2.0]])) == [0, 1, 1]
+    assert partition(np.array([[4.0, np.inf], [3.0, 3.0], [2.0, 2.0]])) == [0, 1, 1]
+    assert partition(np.full((20, 3), 1.0)).count(2) in (6, 7)  # too many partitions to try: largest first
+
+
+def test_group_sizes():
+    assert group_sizes(np.array([30, 10, 0]), 8) == [6, 2, 1]
+
+
+def test_slots_are_static():
+    """Traffic 2 : 1 over a bandwidth of 2: with slots the engines get 4/3 and 2/3, and both end at 1.5; shared max-min
+    they get 1 and 1, so that the light one is not slowed."""
+    costs = table([[[1.0], None], [None, [1.0]]], engines=2, dram=[2.0, 1.0])
+    chip = machine(2, units=(1, 1), bound=[0, 1], bandwidth=2.0)
+    requests = trace([0.0, 0.0], [0, 1])
+    assert simulate(costs, chip, requests, "charm", {"slots": 1.0}).finish_s == pytest.approx([1.5, 1.5])
+    assert simulate(costs, chip, requests, "charm").finish_s == pytest.approx([1.5, 1.0])
+
+
+def test_a_better_search_is_never_worse_on_its_group():
+    """One round of the planned group at once: the seeded search is at least as good as charm's partition here."""
+    costs = table([[[2.0], [3.0]], [[4.0], [2.0]], [[3.0], [3.0]]], engines=2)
+    requests = trace([0.0] * 6, [0, 1, 2] * 2)
+    last = {name: simulate(costs, machine(3, units=(1, 1)), requests, name, params).finish_s.max()
+            for name, params in (("magma", {"group": 6.0, "generations": 200.0}), ("charm", {}))}
+    assert last["magma"] <= last["charm"]

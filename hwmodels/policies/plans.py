@@ -1,0 +1,115 @@
+"""What policies with an offline plan share: the form of the plan, how it is followed, and the costs it is made from.
+
+Plan
+----
+Row t: of tenant t. Column 0 = number n of jobs; its k-th request follows job k mod n. From column 1 on, per job: a key,
+then the engine of every layer. The last row is the memory of the run: requests of every tenant so far, then the share
+of the bandwidth each engine may draw (0 = no limit).
+
+On each engine the tasks whose next layer is planned for it run in queue order; if the job has a key >= 0, tasks that
+have started go first and the others by the number of the round (k div n) plus the key. A task that is alone in the
+system takes its best place, whatever the plan says.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwmodels.policies.base import Tenants, assign
+from hwmodels.tables import CostTable, Machine
+
+__all__ = ["engine_costs", "follow", "plan_of"]
+
+Floats = NDArray[np.float64]
+
+
+@assign
+def follow(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan):  # type: ignore[no-untyped-def]
+    """Send every task where the plan says. `memory_a` = job, `memory_b` = place in the order."""
+    tenants = plan.shape[0] - 1
+    width = 1
+    for u in range(left.shape[2]):
+        width = u + 1
+    jobs = 1.0
+    for t in range(tenants):
+        if plan[t, 0] > jobs:
+            jobs = plan[t, 0]
+    stride = (plan.shape[1] - 1) // int(jobs)
+    for p in range(count):
+        task = tasks[queue[p]]
+        if not task.memory_a >= 0.0:
+            k = plan[tenants, task.tenant]
+            plan[tenants, task.tenant] = k + 1.0
+            n = plan[task.tenant, 0]
+            task.memory_a = k % n
+            key = plan[task.tenant, 1 + int(task.memory_a) * stride]
+            task.memory_b = k // n + key if key >= 0.0 else -1.0
+    if count + n_running == 1:
+        return
+    for e in range(chip.size):
+        waiting = 0
+        for p in range(count):
+            task = tasks[queue[p]]
+            if int(plan[task.tenant, 2 + int(task.memory_a) * stride + task.layer]) == e:
+                waiting += 1
+        while waiting > 0 and chip[e].idle >= level_units[0]:
+            best, least = -1, 0.0
+            for p in range(count):
+                slot = queue[p]
+                task = tasks[slot]
+                there = int(plan[task.tenant, 2 + int(task.memory_a) * stride + task.layer]) == e
+                if not there or seats[slot].to_units > 0:
+                    continue
+                rank = -1.0 if task.layer > 0 else task.memory_b
+                if best < 0 or rank < least:
+                    best, least = slot, rank
+            takers = waiting if waiting < chip[e].idle // level_units[0] else chip[e].idle // level_units[0]
+            units = chip[e].idle // takers
+            seats[best].to_engine = e
+            seats[best].to_units = units
+            if plan[tenants, tenants + e] > 0.0:
+                seats[best].cap_bytes_per_s = plan[tenants, tenants + e] * chip[e].bytes_per_s
+            taken = units
+            for u in range(width):
+                if level_units[u] <= units:
+                    taken = level_units[u]
+            chip[e].idle -= taken
+            waiting -= 1
+
+
+def plan_of(jobs: list[list[tuple[float, list[int]]]], machine: Machine, shares: Floats | None = None) -> Floats:
+    """The plan array of (key, engine of every layer) per job and tenant."""
+    tenants, engines = len(jobs), len(machine.units)
+    most = max(len(own) for own in jobs)
+    stride = 1 + max(len(job[1]) for own in jobs for job in own)
+    while 1 + most * stride < tenants + engines:
+        stride += 1
+    plan = np.zeros((tenants + 1, 1 + most * stride))
+    for t, own in enumerate(jobs):
+        plan[t, 0] = len(own)
+        for j, (key, engine) in enumerate(own):
+            at = 1 + j * stride
+            plan[t, at] = key
+            plan[t, at + 1 : at + 1 + len(engine)] = engine
+    if shares is not None:
+        plan[tenants, tenants : tenants + engines] = shares
+    return plan
+
+
+def engine_costs(table: CostTable, machine: Machine, tenants: Tenants) -> list[tuple[Floats, Floats, Floats]]:
+    """(estimated latency [s], DRAM traffic [bytes], energy [J]) of every layer of each tenant's network on each
+    engine, at its fastest size there, shape (L, E); the latency is inf where it cannot run."""
+    found = []
+    for t, n in enumerate(tenants.network):
+        layers, engines = int(table.n_layers[n]), len(machine.units)
+        latency = np.full((layers, engines), np.inf)
+        traffic, energy = np.zeros((layers, engines)), np.zeros((layers, engines))
+        for e in range(engines):
+            firsts = [int(first) for first in table.offset[n, 0, e] if first >= 0]
+            if not firsts or machine.tenant_engine[t] not in (-1, e):
+                continue
+            first = min(firsts, key=lambda f: float(table.estimate_s[f : f + layers].sum()))
+            rows = slice(first, first + layers)
+            latency[:, e], traffic[:, e] = table.estimate_s[rows], table.dram_bytes[rows]
+            energy[:, e] = table.energy_j[rows]
+        found.append((latency, traffic, energy))
+    return found

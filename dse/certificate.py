@@ -46,23 +46,20 @@ _NUMBERING = ("A design's number is its position in the study's space with the h
 _CHUNK = 512
 
 
-def study_digest(study: Study) -> str:
-    """Of everything that the front depends on."""
-    space = study.space
-    content = (study.workload, study.seed, study.fidelity, study.objectives, sorted(study.budgets.items()),
-               list(space.domains.items()), space.conditions, space.forbidden)
-    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+def study_digest(text: str) -> str:
+    """Of study.yaml of the run."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def certificate(run: "FrontRun", blocks: "Blocks", state: NDArray[np.uint8], by: NDArray[np.int64],
-                vectors: Floats) -> dict[str, Any]:
-    """Content of certificate.json."""
+def certificate(run: "FrontRun", study_text: str, blocks: "Blocks", state: NDArray[np.uint8],
+                by: NDArray[np.int64], vectors: Floats) -> dict[str, Any]:
+    """Content of certificate.json; `study_text` is study.yaml of the run."""
     count = len(state)
     groups = [blocks.group(b) for b in range(count)]
     starts = blocks.first[blocks.hardware].tolist()
     needs = np.isin(state, (0, 3, 5))
     return {
-        "kind": _KIND, "format": 1, "study": study_digest(run.study), "exact": run.exact, "designs": run.size,
+        "kind": _KIND, "format": 1, "study": study_digest(study_text), "exact": run.exact, "designs": run.size,
         "objectives": [[o.metric, "minimise" if o.minimise else "maximise"] for o in run.study.objectives],
         "budgets": [[metric, bound] for metric, bound in run.study.budgets.items()],
         "numbering": _NUMBERING, "states": {str(code): text for code, text in _STATES.items()},
@@ -190,7 +187,7 @@ def check_run(folder: Path, *, sample: int = 100, everything: bool = False, seed
     """
     study, proof, trials, front = _read(folder)
     problems: list[str] = []
-    if proof.get("study") != study_digest(study):
+    if proof.get("study") != study_digest((folder / "study.yaml").read_text(encoding="utf-8")):
         problems.append("study: the certificate belongs to another study")
     table = proof.get("blocks", {})
     blocks = list(_rebuild(study))
@@ -242,7 +239,7 @@ def _check_front(feasible: dict[int, tuple[float, ...]], front: list[int], proof
     best: dict[tuple[float, ...], int] = {}
     for number in sorted(feasible):
         best.setdefault(feasible[number], number)
-    points = np.array(list(best)).reshape(len(best), -1)
+    points = np.array(list(best), ndmin=2)
     expected = {number for point, number in best.items()
                 if not ((points <= point).all(axis=1) & (points < point).any(axis=1)).any()}
     problems = []

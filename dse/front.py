@@ -130,11 +130,12 @@ def exact_front(study: Study, out: Path | str, *, workers: int | None = None, re
     _check(study)
     folder = RunFolder(Path(out), resume=resume)
     try:
+        text = _study_text(study)
         journal = Journal(folder.path / JOURNAL, {"kind": "dse-front-journal", "format": 1,
-                                                  "study": study_digest(study)})
+                                                  "study": study_digest(text)})
         try:
             manifest = _manifest(study, "front", "exact", command)
-            folder.write("study.yaml", _study_text(study))
+            folder.write("study.yaml", text)
             folder.write_json("manifest.json", {**manifest, "state": "running"})
             search = _Search(study, journal, progress, start + budget_s, note)
             interrupted = False
@@ -145,7 +146,7 @@ def exact_front(study: Study, out: Path | str, *, workers: int | None = None, re
                     interrupted = True
             with _uninterrupted():
                 run = search.result(folder.path, time.monotonic() - start, interrupted)
-                _write(folder, run, search, manifest)
+                _write(folder, run, search, manifest, text)
         finally:
             journal.close()
     finally:
@@ -465,13 +466,13 @@ class _Search:
 
     def _gap(self, front: Floats, undecided: Floats, reference: Floats) -> float:
         """Hypervolume of the front and the best that undecided designs could be."""
-        if not np.isfinite(undecided).all():
+        if not (np.isfinite(undecided).all() and np.isfinite(reference).all()):
             return math.inf
         together = np.concatenate([front.reshape(-1, undecided.shape[1]), np.unique(undecided, axis=0)])
         return hypervolume(together[front_indices(together)], reference)
 
 
-def _write(folder: RunFolder, run: FrontRun, search: _Search, manifest: dict[str, Any]) -> None:
+def _write(folder: RunFolder, run: FrontRun, search: _Search, manifest: dict[str, Any], study_text: str) -> None:
     study, columns = run.study, trial_columns(run.study)
     rows = [trial_row(study, r, v) for r, v in zip(run.results, run.verdicts, strict=True)]
     folder.write("trials.csv", csv_text(columns, rows))
@@ -479,8 +480,8 @@ def _write(folder: RunFolder, run: FrontRun, search: _Search, manifest: dict[str
     folder.write("front.csv", csv_text(columns, [rows[i] for i in front]))
     describe = _describe(study)
     folder.write_best({f"trial_{run.results[i].number:05d}.yaml": describe(run.results[i]) for i in front})
-    folder.write(CERTIFICATE, json.dumps(certificate(run, search.blocks, search.state, search.by,
-                                                            search.vectors), allow_nan=False) + "\n")
+    proof = certificate(run, study_text, search.blocks, search.state, search.by, search.vectors)
+    folder.write(CERTIFICATE, json.dumps(proof, allow_nan=False) + "\n")
     folder.write_json("manifest.json", {
         **manifest, "state": "interrupted" if run.interrupted else "complete", "workers": run.workers,
         "wall_s": run.wall_s, "n_trials": len(run.results), "n_feasible": run.n_feasible, "n_failed": run.n_failed,

@@ -60,7 +60,7 @@ def _front(study: Path, out: Path | None, workers: int | None, budget_s: float |
     for name, value in (("--workers", workers), ("--budget-s", budget_s)):
         if value is not None and not value > 0:
             raise InputError(Problem(field=name, message=f"must be > 0, got {value}"))
-    loaded = load_study(study, workers=workers)
+    loaded = load_study(study)
     line = shlex.join(["dse", *sys.argv[1:]])
     run = exact_front(loaded, out or Path("runs") / f"{loaded.name}-front", workers=workers or loaded.workers,
                       resume=resume, budget_s=math.inf if budget_s is None else budget_s,

@@ -1,0 +1,272 @@
+"""The exact front against brute force; its certificate, resumption and limits."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dse.certificate import check_run
+from dse.driver import run_study
+from dse.errors import InputError
+from dse.front import FrontRun, exact_front
+from dse.front_blocks import BlockEvaluator, Blocks
+from dse.objective import judge
+from dse.study import Objective, Study
+from hwmodels.network import Layer, Network
+from hwmodels.workload import ServiceLevel, Tenant, Traffic, Workload
+from spaces.designs import design_space
+
+
+def network(name: str, layers: int, width: int) -> Network:
+    stack = [Layer(name=f"conv{i}", op="conv", oy=14, ox=14, k=width, c=width, fy=3, fx=3, pad_y=2, pad_x=2,
+                   vector_ops=14 * 14 * width) for i in range(layers)]
+    return Network(name=name, layers=(*stack, Layer(name="fc", op="gemm", k=100, c=width)))
+
+
+WORKLOAD = Workload(name="w", duration_s=0.2, tenants=(
+    Tenant(name="camera", network=network("big", 4, 64), traffic=Traffic(rate_hz=100, jitter_frac=0.1)),
+    Tenant(name="voice", network=network("small", 2, 24), traffic=Traffic(kind="poisson", rate_hz=200),
+           service=ServiceLevel(deadline_s=0.005)),
+    Tenant(name="follow", network=network("small", 2, 24), after="camera", probability=0.5,
+           service=ServiceLevel(drop_late=True)),
+))
+DOMAINS: dict[str, Any] = {
+    "freq_hz": [0.5e9], "dram_bytes_per_s": [1e9, 4e9], "rows": [8, 32], "cols": [16], "dataflow": ["ws", "os"],
+    "sram_bytes": [32768, 524288], "vector_lanes": [32], "subarrays": [4], "engines": [2], "total_pes": [256, 1024],
+    "share_exponent": [0.5, 1.0], "side0": [16], "side1": [8, 32], "dataflow0": ["ws"], "dataflow1": ["os"],
+    "sram_bytes0": [32768], "sram_bytes1": [32768, 524288], "prema.quantum_s": [0.0, 0.001],
+}
+DEDICATED = {name: DOMAINS[name] for name in ("dram_bytes_per_s", "dataflow", "sram_bytes", "total_pes")} | {
+    "architecture": ["dedicated"], "freq_hz": [0.5e9], "vector_lanes": [32]}
+
+
+def study(objectives: tuple[str, ...] = ("area_mm2", "p99_deadline_frac", "energy_per_inference_j"),
+          budgets: dict[str, float] | None = None, policies: tuple[str, ...] = ("fcfs", "edf", "prema"),
+          domains: dict[str, Any] | None = None) -> Study:
+    unfit = [{"architecture": "time_mux", "policy": "prema", "rows": 32}]
+    return Study(
+        name="small", workload=WORKLOAD, trials=100_000, sampler="exhaustive",
+        objectives=tuple(Objective(metric=name.lstrip("-"), minimise=not name.startswith("-")) for name in objectives),
+        budgets={"p99_deadline_frac": 1.0, "area_mm2": 1.2} if budgets is None else budgets,
+        space=design_space(WORKLOAD, policies=policies, domains=DOMAINS if domains is None else domains,
+                           forbidden=unfit if domains is None else ()))
+
+
+def vectors(run: Any) -> list[tuple[float, ...]]:
+    found = [judge(run.study, run.result(number)).values for number in run.front]
+    return sorted(values for values in found if values is not None)
+
+
+STUDIES = {
+    "usual": study(),
+    "no budgets": study(budgets={}),
+    "two objectives": study(("area_mm2", "mean_latency_s"), {"slo_violation_frac": 0.05}),
+    "of one tenant": study(("voice.p99_latency_s", "energy_j"), {"camera.p99_deadline_frac": 0.9}),
+    "without bounds": study(("-throughput_per_s", "area_mm2"), {"power_w": 1.0}),
+    "one objective": study(("energy_per_inference_j",), {"slo_miss_frac": 0.5}),
+    "larger area": study(("-area_mm2", "p99_deadline_frac"), {"area_mm2": 1.0}),
+}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_exact_front_is_that_of_brute_force(name: str, tmp_path: Path) -> None:
+    wanted = STUDIES[name]
+    brute = run_study(wanted, tmp_path / "brute", workers=1)
+    run = exact_front(wanted, tmp_path / "front", workers=1)
+    assert run.exact
+    assert run.size == brute.n_trials == wanted.space.size()
+    assert vectors(run) == vectors(brute)
+    assert sum(run.counts.values()) == run.size
+    assert run.counts["simulated"] == len(run.results)
+    check = check_run(tmp_path / "front", everything=True)
+    assert check.problems == []
+    assert check.exact
+    if name == "usual":
+        assert run.counts["simulated"] < 0.8 * run.size
+        assert run.counts["budget_1"] > 0
+        assert run.counts["dominated_1"] > 0
+
+
+def test_designs_equal_on_the_front_are_all_simulated(tmp_path: Path) -> None:
+    """Dedicated engines serve one tenant each: policies without preemption of their own give equal results."""
+    wanted = study(policies=("fcfs", "edf"), domains=DEDICATED)
+    run = exact_front(wanted, tmp_path / "front", workers=1)
+    best = set(vectors(run))
+    equal = [number for number, result in zip(run.by_number, run.results, strict=True)
+             if judge(wanted, result).values in best]
+    assert run.ties == len(equal) - len(run.front) > 0
+    everything = run_study(wanted, tmp_path / "brute", workers=1)
+    assert sum(verdict.values in best for verdict in everything.verdicts) == len(equal)
+    assert [n for n in run.front if n - 1 in run.by_number and vectors_equal(run, n, n - 1)] == []
+
+
+def vectors_equal(run: FrontRun, one: int, other: int) -> bool:
+    return judge(run.study, run.result(one)).values == judge(run.study, run.result(other)).values
+
+
+def test_workers_change_nothing(tmp_path: Path) -> None:
+    one = exact_front(study(), tmp_path / "one", workers=1)
+    two = exact_front(study(), tmp_path / "two", workers=2)
+    assert one.front == two.front
+    assert (tmp_path / "one" / "front.csv").read_text().count("\n") == len(one.front) + 1
+
+
+class Stop(Exception):
+    pass
+
+
+def test_resumed_run_ends_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = exact_front(study(), tmp_path / "whole", workers=1)
+    answered = []
+    original = BlockEvaluator.__call__
+
+    def limited(self: BlockEvaluator, params: Any) -> Any:
+        if len(answered) == 10:
+            raise KeyboardInterrupt
+        answered.append(params)
+        return original(self, params)
+
+    monkeypatch.setattr(BlockEvaluator, "__call__", limited)
+    first = exact_front(study(), tmp_path / "run", workers=1)
+    assert first.interrupted
+    assert not first.exact
+    assert len(answered) == 10
+    assert first.counts["open"] > 0
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["state"] == "interrupted"
+    assert check_run(tmp_path / "run", everything=True).problems == []
+    monkeypatch.setattr(BlockEvaluator, "__call__", lambda self, params: answered.append(params) or
+                        original(self, params))
+    again = exact_front(study(), tmp_path / "run", workers=1, resume=True)
+    assert again.exact
+    assert again.front == whole.front
+    assert len({json.dumps(task["block"]["hardware"]) for task in answered}) == len(answered)
+
+
+def test_out_of_time_bounds_what_is_missing(tmp_path: Path) -> None:
+    whole = exact_front(study(), tmp_path / "whole", workers=1)
+    run = exact_front(study(), tmp_path / "run", workers=1, budget_s=1e-6)
+    assert not run.exact
+    assert run.counts["open"] > 0
+    assert run.gap == math.inf or run.hypervolume + run.gap >= whole.hypervolume
+    assert check_run(tmp_path / "run").problems == []
+
+
+def test_undecided_hypervolume_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound at an interruption is no less than what the rest of the search then adds."""
+    original, answered = BlockEvaluator.__call__, []
+
+    def limited(self: BlockEvaluator, params: Any) -> Any:
+        if len(answered) == 6:
+            raise KeyboardInterrupt
+        answered.append(params)
+        return original(self, params)
+
+    wanted = study(budgets={"p99_deadline_frac": 1.0, "area_mm2": 1.2, "energy_per_inference_j": 1e-4})
+    monkeypatch.setattr(BlockEvaluator, "__call__", limited)
+    part = exact_front(wanted, tmp_path / "run", workers=1)
+    monkeypatch.setattr(BlockEvaluator, "__call__", original)
+    whole = exact_front(wanted, tmp_path / "run", workers=1, resume=True)
+    assert part.reference == whole.reference  # all three have budgets
+    assert 0.0 < whole.hypervolume - part.hypervolume <= part.gap
+
+
+def test_crashed_tasks_are_done_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = BlockEvaluator.__call__
+    seen: list[int] = []
+
+    def crashing(self: BlockEvaluator, params: Any) -> Any:
+        seen.append("block" in params)
+        if "block" in params and len(seen) % 3 == 0:
+            raise RuntimeError("worker lost")
+        return original(self, params)
+
+    whole = exact_front(study(), tmp_path / "whole", workers=1)
+    monkeypatch.setattr(BlockEvaluator, "__call__", crashing)
+    run = exact_front(study(), tmp_path / "run", workers=1)
+    assert sum(seen) < len(seen)
+    assert run.exact
+    assert run.front == whole.front
+    monkeypatch.setattr(BlockEvaluator, "__call__", original)
+    assert check_run(tmp_path / "run", everything=True).problems == []
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    exact_front(study(), folder, workers=1)
+    return folder
+
+
+def spoil(certificate: dict[str, Any], states: tuple[int, ...], name: str, value: Any) -> None:
+    table = certificate["blocks"]
+    row = next(i for i, state in enumerate(table["state"]) if state in states)
+    table[name][row] = value(table[name][row]) if callable(value) else value
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda c: spoil(c, (3, 5), "by", 10**9), "does not dominate"),
+    (lambda c: spoil(c, (3,), "bound", lambda b: [0.0] * len(b)), "does not dominate its bound"),
+    (lambda c: spoil(c, (1,), "state", 2) or spoil(c, (1,), "by", 0), "names no budget"),
+    (lambda c: spoil(c, (1,), "state", 6), "cannot run"),
+    (lambda c: spoil(c, (2,), "state", 1), "trial is missing"),
+    (lambda c: spoil(c, (2,), "by", 0), "can be met"),
+    (lambda c: c["front"].pop(), "another front"),
+    (lambda c: c.update(study="0" * 16), "another study"),
+    (lambda c: c["blocks"]["first"].pop(), "not the designs"),
+])
+def test_a_wrong_certificate_is_refused(finished: Path, tmp_path: Path, change: Any, message: str) -> None:
+    for name in ("study.yaml", "trials.csv", "front.csv"):
+        (tmp_path / name).write_text((finished / name).read_text())
+    proof = json.loads((finished / "certificate.json").read_text())
+    change(proof)
+    (tmp_path / "certificate.json").write_text(json.dumps(proof))
+    problems = check_run(tmp_path, everything=True).problems
+    assert any(message in problem for problem in problems), problems
+
+
+def test_a_changed_trial_is_refused(finished: Path, tmp_path: Path) -> None:
+    for name in ("study.yaml", "trials.csv", "front.csv", "certificate.json"):
+        (tmp_path / name).write_text((finished / name).read_text())
+    lines = (tmp_path / "trials.csv").read_text().splitlines()
+    head, row = lines[0].split(","), lines[1].split(",")
+    at = head.index("energy_per_inference_j")
+    row[at] = repr(float(row[at]) * 1.01)
+    lines[1] = ",".join(row)
+    (tmp_path / "trials.csv").write_text("\n".join(lines) + "\n")
+    assert any("energy_per_inference_j" in problem for problem in check_run(tmp_path, everything=True).problems)
+
+
+def test_blocks_cover_the_space_once() -> None:
+    space = study().space
+    blocks = Blocks(space)
+    numbers = sorted(int(blocks.first[h]) + offset for b, h in enumerate(blocks.hardware)
+                     for offset in blocks.group(b).offsets)
+    assert numbers == list(range(int(space.size())))
+    for number in np.random.default_rng(0).integers(int(space.size()), size=50).tolist():
+        h = int(np.searchsorted(blocks.first, number, side="right")) - 1
+        params = blocks.params(h) | blocks.tails(h)[number - int(blocks.first[h])]
+        assert params == blocks.design(number)
+        assert params in space
+
+
+def test_impossible_studies_are_refused(tmp_path: Path) -> None:
+    continuous = replace(study(), space=design_space(WORKLOAD, domains={"freq_hz": {"low": 1e8, "high": 1e9}}))
+    with pytest.raises(InputError, match="enumerable"):
+        exact_front(continuous, tmp_path / "run")
+    with pytest.raises(InputError, match="simulate"):
+        exact_front(replace(study(), fidelity="bound"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match=r"certificate\.json"):
+        check_run(tmp_path)
+
+
+def test_nothing_feasible_is_proven(tmp_path: Path) -> None:
+    run = exact_front(study(budgets={"area_mm2": 0.01}), tmp_path / "run", workers=1)
+    assert run.exact
+    assert run.front == ()
+    assert run.results == ()
+    assert check_run(tmp_path / "run", everything=True).problems == []

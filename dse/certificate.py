@@ -288,13 +288,15 @@ def _check_bounds(study: Study, blocks: list[_Block], table: dict[str, Any], fea
                 if (bounds is None) != (state == 6):
                     problems.append(f"{where}: cannot run, or says so wrongly")
             elif state in (2, 4):
+                if not (isinstance(by, int) and 0 <= by < len(metrics)):
+                    continue  # reported by _check_blocks
                 name, bound = metrics[by]
                 if not (bounds[name] > bound if _less(name) else bounds[name] < bound):
                     problems.append(f"{where}: budget {name} can be met")
             else:
                 vector = [_at_best(o.metric, o.minimise, bounds) for o in study.objectives]
-                stated = [-math.inf if value is None else value for value in table["bound"][row]]
-                if state == 0 and any(b < a - 1e-9 * abs(a) for a, b in zip(stated, vector, strict=True)):
+                stated = [-math.inf if value is None else value for value in table["bound"][row] or ()]
+                if state == 0 and any(b < a - 1e-9 * abs(a) for a, b in zip(stated, vector, strict=False)):
                     problems.append(f"{where}: could be better than the certificate says")
                 if state in (3, 5) and not (by in feasible and _dominates(feasible[by], vector)):
                     problems.append(f"{where}: trial {by} does not dominate the recomputed bound")

@@ -38,6 +38,8 @@ Floats = NDArray[np.float64]
 
 MOST_HARDWARE = 3_000_000
 """Largest number of different hardware: their bounds are kept in memory, and cost about 0.3 ms each."""
+_FAR = 10.0
+"""Most that the ratio of an objective to its bound counts when blocks are put in order."""
 _WAITING = 3
 """Blocks sent per worker: few, so that the next one is chosen by what is known by then."""
 
@@ -185,7 +187,7 @@ class _Search:
         self.vectors = np.full((count, len(study.objectives)), -np.inf)
         self.front: dict[int, Floats] = {}
         self.ratios: dict[int, tuple[Floats, int]] = {}
-        """Architecture -> (sum of objective / bound over feasible designs, how many)."""
+        """Architecture -> (sum of log(objective / bound) over simulated designs, how many)."""
         names = self.blocks.space.names[:self.blocks.depth]
         self.kind = (self.blocks.codes[:, names.index("architecture")] if "architecture" in names
                      else np.zeros(len(self.blocks.first), dtype=np.int32))
@@ -293,7 +295,7 @@ class _Search:
         kinds = self.kind[self.blocks.hardware[rows]]
         vectors = self.vectors[rows].copy()
         for kind, (total, count) in self.ratios.items():
-            vectors[kinds == kind] *= total / count
+            vectors[kinds == kind] *= np.exp(total / count)
         ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in vectors.T], axis=1).astype(float)
         ranks /= np.maximum(ranks.max(axis=0), 1.0)
         weights = [np.ones(ranks.shape[1])] + [np.where(np.arange(ranks.shape[1]) == i, 1.0, 0.2)
@@ -301,14 +303,14 @@ class _Search:
         return [iter(rows[np.argsort(ranks @ weight, kind="stable")].tolist()) for weight in weights]
 
     def _compare(self, result: Result) -> None:
-        """Remember how far a feasible design is from the bounds of its block."""
-        verdict = judge(self.study, result)
+        """Remember how far a design is from the bounds of its block; one that cannot serve the load is far away."""
         h = int(np.searchsorted(self.blocks.first, result.number, side="right")) - 1
         bound = self.vectors[self.blocks.first_block[h]]
-        if verdict.feasible and np.isfinite(bound).all() and (bound != 0.0).all():
+        if np.isfinite(bound).all() and (bound != 0.0).all():
+            values = judge(self.study, result).values
+            ratio = np.full(len(bound), _FAR) if values is None else np.clip(np.array(values) / bound, 1 / _FAR, _FAR)
             total, count = self.ratios.get(int(self.kind[h]), (np.zeros(len(bound)), 0))
-            ratio = np.clip(np.array(verdict.values) / bound, 0.1, 10.0)
-            self.ratios[int(self.kind[h])] = total + ratio, count + 1
+            self.ratios[int(self.kind[h])] = total + np.log(ratio), count + 1
 
     def _task(self, h: int) -> tuple[int, dict[str, Any]]:
         """All open blocks of a hardware."""

@@ -30,7 +30,8 @@ __all__ = ["JOURNAL", "Journal", "RunFolder", "csv_text", "sampler_of", "trial_c
 
 JOURNAL = "journal.jsonl"
 _LOCK = ".lock"
-_OURS = {JOURNAL, _LOCK, "study.yaml", "manifest.json", "trials.csv", "front.csv", "report.html", "best"}
+_OURS = {JOURNAL, _LOCK, "study.yaml", "manifest.json", "certificate.json", "trials.csv", "front.csv", "report.html",
+         "best"}
 _SYNC_S = 0.25  # a killed process loses nothing that was written; a power cut loses what was not synced, at most this
 
 

@@ -1,0 +1,107 @@
+"""`dse front` on the command line: exit codes, files, JSON, and the check of a certificate."""
+
+import json
+
+import pytest
+
+from dse.cli import main
+from dse.documents import load_study
+
+STUDY = """\
+kind: study
+name: tiny
+workload:
+  kind: workload
+  name: words
+  duration_s: 0.2
+  tenants:
+    - {name: words, network: res8, traffic: {kind: periodic, rate_hz: 100}, service: {deadline_s: 0.005}}
+    - {name: more, network: res8, traffic: {kind: poisson, rate_hz: 100}, service: {deadline_s: 0.005}}
+objectives: [area_mm2, p99_deadline_frac]
+budgets: {area_mm2: 0.5}
+space:
+  architectures: [time_mux]
+  policies: [fcfs, edf]
+  domains:
+    freq_hz: [0.5e+9]
+    dram_bytes_per_s: [2.0e+9]
+    rows: [8, 16, 32]
+    cols: [16]
+    dataflow: [ws]
+    sram_bytes: [65536, 524288]
+    vector_lanes: [32]
+"""
+
+
+@pytest.fixture
+def dse(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text(STUDY)
+
+    def run(*args):
+        with pytest.raises(SystemExit) as end:
+            main(["front", *args])
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def test_front_and_check(dse, tmp_path):
+    code, out, _ = dse("study.yaml", "--out", "run", "--workers", "1", "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["exact"]
+    assert answer["n_designs"] == load_study(tmp_path / "study.yaml").space.size() == 24
+    assert (answer["n_proven_infeasible"] + answer["n_proven_dominated"] + answer["n_simulated"]
+            + answer["n_undecided"]) == 24
+    assert answer["never_simulated_frac"] == 1 - answer["n_simulated"] / 24
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names >= {"study.yaml", "manifest.json", "trials.csv", "front.csv", "certificate.json", "report.html",
+                     "best"}
+    assert len(list((tmp_path / "run" / "best").iterdir())) == len(answer["front"])
+    for front in answer["front"]:
+        assert front["metrics"]["area_mm2"] <= 0.5
+    code, out, _ = dse("--check", "run", "--all")
+    assert (code, "the certificate holds" in out) == (0, True)
+    code, out, _ = dse("study.yaml", "--out", "run", "--workers", "1", "--resume")
+    assert code == 0
+    assert out.startswith(f"exact front: {len(answer['front'])} designs")
+    proof = json.loads((tmp_path / "run" / "certificate.json").read_text())
+    proof["front"] = proof["front"][1:]
+    (tmp_path / "run" / "certificate.json").write_text(json.dumps(proof))
+    code, out, _ = dse("--check", "run", "--json")
+    assert code == 1
+    assert not json.loads(out)["holds"]
+
+
+def test_nothing_feasible_ends_with_three(dse, tmp_path):
+    (tmp_path / "study.yaml").write_text(STUDY.replace("area_mm2: 0.5", "area_mm2: 0.001"))
+    code, out, _ = dse("study.yaml", "--out", "run", "--workers", "1")
+    assert code == 3
+    assert "exact front: 0 designs" in out
+
+
+@pytest.mark.parametrize(("args", "message"), [
+    ((), "STUDY"),
+    (("study.yaml", "--check", "run"), "one of the two"),
+    (("study.yaml", "--workers", "0"), "--workers"),
+    (("study.yaml", "--budget-s", "0"), "--budget-s"),
+    (("missing.yaml",), "missing.yaml"),
+    (("--check", "nowhere"), "certificate.json"),
+])
+def test_bad_input_ends_with_two(dse, args, message):
+    code, out, err = dse(*args)
+    assert code == 2
+    assert message in err
+    assert out == ""
+
+
+def test_another_study_does_not_take_over_a_run(dse, tmp_path):
+    assert dse("study.yaml", "--out", "run", "--workers", "1")[0] == 0
+    (tmp_path / "study.yaml").write_text(STUDY.replace("area_mm2: 0.5", "area_mm2: 0.4"))
+    code, _, err = dse("study.yaml", "--out", "run", "--workers", "1", "--resume")
+    assert code == 2
+    assert "another --out" in err
+    code, _, err = dse("study.yaml", "--out", "run", "--workers", "1")
+    assert (code, "--resume" in err) == (2, True)

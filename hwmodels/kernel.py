@@ -110,11 +110,17 @@ def request_isolated_s(table: CostTable, machine: Machine, trace: RequestTrace) 
 
 
 def tenants_of(trace: RequestTrace, machine: Machine) -> Tenants:
-    """Network (of the first request) and number of requests of every tenant, for an offline pass."""
+    """What is known of every tenant before the run; its network is that of its first request."""
     tenants, first, requests = np.unique(trace.tenant, return_index=True, return_counts=True)
     network, counts = np.zeros((2, len(machine.tenant_engine)), dtype=np.int64)
     network[tenants], counts[tenants] = trace.network[first], requests
-    return Tenants(network, counts)
+    period, deadline = np.full((2, len(machine.tenant_engine)), np.inf)
+    for t, count in zip(tenants, requests, strict=True):
+        own = trace.tenant == t
+        deadline[t] = float((trace.deadline_s - trace.arrival_s)[own].min())
+        if count > 1:
+            period[t] = float(np.ptp(trace.arrival_s[own])) / (count - 1)
+    return Tenants(network, counts, period, deadline)
 
 
 def _requests(table: CostTable, machine: Machine, trace: RequestTrace) -> tuple[Requests, Ints]:

@@ -9,6 +9,7 @@ from hwmodels.errors import InvalidPolicy
 from hwmodels.policies import (
     aurora,
     charm,
+    derca,
     dream,
     dysta,
     dysta_aged,
@@ -58,6 +59,7 @@ _FILES = (
     herald,
     magma,
     charm,
+    derca,
 )
 
 POLICIES: dict[str, Policy] = with_plugins({file.POLICY.name: file.POLICY for file in _FILES})

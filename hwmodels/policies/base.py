@@ -150,6 +150,10 @@ class Tenants(NamedTuple):
     network: NDArray[np.int64]
     requests: NDArray[np.int64]
     """How many there will be: the declared rates, up to a factor."""
+    period_s: NDArray[np.float64]
+    """Mean distance of two requests; inf where there is one or none."""
+    deadline_s: NDArray[np.float64]
+    """Least relative deadline; inf where there is none."""
 
 
 class Param(NamedTuple):

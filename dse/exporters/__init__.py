@@ -3,8 +3,10 @@
 from dse.exporters.accelforge import EXPORTER as _ACCELFORGE
 from dse.exporters.csv import EXPORTER as _CSV
 from dse.exporters.json import EXPORTER as _JSON
+from dse.exporters.onnxim import EXPORTER as _ONNXIM
 from dse.exporters.optuna import EXPORTER as _OPTUNA
 from dse.exporters.optuna import JOURNAL_EXPORTER as _OPTUNA_JOURNAL
+from dse.exporters.parquet import EXPORTER as _PARQUET
 from dse.exporters.perfetto import EXPORTER as _PERFETTO
 from dse.exporters.record import Exporter
 from dse.exporters.scalesim import EXPORTER as _SCALESIM
@@ -17,6 +19,6 @@ __all__ = ["EXPORTERS", "Exporter"]
 
 EXPORTERS: dict[str, Exporter] = {
     record.name: record
-    for record in (_YAML, _JSON, _CSV, _PERFETTO, _SCALESIM, _ZIGZAG, _STREAM, _TIMELOOP, _ACCELFORGE, _OPTUNA,
-                   _OPTUNA_JOURNAL)
+    for record in (_YAML, _JSON, _CSV, _PARQUET, _PERFETTO, _SCALESIM, _ZIGZAG, _STREAM, _TIMELOOP, _ACCELFORGE,
+                   _ONNXIM, _OPTUNA, _OPTUNA_JOURNAL)
 }

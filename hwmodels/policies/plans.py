@@ -97,7 +97,8 @@ def plan_of(jobs: list[list[tuple[float, list[int]]]], machine: Machine, shares:
 
 def engine_costs(table: CostTable, machine: Machine, tenants: Tenants) -> list[tuple[Floats, Floats, Floats]]:
     """(estimated latency [s], DRAM traffic [bytes], energy [J]) of every layer of each tenant's network on each
-    engine, at its fastest size there, shape (L, E); the latency is inf where it cannot run."""
+    engine, at its fastest size there, shape (L, E); the latency is inf where it cannot run. A tenant that has no engine
+    at all has no layers here: it sends no requests, or the simulation would have refused it."""
     found = []
     for t, n in enumerate(tenants.network):
         layers, engines = int(table.n_layers[n]), len(machine.units)
@@ -111,5 +112,6 @@ def engine_costs(table: CostTable, machine: Machine, tenants: Tenants) -> list[t
             rows = slice(first, first + layers)
             latency[:, e], traffic[:, e] = table.estimate_s[rows], table.dram_bytes[rows]
             energy[:, e] = table.energy_j[rows]
-        found.append((latency, traffic, energy))
+        able = layers if np.isfinite(latency).any() else 0
+        found.append((latency[:able], traffic[:able], energy[:able]))
     return found

@@ -20,9 +20,11 @@ from hwmodels.engine import PRECISION_BITS, Engine
 from hwmodels.errors import ModelError
 from hwmodels.network import Layer, Network
 
-__all__ = ["EXPORTER", "config", "topology"]
+__all__ = ["EXPORTER", "config", "layout", "topology"]
 
 _HEADER = "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,"
+_LAYOUT_COLUMNS = 20
+_LAYOUT_HEADER = f"Layer name,{' factor or order,' * _LAYOUT_COLUMNS}"
 _DATAFLOWS = ("ws", "os", "is")
 _KIB = 1024
 
@@ -49,6 +51,9 @@ def config(engine: Engine, name: str) -> str:
         f"IfmapSramSzkB = {third}", f"FilterSramSzkB = {third}", f"OfmapSramSzkB = {third}",
         "IfmapOffset = 0", "FilterOffset = 10000000", "OfmapOffset = 20000000",
         f"Bandwidth = {words}", f"Dataflow = {engine.dataflow}", "ReadRequestBuffer = 32", "WriteRequestBuffer = 32",
+        "", "[layout]", "IfmapCustomLayout = False", "IfmapSRAMBankBandwidth = 10", "IfmapSRAMBankNum = 10",
+        "IfmapSRAMBankPort = 2", "FilterCustomLayout = False", "FilterSRAMBankBandwidth = 10",
+        "FilterSRAMBankNum = 10", "FilterSRAMBankPort = 2",
         "", "[sparsity]", "SparsitySupport = false", "SparseRep = ellpack_block", "OptimizedMapping = false",
         "BlockSize = 8", "RandomNumberGeneratorSeed = 40", "", "[run_presets]", "InterfaceBandwidth = USER",
         "UseRamulatorTrace = False", "",
@@ -84,6 +89,12 @@ def topology(network: Network) -> str:
     return "\n".join([_HEADER, *_rows(network)]) + "\n"
 
 
+def layout(network: Network) -> str:
+    """The layout .csv that SCALE-Sim 3.0 insists on; it reads no more than the names, as custom layouts are off."""
+    names = [row.split(",")[0] for row in _rows(network)]
+    return "\n".join([_LAYOUT_HEADER, *(f"{name},{' 1,' * _LAYOUT_COLUMNS}" for name in names)]) + "\n"
+
+
 def files(run: RunData, trials: Sequence[int]) -> Files:
     """A folder: configurations, topologies, the design, and what is lost."""
     design, workload, _ = design_record(run, trials[0])
@@ -93,7 +104,7 @@ def files(run: RunData, trials: Sequence[int]) -> Files:
         raise InputError(Problem(field=f"trial {trials[0]}", message=str(error))) from None
     found: Files = {"design.yaml": design_text(run, trials[0]).encode()}
     lines = [f"Trial {trials[0]} of study {run.name} for SCALE-Sim.", "", f"Not expressed: {LOSES}.", "",
-             "Run each network on each engine, e.g. (SCALE-Sim needs a layout file too, `-l`):"]
+             "Run each network on each engine, e.g. with SCALE-Sim 3.0.0 and numpy 2.3.5, in this folder:"]
     engines: dict[Engine, str] = {}
     for slot in chip.slots:
         engines.setdefault(slot.levels[-1][1][0], slot.name)
@@ -102,10 +113,12 @@ def files(run: RunData, trials: Sequence[int]) -> Files:
         name = "".join(c if c.isalnum() or c in "-_." else "_" for c in network.name)
         tops[name if f"{name}.csv" not in found else f"{name}_{len(found)}"] = network
     for engine, name in engines.items():
-        found[f"{name}.cfg"] = config(engine, name).encode()
+        found[f"{name}.cfg"] = f"# Not expressed: {LOSES}.\n{config(engine, name)}".encode()
     for name, network in tops.items():
         found[f"{name}.csv"] = topology(network).encode()
-        lines.append(f"  python -m scalesim.scale -c {next(iter(engines.values()))}.cfg -t {name}.csv -p out -i conv")
+        found[f"layout/{name}.csv"] = layout(network).encode()
+        lines.append(f"  python -m scalesim.scale -c {next(iter(engines.values()))}.cfg -t {name}.csv "
+                     f"-l layout/{name}.csv -p out -i conv -s N")
     found["NOTES.txt"] = ("\n".join(lines) + "\n").encode()
     return found
 

@@ -213,3 +213,25 @@ def test_tool_exports_of_a_run(real, tmp_path):
     done = dse("export", folder / "run", "--format", "perfetto", "--top", "2", "--out", tmp_path / "two.json")
     assert done.returncode == (2 if front > 1 else 0)
     assert (tmp_path / "two.json").exists() == (front == 1)
+
+
+@pytest.mark.parametrize(("fmt", "files"), [
+    ("zigzag", {"accelerator", "workload", "mapping", "NOTES.txt", "design.yaml"}),
+    ("stream", {"accelerator.yaml", "cores", "design.yaml"}),
+    ("timeloop", {"architecture", "problem", "NOTES.txt", "design.yaml"}),
+    ("accelforge", {"arch", "workload", "NOTES.txt", "design.yaml"}),
+    ("onnxim", {"config.json", "models_list.json", "NOTES.txt", "design.yaml"}),
+    ("scalesim", {"engine.cfg", "res8.csv", "layout", "NOTES.txt", "design.yaml"}),
+])
+def test_a_trial_of_a_run_for_every_tool(real, tmp_path, fmt, files):
+    folder, _ = real
+    trials = (folder / "run" / "trials.csv").read_text().splitlines()
+    places = trials[0].split(",")
+    trial = next(cells[0] for cells in (line.split(",") for line in trials[1:])
+                 if dict(zip(places, cells, strict=False))["params.architecture"] == "time_mux"
+                 and dict(zip(places, cells, strict=False))["params.dataflow"] in ("ws", "os"))
+    done = dse("export", folder / "run", "--format", fmt, "--trial", trial, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert f"{fmt} does not hold" in done.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == files
+    assert f"trial: {trial}" in (tmp_path / "out" / "design.yaml").read_text()

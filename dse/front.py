@@ -187,7 +187,7 @@ class _Search:
         self.vectors = np.full((count, len(study.objectives)), -np.inf)
         self.front: dict[int, Floats] = {}
         self.ratios: dict[int, tuple[Floats, int]] = {}
-        """Architecture -> (sum of log(objective / bound) over simulated designs, how many)."""
+        """Architecture -> (sum of log(objective / bound) over hardware, how many)."""
         names = self.blocks.space.names[:self.blocks.depth]
         self.kind = (self.blocks.codes[:, names.index("architecture")] if "architecture" in names
                      else np.zeros(len(self.blocks.first), dtype=np.int32))
@@ -302,15 +302,18 @@ class _Search:
                                                for i in range(ranks.shape[1])]
         return [iter(rows[np.argsort(ranks @ weight, kind="stable")].tolist()) for weight in weights]
 
-    def _compare(self, result: Result) -> None:
-        """Remember how far a design is from the bounds of its block; one that cannot serve the load is far away."""
-        h = int(np.searchsorted(self.blocks.first, result.number, side="right")) - 1
+    def _compare(self, h: int, answer: dict[str, Any], results: list[Result]) -> None:
+        """Remember how far a hardware is from its first bounds; one that cannot serve the load is far away."""
         bound = self.vectors[self.blocks.first_block[h]]
-        if np.isfinite(bound).all() and (bound != 0.0).all():
-            values = judge(self.study, result).values
-            ratio = np.full(len(bound), _FAR) if values is None else np.clip(np.array(values) / bound, 1 / _FAR, _FAR)
-            total, count = self.ratios.get(int(self.kind[h]), (np.zeros(len(bound)), 0))
-            self.ratios[int(self.kind[h])] = total + np.log(ratio), count + 1
+        if not (np.isfinite(bound).all() and (bound != 0.0).all()):
+            return
+        values = [judge(self.study, result).values for result in results]
+        if not values:
+            values = [None if group["broken"] != -1 else tuple(group["bound"]) for group in answer["groups"]]
+        ratios = [np.full(len(bound), _FAR) if one is None else np.clip(np.array(one) / bound, 1.0 / _FAR, _FAR)
+                  for one in values]
+        total, count = self.ratios.get(int(self.kind[h]), (np.zeros(len(bound)), 0))
+        self.ratios[int(self.kind[h])] = total + np.log(ratios).mean(axis=0), count + 1
 
     def _task(self, h: int) -> tuple[int, dict[str, Any]]:
         """All open blocks of a hardware."""
@@ -349,8 +352,8 @@ class _Search:
                         status=json.dumps({"blocks": answer["blocks"], "groups": answer["groups"]}))
         self.journal.append([*new, record])  # one line: all of the task or nothing
         self._fresh += len(new)
+        self._compare(h, answer, new)
         for one in new:
-            self._compare(one)
             self._learn(one)
         self._settle(answer)
         return []

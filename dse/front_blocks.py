@@ -228,6 +228,8 @@ def _bounds(rules: Rules, demand: Demand, blocks: Sequence[SchedulerBlock], area
             representative: NDArray[np.int64]) -> dict[str, Floats]:
     """Bounds of blocks; tails once per hardware, with its quickest scheduler (`representative`, (B,))."""
     study = rules.study
+    if not np.isnan(rules.load.deadline_x).all():  # deadlines that grow with the time of a decision
+        representative = np.arange(len(blocks))
 
     def bounds(rows: NDArray[np.int64], metrics: Sequence[str]) -> dict[str, Floats]:
         return metric_bounds(rows_of(demand, rows), rules.load, study.workload, [blocks[row] for row in rows.tolist()],

@@ -210,7 +210,8 @@ def _demand(matrices: Sequence[tuple[Floats, Floats, Floats, Floats]], network: 
         where = places(t)
         if id(where) not in weights:
             seconds = sum((load.requests[i] * (matrices[m][0] @ matrices[m][1])[where.column]
-                           for i, m in enumerate(network) if places(i) is where), np.zeros(len(where.column)))
+                           for i, m in enumerate(network) if places(i) is where and load.requests[i]),
+                          np.zeros(len(where.column)))
             weights[id(where)] = _weights(where, seconds)
         total = np.empty(count), np.empty(count), np.empty(count), np.empty((count, 2))
         _least(times, latency, energy, moved, where.first, where.column, weights[id(where)], *total)

@@ -46,13 +46,13 @@ DEDICATED = {name: DOMAINS[name] for name in ("dram_bytes_per_s", "dataflow", "s
 
 def study(objectives: tuple[str, ...] = ("area_mm2", "p99_deadline_frac", "energy_per_inference_j"),
           budgets: dict[str, float] | None = None, policies: tuple[str, ...] = ("fcfs", "edf", "prema"),
-          domains: dict[str, Any] | None = None) -> Study:
+          domains: dict[str, Any] | None = None, workload: Workload = WORKLOAD) -> Study:
     unfit = [{"architecture": "time_mux", "policy": "prema", "rows": 32}]
     return Study(
-        name="small", workload=WORKLOAD, trials=100_000, sampler="exhaustive",
+        name="small", workload=workload, trials=100_000, sampler="exhaustive",
         objectives=tuple(Objective(metric=name.lstrip("-"), minimise=not name.startswith("-")) for name in objectives),
         budgets={"p99_deadline_frac": 1.0, "area_mm2": 1.2} if budgets is None else budgets,
-        space=design_space(WORKLOAD, policies=policies, domains=DOMAINS if domains is None else domains,
+        space=design_space(workload, policies=policies, domains=DOMAINS if domains is None else domains,
                            forbidden=unfit if domains is None else ()))
 
 
@@ -61,7 +61,13 @@ def vectors(run: Any) -> list[tuple[float, ...]]:
     return sorted(values for values in found if values is not None)
 
 
+RELATIVE = replace(WORKLOAD, tenants=tuple(
+    replace(tenant, service=ServiceLevel(deadline_x_isolated=multiple, percentile=95.0))
+    for tenant, multiple in zip(WORKLOAD.tenants, (3.0, 8.0, 20.0), strict=True)))
+
 STUDIES = {
+    "relative deadlines": study(("area_mm2", "p99_deadline_frac", "slo_miss_frac"), {"slo_violation_frac": 0.5},
+                                workload=RELATIVE),
     "usual": study(),
     "no budgets": study(budgets={}),
     "two objectives": study(("area_mm2", "mean_latency_s"), {"slo_violation_frac": 0.05}),

@@ -45,7 +45,7 @@ from hwmodels.kernel_parts import NEED_DENSITY, NEED_LEFT, NEED_PATTERN, NEED_TR
 from hwmodels.kernel_places import alone_s
 from hwmodels.kernel_single import run_single
 from hwmodels.policies import policy as named_policy
-from hwmodels.policies.base import CHIP, SEAT, TASK, Policy, Tenants, assign, key, select
+from hwmodels.policies.base import CHIP, SEAT, TASK, Policy, Tenants, key, select
 from hwmodels.tables import CostTable, Machine, TaskRecords
 from hwmodels.workload import RequestTrace
 
@@ -70,11 +70,6 @@ def _no_key(tasks, i, params):  # type: ignore[no-untyped-def]
 @select
 def _no_select(tasks, queue, count, now, params, state):  # type: ignore[no-untyped-def]
     return 0
-
-
-@assign
-def _no_assign(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan):  # type: ignore[no-untyped-def]
-    return
 
 
 def _single(hw: Hardware) -> bool:
@@ -200,13 +195,13 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     if single and not general and policy.assign is None:
         run_single(hw, requests, columns, visible, *functions, values, rewind, record, tasks, out)
     elif count:
-        assigns = policy.assign is not None
+        assign_pointer = None if policy.assign is None else policy.assign.pointer
         plan = np.empty((0, 0))
         if policy.prepare is not None:
             plan = policy.prepare(table, machine, tenants_of(trace, machine), values)
-        run_general(hw, requests, columns, visible, *functions, (policy.assign or _no_assign).pointer, assigns, values,
+        run_general(hw, requests, columns, visible, *functions, assign_pointer, values,
                     np.ascontiguousarray(plan, dtype=np.float64), record, tasks,
-                    np.zeros(count if assigns else 0, dtype=SEAT), np.zeros(len(machine.units), dtype=CHIP), out)
+                    np.zeros(count if policy.assign else 0, dtype=SEAT), np.zeros(len(machine.units), dtype=CHIP), out)
     events = int(out.totals[3])
     return TaskRecords(
         ready_s=out.ready_s,

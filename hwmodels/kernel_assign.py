@@ -13,48 +13,38 @@ scheduler has a queue of finite length, and its work must not grow with the back
 
 
 @njit(cache=True, error_model="numpy")
-def show_waiting(hw, lefts, needs, seat_of, slot, n, s, layer, bound, formed, at_engine, at_level, holds, live,  # type: ignore[no-untyped-def]
-                 continues):
-    """Fill `left` and `need` of a waiting task, and clear what `assign` may write."""
-    left_s = hw.any_left_s if bound < 0 else hw.own_left_s
-    seat_of.engine = at_engine
-    seat_of.units = hw.level_units[at_level] if continues else 0
-    seat_of.need_bytes_per_s = 0.0
-    seat_of.cap_bytes_per_s = np.inf
-    seat_of.to_engine = -1
-    seat_of.to_units = 0
-    seat_of.drop = 0
-    for e in range(hw.units.size):
-        for u in range(hw.level_units.size):
-            first = hw.offset[n, s, e, u]
+def show_waiting(offset, left_s, estimate_s, dram_bytes, engine_bytes_per_s, reconfigure_s, switch_s, lefts, needs,  # type: ignore[no-untyped-def]
+                 slot, n, s, layer, bound, formed, at_engine, at_level, holds, live, continues):
+    """Fill `left` and `need` of a waiting task."""
+    for e in range(offset.shape[2]):
+        for u in range(offset.shape[3]):
+            first = offset[n, s, e, u]
             lefts[slot, e, u], needs[slot, e, u] = np.inf, 0.0
             if first < 0 or (bound >= 0 and bound != e):
                 continue
-            seconds, _ = to_place(hw.engine_bytes_per_s[e], hw.reconfigure_s, hw.switch_s, formed[e], at_engine,
-                                  at_level, holds, live, continues, e, u)
+            seconds, _ = to_place(engine_bytes_per_s[e], reconfigure_s, switch_s, formed[e], at_engine, at_level, holds,
+                                  live, continues, e, u)
             lefts[slot, e, u] = seconds + left_s[first + layer]
-            if hw.estimate_s[first + layer] > 0.0:
-                needs[slot, e, u] = hw.dram_bytes[first + layer] / hw.estimate_s[first + layer]
+            if estimate_s[first + layer] > 0.0:
+                needs[slot, e, u] = dram_bytes[first + layer] / estimate_s[first + layer]
 
 
 @njit(cache=True, error_model="numpy")
-def show_running(hw, lefts, needs, slot, n, s, layer, bound, row, ran_s):  # type: ignore[no-untyped-def]
+def show_running(offset, left_s, estimate_s, dram_bytes, lefts, needs, slot, n, s, layer, last, bound, row, ran_s):  # type: ignore[no-untyped-def]
     """Fill `left` and `need` of a task whose layer runs for `ran_s`, by estimates: what is left of it, then the rest at
-    each place."""
-    left_s = hw.any_left_s if bound < 0 else hw.own_left_s
-    rest = hw.estimate_s[row] - ran_s
+    each place; `last`: it is the last layer."""
+    rest = estimate_s[row] - ran_s
     if rest < 0.0:
         rest = 0.0
-    last = layer + 1 == hw.n_layers[n]
-    for e in range(hw.units.size):
-        for u in range(hw.level_units.size):
-            first = hw.offset[n, s, e, u]
+    for e in range(offset.shape[2]):
+        for u in range(offset.shape[3]):
+            first = offset[n, s, e, u]
             lefts[slot, e, u], needs[slot, e, u] = np.inf, 0.0
             if first < 0 or (bound >= 0 and bound != e):
                 continue
             lefts[slot, e, u] = rest if last else rest + left_s[first + layer + 1]
-            if not last and hw.estimate_s[first + layer + 1] > 0.0:
-                needs[slot, e, u] = hw.dram_bytes[first + layer + 1] / hw.estimate_s[first + layer + 1]
+            if not last and estimate_s[first + layer + 1] > 0.0:
+                needs[slot, e, u] = dram_bytes[first + layer + 1] / estimate_s[first + layer + 1]
 
 
 @njit(cache=True)

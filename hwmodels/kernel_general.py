@@ -23,14 +23,16 @@ _PATIENCE = 32
 
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
 @njit(cache=True, error_model="numpy")
-def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead, assign, assigns, params, plan, record,  # type: ignore[no-untyped-def]
+def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead, assign, params, plan, record,  # type: ignore[no-untyped-def]
                 tasks, seats, chip, out):
-    """Serve all requests; writes `out`. Parameters as in `kernel_single.run_single`; `seats`, shape (n,) or (0,), and
-    `chip`, shape (E,), are scratch."""
+    """Serve all requests; writes `out`. Parameters as in `kernel_single.run_single`; `assign` is None for policies of
+    the other forms (then its branches are not compiled); `seats`, shape (n,) or (0,), and `chip`, shape (E,), are
+    scratch."""
     # written-out columns: an attribute of a tuple of arrays costs a reference count at every use
     n_layers, offset, units, level_units = hw.n_layers, hw.offset, hw.units, hw.level_units
     latency_s, dram_bytes, energy_j, live_bytes = hw.latency_s, hw.dram_bytes, hw.energy_j, hw.live_bytes
     engine_bytes_per_s, any_left_s, own_left_s = hw.engine_bytes_per_s, hw.any_left_s, hw.own_left_s
+    estimate_s = hw.estimate_s
     n = len(requests.arrival_s)
     n_engines = units.size
     first_child, sibling = children_of(requests.parent)
@@ -85,9 +87,10 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
     pick_level = np.empty(most, dtype=np.int64)
     unsaved = np.zeros(n_engines)
     # policies that assign: time left and bandwidth needed at every place
-    shown = n if assigns else 0
+    shown = seats.size
     lefts = np.empty((shown, n_engines, level_units.size))
     needs = np.empty((shown, n_engines, level_units.size))
+    moved_on = np.ones(n, dtype=np.bool_)  # its place, layer or data are not those it was shown with
     now = 0.0
     upcoming = 0
     order = 0
@@ -131,6 +134,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             events += 1
             live[slot] = live_bytes[run_row[x]]
             holds[slot] = e
+            moved_on[slot] = True
             tasks[slot].layer += 1
             tasks[slot].last_s = now
             tasks[slot].service_s += took
@@ -138,10 +142,15 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                 refresh(tasks[slot], requests.look[r], lookups, visible.groups)
                 if use_key:
                     keys[slot] = key(tasks, slot, params)
-                at = size
-                while at > 0 and tasks[queue[at - 1]].order > tasks[slot].order:
-                    queue[at] = queue[at - 1]
-                    at -= 1
+                at, high = 0, size
+                while at < high:
+                    middle = (at + high) >> 1
+                    if tasks[queue[middle]].order > tasks[slot].order:
+                        high = middle
+                    else:
+                        at = middle + 1
+                for p in range(size, at, -1):
+                    queue[p] = queue[p - 1]
                 queue[at] = slot
                 size += 1
                 continue
@@ -182,6 +191,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             request_of[slot] = r
             live[slot] = -1.0
             holds[slot] = -1
+            moved_on[slot] = True
             last_engine[slot] = -1
             last_level[slot] = -1
             out.ready_s[r] = now
@@ -220,57 +230,68 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             bound_here[e] = 0
         unbound = 0
         n_seen = 0
-        if assigns and size > 0 and spare > 0:
-            for e in range(n_engines):
-                chip[e].units, chip[e].idle, chip[e].bytes_per_s = units[e], idle[e], hw.bytes_per_s
-            for p in range(size):
-                slot = queue[p]
-                r = request_of[slot]
-                bound = requests.engine[r]
-                if bound >= 0 and idle[bound] == 0:
-                    continue
-                if bound < 0:
-                    unbound += 1
-                else:
-                    bound_here[bound] += 1
-                show_waiting(hw, lefts, needs, seats[slot], slot, requests.network[r], requests.sample[r],
-                             tasks[slot].layer, bound, engine_level, last_engine[slot], last_level[slot], holds[slot],
-                             live[slot], live[slot] >= 0.0 and tasks[slot].last_s == now)
-                candidates[n_seen] = slot
-                n_seen += 1
-                if n_seen == VIEW:
-                    break
-            for x in range(running):
-                r = request_of[run_slot[x]]
-                show_running(hw, lefts, needs, run_slot[x], requests.network[r], requests.sample[r],
-                             tasks[run_slot[x]].layer, requests.engine[r], run_row[x], now - run_begin[x])
-            if n_seen > 0:
-                assign(tasks, seats, candidates, n_seen, run_slot, running, lefts, needs, chip, level_units, now,
-                       params, state, plan)
-            kept = 0
-            for p in range(n_seen):
-                slot = candidates[p]
-                if seats[slot].drop == 0:
-                    candidates[kept] = slot
-                    kept += 1
-            if kept < n_seen:
-                n_seen = kept
-                kept = 0
-                for q in range(size):
-                    slot = queue[q]
-                    if seats[slot].drop == 0:
-                        queue[kept] = slot
-                        kept += 1
+        if assign is not None:
+            if size > 0 and spare > 0:
+                for e in range(n_engines):
+                    chip[e].units, chip[e].idle, chip[e].bytes_per_s = units[e], idle[e], hw.bytes_per_s
+                for p in range(size):
+                    slot = queue[p]
+                    r = request_of[slot]
+                    bound = requests.engine[r]
+                    if bound >= 0 and idle[bound] == 0:
                         continue
-                    seats[slot].drop = 0
-                    if holds[slot] >= 0 and resident[holds[slot]] == slot:
-                        resident[holds[slot]] = -1
-                    request_of[slot] = -1
-                    free_slots[n_free] = slot
-                    n_free += 1
-                size = kept
-            n_picks = seat(seats, lefts, candidates, n_seen, running == 0, idle, level_units, pick_slot, pick_engine,
-                           pick_level)
+                    if bound < 0:
+                        unbound += 1
+                    else:
+                        bound_here[bound] += 1
+                    continues = live[slot] >= 0.0 and tasks[slot].last_s == now
+                    if moved_on[slot]:
+                        show_waiting(offset, any_left_s if bound < 0 else own_left_s, estimate_s, dram_bytes,
+                                     engine_bytes_per_s, hw.reconfigure_s, hw.switch_s, lefts, needs, slot,
+                                     requests.network[r], requests.sample[r], tasks[slot].layer, bound, engine_level,
+                                     last_engine[slot], last_level[slot], holds[slot], live[slot], continues)
+                        moved_on[slot] = hw.reconfigure_s > 0.0  # then it depends on what the engines last lent
+                        seats[slot].engine, seats[slot].need_bytes_per_s, seats[slot].drop = last_engine[slot], 0.0, 0
+                    seats[slot].units = level_units[last_level[slot]] if continues else 0
+                    seats[slot].cap_bytes_per_s, seats[slot].to_engine, seats[slot].to_units = np.inf, -1, 0
+                    candidates[n_seen] = slot
+                    n_seen += 1
+                    if n_seen == VIEW:
+                        break
+                for x in range(running):
+                    slot = run_slot[x]
+                    r = request_of[slot]
+                    last = tasks[slot].layer + 1 == n_layers[requests.network[r]]
+                    show_running(offset, any_left_s if requests.engine[r] < 0 else own_left_s, estimate_s, dram_bytes,
+                                 lefts, needs, slot, requests.network[r], requests.sample[r], tasks[slot].layer, last,
+                                 requests.engine[r], run_row[x], now - run_begin[x])
+                if n_seen > 0:
+                    assign(tasks, seats, candidates, n_seen, run_slot, running, lefts, needs, chip, level_units, now,
+                           params, state, plan)
+                kept = 0
+                for p in range(n_seen):
+                    slot = candidates[p]
+                    if seats[slot].drop == 0:
+                        candidates[kept] = slot
+                        kept += 1
+                if kept < n_seen:
+                    n_seen = kept
+                    kept = 0
+                    for q in range(size):
+                        slot = queue[q]
+                        if seats[slot].drop == 0:
+                            queue[kept] = slot
+                            kept += 1
+                            continue
+                        seats[slot].drop = 0
+                        if holds[slot] >= 0 and resident[holds[slot]] == slot:
+                            resident[holds[slot]] = -1
+                        request_of[slot] = -1
+                        free_slots[n_free] = slot
+                        n_free += 1
+                    size = kept
+                n_picks = seat(seats, lefts, candidates, n_seen, running == 0, idle, level_units, pick_slot,
+                               pick_engine, pick_level)
         elif size > 0 and spare > 0:
             for x in range(running):
                 e, slot = run_engine[x], run_slot[x]
@@ -376,6 +397,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             if e >= 0 and units[e] > 1:
                 unsaved[e] += live[slot]
                 holds[slot] = -1
+                moved_on[slot] = True
                 out.preemptions[request_of[slot]] += 1
         size = kept
 
@@ -391,6 +413,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                 if other >= 0 and other != slot:
                     unsaved[e] += live[other]
                     holds[other] = -1
+                    moved_on[other] = True
                     out.preemptions[request_of[other]] += 1
                 resident[e] = slot
             if unsaved[e] > 0.0:
@@ -414,7 +437,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             run_end[running] = now + duration
             run_need[running] = (moved + dram_bytes[row]) / duration if duration > 0.0 else 0.0
             run_drawn[running] = run_need[running]
-            if assigns:
+            if assign is not None:
                 seats[slot].engine, seats[slot].units = e, level_units[u]
                 seats[slot].need_bytes_per_s = run_need[running]
                 if seats[slot].cap_bytes_per_s < run_need[running]:

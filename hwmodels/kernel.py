@@ -17,9 +17,9 @@ at a time, each on one engine or on some units of a pool; at the end of a layer 
   the policy has a key and prefers the new task, at the end of its layer. Moving to another engine saves and restores.
 * A pool lends the best task at most an equal share of its idle units (`kernel_places.lendable`).
 * A policy of the third form (`assign`) says itself who starts where, with how many units at most and under which cap of
-  the bandwidth, and which waiting requests are dropped. It sees the first `kernel_assign.VIEW` tasks that may use an
-  idle engine; where it asks for more than is idle a task gets what is idle, in queue order. If nothing runs and it
-  starts nobody, the first task that can runs on its best place: the machine never stops for good.
+  the bandwidth, and which requests with `drop_late` are dropped. It sees the first `kernel_assign.VIEW` tasks that may
+  use an idle engine; where it asks for more than is idle a task gets what is idle, in queue order. If nothing runs and
+  it starts nobody, the first task that can runs on its best place: the machine never stops for good.
 * DRAM: running layers whose needs exceed the bandwidth are slowed, see `hwmodels.tables`.
 * A request with `drop_late` that has not started at its deadline is dropped, with all that would follow it.
 

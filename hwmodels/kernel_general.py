@@ -252,6 +252,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                                      last_engine[slot], last_level[slot], holds[slot], live[slot], continues)
                         moved_on[slot] = hw.reconfigure_s > 0.0  # then it depends on what the engines last lent
                         seats[slot].engine, seats[slot].need_bytes_per_s, seats[slot].drop = last_engine[slot], 0.0, 0
+                        seats[slot].droppable = 1 if requests.drop_late[r] else 0
                     seats[slot].units = level_units[last_level[slot]] if continues else 0
                     seats[slot].cap_bytes_per_s, seats[slot].to_engine, seats[slot].to_units = np.inf, -1, 0
                     candidates[n_seen] = slot
@@ -271,6 +272,8 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                 kept = 0
                 for p in range(n_seen):
                     slot = candidates[p]
+                    if seats[slot].droppable == 0:
+                        seats[slot].drop = 0
                     if seats[slot].drop == 0:
                         candidates[kept] = slot
                         kept += 1

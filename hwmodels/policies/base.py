@@ -90,7 +90,8 @@ _SEATED = {
     "cap_bytes_per_s": "most it may draw; to be written for the layer that starts, inf at first [byte/s]",
     "to_engine": "to be written: engine to run on, -1 at first [-]",
     "to_units": "to be written: most units to lend, 0 = wait; 0 at first [-]",
-    "drop": "to be written: 1 = drop the request; 0 at first [-]",
+    "droppable": "1 if the service level of the request allows to drop it [-]",
+    "drop": "to be written: 1 = drop the request, if it is droppable; 0 at first [-]",
 }
 
 SEAT = np.dtype([(name, "f8" if name.endswith("_s") else "i8") for name in _SEATED], align=True)

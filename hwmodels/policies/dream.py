@@ -4,10 +4,10 @@ MapScore = urgency x (sum over engines of the time left / time left on this one)
 urgency and waiting as in `hwmodels.policies.sdrm3`; the pair of the largest score starts, then the next; of a task's
 equal pairs the one that ends sooner. On one engine this is `sdrm3`.
 
-Smart frame drop (reconstruction): of the waiting requests that have not started and can no longer meet their deadlines
-even alone, the one whose drop lets most others that wait meet theirs is dropped, as long as at most
-`max_drop_frac` of the admitted requests are. Another one is saved if its slack, less its own time left, is shorter than
-the time left of the dropped one.
+Smart frame drop (reconstruction): of the waiting requests that may be dropped (`drop_late` of their service level),
+have not started and can no longer meet their deadlines even alone, the one whose drop lets most others that wait meet
+theirs is dropped, as long as at most `max_drop_frac` of the admitted requests are. Another one is saved if its slack,
+less its own time left, is shorter than the time left of the dropped one.
 
 `state[0]` = dropped so far, `state[1]` = admitted so far.
 """
@@ -27,7 +27,8 @@ def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, le
         victim, most = -1, 0
         for p in range(count):
             task = tasks[queue[p]]
-            if task.layer > 0 or task.deadline_s - now >= task.remaining_s:
+            droppable = seats[queue[p]].droppable == 1 and task.layer == 0
+            if not droppable or task.deadline_s - now >= task.remaining_s:
                 continue
             saved = 0
             for q in range(count):

@@ -46,6 +46,7 @@ class Seat:
     cap_bytes_per_s: float = INF
     to_engine: int = -1
     to_units: int = 0
+    droppable: bool = False
     drop: int = 0
 
 
@@ -338,6 +339,7 @@ class _Simulation:
             r = task.request
             network, sample, bound = self.trace.network[r], self.trace.sample[r], self.bound(r)
             running = self.running[i - count] if i >= count else None
+            seats[i].droppable = self.trace.drop_late[r]
             layer = task.layer + (running is not None)
             if running is not None:
                 seats[i].engine, seats[i].units = running.engine, running.units
@@ -358,6 +360,8 @@ class _Simulation:
                 for units, free in zip(self.units, idle, strict=True)]
         self.assign(tasks, seats, list(range(count)), count, list(range(count, len(tasks))), len(tasks) - count, lefts,
                     needs, Sized(chip), Sized(self.levels), now, self.params, self.state, self.plan)
+        for seat in seats:
+            seat.drop = seat.drop and seat.droppable
         kept = [i for i in range(count) if not seats[i].drop]
         picks = []
         for i in kept:

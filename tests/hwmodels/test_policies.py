@@ -75,7 +75,7 @@ def test_parameters_at_their_bounds(name):
     for bound in ("low", "high"):
         values = {key: getattr(param, bound) for key, param in POLICIES[name].params.items()}
         finish = simulate(*case, name, values).finish_s
-        assert np.isfinite(finish).all() or (bound == "high" and "max_drop_frac" in values)
+        assert np.isfinite(finish).all()
     for key, param in POLICIES[name].params.items():
         with pytest.raises(InvalidPolicy):
             simulate(*case, name, {key: param.high * 2 + 1})

@@ -29,7 +29,7 @@ from dse.errors import DseError, InputError, Problem
 from dse.objective import DesignEvaluator, Evaluate, Result, Verdict, judge, metric_of, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Best, Progress, Snapshot
-from dse.runs import JOURNAL, Journal, RunFolder, csv_text, sampler_of, trial_columns, trial_row
+from dse.runs import JOURNAL, TIMINGS, Journal, RunFolder, csv_text, sampler_of, timings_text, trial_columns, trial_row
 from dse.samplers import SAMPLERS, make_sampler, pick_sampler
 from dse.study import Study
 from dse.workers import GrowingPool, LocalPool, Pool, RayPool, check_address, default_workers
@@ -458,6 +458,7 @@ def _write_results(folder: RunFolder, result: RunResult, manifest: dict[str, Any
     study, columns = result.study, trial_columns(result.study)
     rows = [trial_row(study, r, v) for r, v in zip(result.results, result.verdicts, strict=True)]
     folder.write("trials.csv", csv_text(columns, rows))
+    folder.write(TIMINGS, timings_text(result.results))
     front = [result.by_number[number] for number in result.front]
     folder.write("front.csv", csv_text(columns, [rows[i] for i in front]))
     if describe is not None:

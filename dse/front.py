@@ -28,7 +28,7 @@ from dse.front_blocks import BlockEvaluator, Blocks, dominates, first_bounds, re
 from dse.objective import Result, Verdict, judge, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Progress, Snapshot
-from dse.runs import JOURNAL, Journal, RunFolder, csv_text, trial_columns, trial_row
+from dse.runs import JOURNAL, TIMINGS, Journal, RunFolder, csv_text, timings_text, trial_columns, trial_row
 from dse.study import Study
 from dse.workers import Pool
 
@@ -481,6 +481,7 @@ def _write(folder: RunFolder, run: FrontRun, search: _Search, manifest: dict[str
     study, columns = run.study, trial_columns(run.study)
     rows = [trial_row(study, r, v) for r, v in zip(run.results, run.verdicts, strict=True)]
     folder.write("trials.csv", csv_text(columns, rows))
+    folder.write(TIMINGS, timings_text(run.results))
     front = [run.by_number[number] for number in run.front]
     folder.write("front.csv", csv_text(columns, [rows[i] for i in front]))
     describe = _describe(study)

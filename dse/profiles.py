@@ -121,6 +121,9 @@ def _rows(path: Path, columns: tuple[str, ...], problems: _Problems, text: str |
     reader = csv.reader(io.StringIO(_text(path) if text is None else text, newline=""))
     try:
         header = [name.strip() for name in next(reader, [])]
+        if not any(header):
+            problems.add(1, "header", f"the columns {', '.join(columns)}", "an empty line or file")
+            return
         for column in columns:
             if column not in header:
                 problems.add(1, "header", f"a list of columns with {column!r}", ",".join(header),
@@ -325,7 +328,10 @@ def read_requests(path: Path, profiles: tuple[Profile, ...]) -> Requests:
         if arrival < latest:
             problems.add(row.line, "arrival_s", f"non-decreasing (the one before is {latest!r})", arrival)
         latest = arrival if arrival > latest else latest
-        deadline = _number(row, "deadline_s", problems, "an absolute time >= 0, or inf", 0.0, math.inf)
+        deadline = math.inf
+        if row.cells["deadline_s"]:
+            deadline = _number(row, "deadline_s", problems, "an absolute time >= 0; inf or empty for none", 0.0,
+                               math.inf)
         if deadline < arrival:
             problems.add(row.line, "deadline_s", f"absolute and not before the arrival {arrival!r}", deadline)
         priority = _number(row, "priority", problems, "a finite number > 0", 0.0, _LARGEST, open_low=True)

@@ -25,13 +25,16 @@ from dse.objective import Result, Verdict, judge
 from dse.study import Study
 from hwmodels.outcome import METRICS
 
-__all__ = ["JOURNAL", "Journal", "RunFolder", "csv_text", "sampler_of", "trial_columns", "trial_row",
-           "write_atomically"]
+__all__ = ["JOURNAL", "TIMINGS", "Journal", "RunFolder", "csv_text", "sampler_of", "timings_text", "trial_columns",
+           "trial_row", "write_atomically"]
 
 JOURNAL = "journal.jsonl"
+TIMINGS = "timings.csv"
+"""Wall times are apart from the results, which are the same bytes whoever computed them."""
+
 _LOCK = ".lock"
-_OURS = {JOURNAL, _LOCK, "study.yaml", "manifest.json", "certificate.json", "trials.csv", "front.csv", "report.html",
-         "best"}
+_OURS = {JOURNAL, _LOCK, "study.yaml", "manifest.json", "certificate.json", "trials.csv", "front.csv", TIMINGS,
+         "report.html", "best"}
 _SYNC_S = 0.25  # a killed process loses nothing that was written; a power cut loses what was not synced, at most this
 
 
@@ -222,7 +225,7 @@ def trial_columns(study: Study) -> list[str]:
     """Columns of trials.csv: they depend on the study only, not on its results."""
     per_tenant = [metric.name for metric in METRICS.values() if metric.per_tenant]
     return [
-        "trial", "state", "feasible", "status", "duration_s",
+        "trial", "state", "feasible", "status",
         *(f"params.{name}" for name in study.space.names),
         *METRICS,
         *(f"tenants.{tenant.name}.{metric}" for tenant in study.workload.tenants for metric in per_tenant),
@@ -235,7 +238,7 @@ def trial_row(study: Study, result: Result, verdict: Verdict | None = None) -> d
     """One row of trials.csv."""
     verdict = verdict or judge(study, result)
     row: dict[str, Any] = {"trial": result.number, "state": result.state, "feasible": verdict.feasible,
-                           "status": result.status, "duration_s": result.duration_s, "error": result.error}
+                           "status": result.status, "error": result.error}
     row |= {f"params.{name}": value for name, value in result.params.items()}
     if result.state == "complete":
         row |= result.metrics
@@ -243,6 +246,11 @@ def trial_row(study: Study, result: Result, verdict: Verdict | None = None) -> d
                 for tenant, metrics in result.tenants.items() for name, value in metrics.items()}
         row |= {f"violations.{name}": value for name, value in verdict.violations.items()}
     return row
+
+
+def timings_text(results: Iterable[Result]) -> str:
+    """What timings.csv holds: wall time of every evaluation."""
+    return csv_text(["trial", "duration_s"], ({"trial": r.number, "duration_s": r.duration_s} for r in results))
 
 
 def _cell(value: Any) -> str:

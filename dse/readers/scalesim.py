@@ -151,8 +151,9 @@ class _Reader:
         values, density = self.numbers(row), self.density(row)
         if values is None:
             return None
-        common: dict[str, object] = {"name": row.cells[0] or f"row{row.line}", "weight_density": density,
-                                     "sparsity": "n_m" if density < 1.0 else "dense"}
+        # nothing in a topology says which row feeds which: every row reads its input from DRAM
+        common: dict[str, object] = {"name": row.cells[0] or f"row{row.line}", "inputs": (-1,),
+                                     "weight_density": density, "sparsity": "n_m" if density < 1.0 else "dense"}
         build: Callable[[_Row, list[int], dict[str, object]], Layer | None]
         build = self.conv if self.columns is _CONV else self.gemm
         return build(row, values, common)

@@ -13,12 +13,13 @@ import pandas as pd
 import yaml
 
 from dse.errors import InputError, Problem, did_you_mean
+from dse.runs import TIMINGS
 from dse.study import Objective
 from hwmodels.outcome import METRICS
 
 __all__ = ["LEADING_COLUMNS", "Row", "RunData", "cell_value", "metric_column", "read_run"]
 
-LEADING_COLUMNS = ("trial", "state", "feasible", "status", "duration_s")
+LEADING_COLUMNS = ("trial", "state", "feasible", "status")
 _PREFIXES = ("params.", "tenants.", "violations.")
 
 Row = Mapping[Any, Any]
@@ -236,6 +237,7 @@ def read_run(path: Path) -> RunData:
     trials = _read_csv(trials_file, columns)
     if trials.empty:
         raise _bad(trials_file, "must hold at least one trial")
+    trials = trials.assign(duration_s=trials["trial"].map(_durations_s(path / TIMINGS)).fillna(0.0))
     front_ids = _read_csv(front_file, columns)["trial"]
     stray = sorted(set(front_ids) - set(trials["trial"]))
     if stray:
@@ -243,6 +245,14 @@ def read_run(path: Path) -> RunData:
     front = trials.set_index("trial", drop=False).loc[list(front_ids)].reset_index(drop=True)
     return RunData(path=path, name=str(study.get("name") or path.name), objectives=objectives, budgets=budgets,
                    trials=trials, front=front, study=study, manifest=_mapping(manifest_file, "a manifest"))
+
+
+def _durations_s(path: Path) -> dict[int, float]:
+    """Trial -> wall time of its evaluation [s]; empty where the run kept none."""
+    if not path.is_file():
+        return {}
+    frame = pd.read_csv(path)
+    return dict(zip(frame["trial"].astype(int), frame["duration_s"].astype(float), strict=True))
 
 
 def _is_number(value: Any) -> bool:

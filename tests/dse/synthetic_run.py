@@ -84,7 +84,7 @@ def make_run(path: Path, trials: int = 300, *, seed: int = 0, name: str = "synth
     for trial in range(trials):
         params, pes = _params(rng)
         metrics, tenants = _metrics(rng, params, pes)
-        row = {"trial": trial, "state": "complete", "status": "ok", "duration_s": 0.02}
+        row = {"trial": trial, "state": "complete", "status": "ok"}
         row |= {f"params.{k}": v for k, v in params.items()}
         if trial >= trials - failed:
             row |= {"state": "failed", "feasible": False, "status": "failed", "error": "Traceback\n  one, two"}
@@ -95,8 +95,8 @@ def make_run(path: Path, trials: int = 300, *, seed: int = 0, name: str = "synth
             row["feasible"] = all(metrics[m] <= bound for m, bound in budgets.items())
         rows.append(row)
     first = rows[0]
-    columns = ["trial", "state", "feasible", "status", "duration_s", *(f"params.{p}" for p in PARAMS),
-               *(c for c in first if "." not in c and c not in ("trial", "state", "feasible", "status", "duration_s")),
+    columns = ["trial", "state", "feasible", "status", *(f"params.{p}" for p in PARAMS),
+               *(c for c in first if "." not in c and c not in ("trial", "state", "feasible", "status")),
                *(c for c in first if c.startswith("tenants.")), *(f"violations.{m}" for m in budgets), "error"]
     good = [r for r in rows if r["feasible"]]
     values = np.array([[r[o] for o in OBJECTIVES] for r in good]).reshape(len(good), len(OBJECTIVES))

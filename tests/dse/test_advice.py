@@ -27,13 +27,13 @@ make_run = _load("synthetic_run").make_run
 def hand_made(path, rows, budgets="{area_mm2: 20, p99_deadline_frac: 1.0}"):
     """rows: (class, area, p99 fraction, feasible); the front is the feasible ones that nothing dominates."""
     path.mkdir()
-    header = ["trial", "state", "feasible", "status", "duration_s", "params.architecture", "params.policy",
+    header = ["trial", "state", "feasible", "status", "params.architecture", "params.policy",
               "area_mm2", "p99_deadline_frac", "tenants.cam.p99_deadline_frac", "violations.area_mm2", "error"]
-    table = [[t, "complete", ok, "ok", 0.1, kind, "edf", area, frac, frac, area - 20, ""]
+    table = [[t, "complete", ok, "ok", kind, "edf", area, frac, frac, area - 20, ""]
              for t, (kind, area, frac, ok) in enumerate(rows)]
     front = [r for r in table if r[2] and not any(
-        q[2] and q[7] <= r[7] and q[8] <= r[8] and q[7:9] != r[7:9] for q in table)]
-    for name, lines in (("trials.csv", table), ("front.csv", sorted(front, key=lambda r: r[7]))):
+        q[2] and q[6] <= r[6] and q[7] <= r[7] and q[6:8] != r[6:8] for q in table)]
+    for name, lines in (("trials.csv", table), ("front.csv", sorted(front, key=lambda r: r[6]))):
         with (path / name).open("w", newline="") as file:
             csv.writer(file).writerows([header, *lines])
     (path / "study.yaml").write_text(f"kind: study\nname: hand\nworkload: w.yaml\nobjectives: [area_mm2, "

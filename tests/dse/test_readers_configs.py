@@ -252,3 +252,11 @@ def test_other_file(tmp_path):
     (tmp_path / "model.pt").write_bytes(b"x")
     with pytest.raises(InputError, match=r"\.onnx"):
         load_network(str(tmp_path / "model.pt"))
+
+
+def test_rows_of_a_topology_are_independent(tmp_path):
+    """Nothing in the file says which row feeds which, so no row's input waits on chip for it."""
+    path = tmp_path / "two.csv"
+    path.write_text("Layer, M, N, K,\na, 64, 64, 64,\nb, 64, 64, 64,\n")
+    network = load_network(str(path)).network
+    assert [network.producers(i) for i in range(2)] == [(-1,), (-1,)]

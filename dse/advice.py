@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from dse.report.rundata import Row, RunData, metric_column
 from dse.report.words import budget_margin, comparison, describe_hardware, describe_policy, label, quantity
+from dse.robust import worst_scenario
 
-__all__ = ["Advice", "advise", "limits_sentence", "ranked_front", "recommended", "scores", "summary", "text_plot"]
+__all__ = ["Advice", "advise", "limits_sentence", "ranked_front", "recommended", "scenario_table", "scores",
+           "summary", "text_plot"]
 
 Floats = NDArray[np.float64]
 
@@ -233,8 +235,28 @@ def advise(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None = N
             gaps.append(comparison(o.metric, mine, its))
         clauses.append(f"the best {name} (trial {rivals[name]}) has {_listed(gaps)}")
     limits = limits_sentence(run, best, breakdown)
+    clauses += _scenario_clause(run, trial)
     sentence = "; ".join([head, *clauses]) + (f"; what limits it is {limits}" if limits else "") + "."
     return Advice(sentence=sentence, winner=winner, trial=trial, rivals=rivals, limits=limits)
+
+
+def _scenario_clause(run: RunData, trial: int) -> list[str]:
+    """Of a robust study: the worst scenario of a trial, and the judged metrics there that differ between them."""
+    found = run.scenarios_of(trial)
+    if not found:
+        return []
+    name = worst_scenario(found, run.budgets, {o.metric: o.minimise for o in run.objectives})
+    values = ", ".join(f"{label(metric)} {quantity(metric, value)}" for metric, value in found[name].items()
+                       if len({other.get(metric) for other in found.values()}) > 1)
+    return [f"the worst of its {len(found)} scenarios is {name}" + (f" ({values})" if values else "")]
+
+
+def scenario_table(scenarios: Mapping[str, Mapping[str, float]], metrics: Sequence[str], worst: str) -> list[str]:
+    """Metrics of a design in every scenario as lines of text, the worst one marked."""
+    rows = [[f"{name} <- worst" if name == worst else name,
+             *(quantity(metric, values[metric]) if metric in values else "-" for metric in metrics)]
+            for name, values in scenarios.items()]
+    return _table(["scenario", *map(label, metrics)], rows, [False, *[True] * len(metrics)])
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:

@@ -1,14 +1,15 @@
 """From validated YAML to a `Study`: metrics, budgets that can be met, domains that can be searched."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dse.convert import Reading
 from dse.errors import did_you_mean
 from dse.located import Loc
-from dse.schema import StudyFile
-from dse.study import Objective, Study
+from dse.schema import MAX_REQUESTS, StudyFile
+from dse.study import Objective, Robust, Study
 from hwmodels.outcome import METRICS
+from hwmodels.traffic import mean_rate_hz
 from hwmodels.workload import Workload
 
 __all__ = ["study_record"]
@@ -22,11 +23,15 @@ _REACH: dict[str, tuple[float, float, bool]] = {
 }
 
 
-def study_record(reading: Reading, file: StudyFile | None, workload: Workload | None) -> Study | None:
-    """A study from a whole document and its workload (None: it has problems of its own)."""
-    tenants = _tenants(reading, workload)
+def study_record(reading: Reading, file: StudyFile | None, workload: Workload | None,
+                 more: Sequence[Workload | None] = ()) -> Study | None:
+    """A study from a whole document, its workload and those of `robust` (None: it has problems of its own)."""
+    tenants = _tenants(reading, workload, more)
     objectives = _objectives(reading, tenants)
     _budgets(reading, tenants)
+    for name in _mapping(_mapping(reading.raw(("robust",))).get("metrics")):
+        _metric(reading, ("robust", "metrics", name), name, tenants, at_key=True)
+    _robust_workloads(reading, workload, more)
     section = reading.raw(("space",))
     spec = section if isinstance(section, dict) else {}
     for name, domain in _mapping(spec.get("domains")).items():
@@ -39,6 +44,7 @@ def study_record(reading: Reading, file: StudyFile | None, workload: Workload | 
     search = file.search
     return Study(
         name=file.name, workload=workload, objectives=objectives, budgets=dict(file.budgets), space=space,
+        robust=_robust(file, more),
         sampler=search.sampler, trials=search.trials, seed=search.seed, fidelity=file.fidelity, workers=search.workers,
         eval_timeout_s=search.eval_timeout_s, source=reading.document.text, path=reading.document.path,
     )
@@ -48,10 +54,40 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _tenants(reading: Reading, workload: Workload | None) -> list[str] | None:
-    """Names of the tenants; None when the workload could not be read."""
+def _robust(file: StudyFile, more: Sequence[Workload | None]) -> Robust | None:
+    section = file.robust
+    if section is None:
+        return None
+    return Robust(workloads=tuple(one for one in more if one is not None), rates=tuple(section.rates),
+                  seeds=tuple(section.seeds) if isinstance(section.seeds, list) else section.seeds,
+                  alpha=section.aggregate, metrics=dict(section.metrics))
+
+
+def _robust_workloads(reading: Reading, workload: Workload | None, more: Sequence[Workload | None]) -> None:
+    """The workloads of `robust` have names of their own, and few enough requests at every rate."""
+    names = {workload.name} if workload is not None else set()
+    for index, one in enumerate(more):
+        if one is not None and one.name in names:
+            reading.report(("robust", "workloads", index), f"must be a workload with a name of its own, "
+                           f"{one.name!r} is given already")
+        names |= {one.name} if one is not None else set()
+    rates = _mapping(reading.raw(("robust",))).get("rates")
+    for index, rate in enumerate(rates if isinstance(rates, list) else ()):
+        if isinstance(rate, bool) or not isinstance(rate, int | float):
+            continue
+        requests = max((sum(mean_rate_hz(one, tenant) for tenant in one.tenants) * one.duration_s
+                        for one in (workload, *more) if one is not None), default=0.0)
+        if requests * rate > MAX_REQUESTS:
+            reading.report_got(("robust", "rates", index), f"so that at most {MAX_REQUESTS:,} requests arrive "
+                               f"({requests:,.0f} do at rate 1)")
+
+
+def _tenants(reading: Reading, workload: Workload | None, more: Sequence[Workload | None]) -> list[str] | None:
+    """Names of the tenants of all workloads; None when one could not be read."""
+    if None in more:
+        return None
     if workload is not None:
-        return [tenant.name for tenant in workload.tenants]
+        return list(dict.fromkeys(tenant.name for one in (workload, *more) for tenant in one.tenants))  # type: ignore[union-attr]
     inline = reading.raw(("workload", "tenants"))
     if isinstance(inline, list):
         return [str(item.get("name")) for item in inline if isinstance(item, dict)]

@@ -117,7 +117,7 @@ def _of_run(path: Path, trial: int | None, field: str) -> Side:
             raise NothingFeasible(f"{path}: no design meets the budgets; name a trial as {path}:TRIAL")
         trial = int(found[0]["trial"])
     try:
-        design = decode_design(run.params(run.row(trial)), study.workload)
+        design = decode_design(run.params(run.row(trial)), study.served)
     except (ModelError, KeyError) as error:
         raise InputError(Problem(field=field, message=f"must be a design of the study: {error}")) from None
     return Side(f"{path}:{trial}", design, study.seed, study.workload)

@@ -25,7 +25,7 @@ from hwmodels.engine import Engine
 from hwmodels.workload import Workload
 
 __all__ = ["DesignDocument", "Loaded", "dump_design", "dump_workload", "load", "load_design", "load_design_document",
-           "load_engine", "load_study", "load_workload", "self_contained", "shipped_workloads"]
+           "load_engine", "load_faced", "load_study", "load_workload", "self_contained", "shipped_workloads"]
 
 
 class DesignDocument(NamedTuple):
@@ -76,17 +76,23 @@ def load(path: str | Path, kinds: Sequence[str] = tuple(KINDS)) -> Loaded:
     else:
         study_file, problems = check(document, StudyFile)
         reading = Reading(document, problems)
-        record = study_record(reading, study_file, _workload_of(reading, study_file))
+        record = study_record(reading, study_file, *_workloads_of(reading, study_file))
     if reading.problems:
         raise InputError(*reading.problems)
     return Loaded(kind, record, tuple(reading.notes))
 
 
+def load_faced(spec: str | Path, *, field: str = "workload") -> Workload | Study:
+    """What designs are to face: a workload (a file, or the name of a shipped one) or a study. `field` is for messages.
+    """
+    record: Workload | Study = load(_workload_path(str(spec), Path(), field), ("workload", "study")).record
+    return record
+
+
 def load_workload(spec: str | Path, *, field: str = "workload") -> Workload:
-    """A workload from a file, or by the name of a shipped one; of a study, its workload. `field` is for messages."""
-    loaded = load(_workload_path(str(spec), Path(), field), ("workload", "study"))
-    workload: Workload = loaded.record.workload if loaded.kind == "study" else loaded.record
-    return workload
+    """As `load_faced`; of a study, its workload."""
+    faced = load_faced(spec, field=field)
+    return faced.workload if isinstance(faced, Study) else faced
 
 
 def load_engine(path: str | Path) -> Engine:
@@ -167,19 +173,27 @@ def _workload_path(spec: str, folder: Path, field: str) -> Path:
                              message=f"must be a workload file or a name of `dse list workloads`, got {spec!r}"))
 
 
-def _workload_of(reading: Reading, file: StudyFile | None) -> Workload | None:
-    """Workload of a study: written in place, or in a file of its own (whose problems are added)."""
-    given = reading.raw(("workload",))
+def _workloads_of(reading: Reading, file: StudyFile | None) -> tuple[Workload | None, list[Workload | None]]:
+    """The workload of a study, and those of its section `robust`."""
+    more = reading.raw(("robust", "workloads"))
+    section = file.robust if file is not None else None
+    return _workload_of(reading, file.workload if file is not None else None, ("workload",)), [
+        _workload_of(reading, section.workloads[index] if section is not None else None, ("robust", "workloads", index))
+        for index in range(len(more) if isinstance(more, list) else 0)]
+
+
+def _workload_of(reading: Reading, file: str | WorkloadFile | None, loc: tuple[str | int, ...]) -> Workload | None:
+    """A workload of a study: written in place, or in a file of its own (whose problems are added)."""
+    given = reading.raw(loc)
     if isinstance(given, dict):
-        inline = file.workload if file is not None and isinstance(file.workload, WorkloadFile) else None
-        return workload_record(reading, inline, ("workload",))
+        return workload_record(reading, file if isinstance(file, WorkloadFile) else None, loc)
     if not isinstance(given, str) or not given.strip():
         return None
     try:
         path = _workload_path(given, Path(reading.document.path).parent, "workload")
     except InputError as error:
         for problem in error.problems:
-            reading.report(("workload",), problem.message, hint=problem.hint)
+            reading.report(loc, problem.message, hint=problem.hint)
         return None
     try:
         loaded = load(path, ("workload",))

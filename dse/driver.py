@@ -26,10 +26,22 @@ import numpy as np
 
 from dse.askers import make_asker
 from dse.errors import DseError, InputError, Problem
-from dse.objective import DesignEvaluator, Evaluate, Result, Verdict, judge, metric_of, minimised
+from dse.objective import Evaluate, Result, Verdict, evaluator, judge, metric_of, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Best, Progress, Snapshot
-from dse.runs import JOURNAL, TIMINGS, Journal, RunFolder, csv_text, sampler_of, timings_text, trial_columns, trial_row
+from dse.runs import (
+    JOURNAL,
+    SCENARIOS,
+    TIMINGS,
+    Journal,
+    RunFolder,
+    csv_text,
+    sampler_of,
+    scenarios_text,
+    timings_text,
+    trial_columns,
+    trial_row,
+)
 from dse.samplers import SAMPLERS, make_sampler, pick_sampler
 from dse.study import Study
 from dse.workers import GrowingPool, LocalPool, Pool, RayPool, check_address, default_workers
@@ -155,14 +167,14 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
             own = evaluate is None
             run: _Run | None = None
             interrupted = False
-            evaluator = evaluate or DesignEvaluator(workload=study.workload, seed=study.seed, fidelity=study.fidelity)
+            evaluate = evaluate or evaluator(study)
             manifest = _manifest(study, name, reason, command)
             with _sigterm_interrupts():
                 try:
                     folder.write("study.yaml", _study_text(study) if own else study.source)
                     folder.write_json("manifest.json", {**manifest, "state": "running"})
                     run = _Run(study, folder, journal, name, progress)
-                    pool = partial(_pool, evaluator, study, n_workers, ray_address, run.left, run.resumed)
+                    pool = partial(_pool, evaluate, study, n_workers, ray_address, run.left, run.resumed)
                     run.go(pool)
                 except KeyboardInterrupt:
                     interrupted = True
@@ -409,7 +421,7 @@ def _header(study: Study, sampler: str) -> dict[str, Any]:
         "budgets": dict(study.budgets), "workload": _digest(study.workload),
         "space": _digest((list(space.domains.items()), space.conditions, space.forbidden)),
         "batch": [BATCH, AHEAD],
-    }
+    } | ({"robust": _digest(study.robust)} if study.robust is not None else {})
 
 
 def _study_text(study: Study) -> str:
@@ -426,7 +438,9 @@ def _describe(study: Study) -> Callable[[Result], str]:
     def text(result: Result) -> str:
         provenance = {"study": study.name, "trial": result.number, "tool": f"npu-codesign {_version('npu-codesign')}",
                       "budgets": dict(study.budgets), "params": result.params, "metrics": result.metrics}
-        return dump_design(decode_design(result.params, study.workload), seed=study.seed, provenance=provenance)
+        if result.scenarios:
+            provenance["scenarios"] = result.scenarios
+        return dump_design(decode_design(result.params, study.served), seed=study.seed, provenance=provenance)
 
     return text
 
@@ -459,6 +473,8 @@ def _write_results(folder: RunFolder, result: RunResult, manifest: dict[str, Any
     rows = [trial_row(study, r, v) for r, v in zip(result.results, result.verdicts, strict=True)]
     folder.write("trials.csv", csv_text(columns, rows))
     folder.write(TIMINGS, timings_text(result.results))
+    if study.robust is not None:
+        folder.write(SCENARIOS, scenarios_text(study, result.results))
     front = [result.by_number[number] for number in result.front]
     folder.write("front.csv", csv_text(columns, [rows[i] for i in front]))
     if describe is not None:

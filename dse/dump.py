@@ -5,11 +5,12 @@ from typing import Any
 
 import yaml
 
-from dse.study import Study
+from dse.study import Robust, Study
 from hwmodels.architectures import Composable, Dedicated
 from hwmodels.design import Design
 from hwmodels.engine import PRECISION_BITS, Engine
 from hwmodels.network import Layer, Network
+from hwmodels.robust import MEAN, WORST
 from hwmodels.workload import ServiceLevel, Tenant, Traffic, Workload
 from spaces.domains import Choice, Domain, PowersOfTwo, Range
 from spaces.space import Space
@@ -194,9 +195,24 @@ def self_contained(study: Study) -> str:
             ("sampler", study.sampler), ("trials", study.trials), ("seed", study.seed), ("workers", study.workers),
             ("eval_timeout_s", study.eval_timeout_s)) if value is not None},
     }
+    if study.robust is not None:
+        document["robust"] = _robust(study.robust)
     if study.fidelity != "simulate":
         document["fidelity"] = study.fidelity
     return f"# As run: dse run THIS_FILE --out RUN\n{_yaml(document)}"
+
+
+def _robust(robust: Robust) -> dict[str, Any]:
+    seeds = robust.seeds if isinstance(robust.seeds, int) else list(robust.seeds)
+    document: dict[str, Any] = {"workloads": [_workload(workload) for workload in robust.workloads]} \
+        if robust.workloads else {}
+    document |= {"rates": list(robust.rates), "seeds": seeds, "aggregate": _aggregate(robust.alpha)}
+    return document | ({"metrics": {name: _aggregate(alpha) for name, alpha in robust.metrics.items()}}
+                       if robust.metrics else {})
+
+
+def _aggregate(alpha: float) -> Any:
+    return {MEAN: "mean", WORST: "worst"}.get(alpha, {"cvar": alpha})
 
 
 def _domain(domain: Domain) -> Any:

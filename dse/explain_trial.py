@@ -16,15 +16,17 @@ from dse.advice import limits_sentence, recommended
 from dse.compare import Comparison, Entry, compare_policies, default_policies
 from dse.documents import load_study
 from dse.errors import InputError, NothingFeasible, Problem
-from dse.objective import DesignEvaluator, Result, Verdict, evaluate_one, judge, metric_of, minimised
+from dse.objective import Result, Verdict, evaluate_one, evaluator, judge, metric_of, minimised
 from dse.report.rundata import RunData, read_run
 from dse.report.words import budget_margin, comparison, label
+from dse.robust import see
 from dse.study import Study
 from hwmodels.design import Design
 from hwmodels.errors import ModelError
-from hwmodels.outcome import Outcome
+from hwmodels.outcome import METRICS, Outcome
 from hwmodels.policies import POLICIES
 from hwmodels.policies.base import HIDDEN_TRUTH
+from hwmodels.robust import Scenario
 from spaces.designs import decode_design
 from spaces.errors import SpaceError
 from spaces.space import Params
@@ -36,7 +38,10 @@ __all__ = ["Explanation", "Neighbour", "PolicyAnswer", "Trial", "explain", "limi
 @final
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A trial of a run, evaluated again; `codes` are those of its parameters in the space of the study."""
+    """A trial of a run, evaluated again; `codes` are those of its parameters in the space of the study.
+
+    `result` is what the study judges; of a robust study `outcome` is that of `scenario`, its worst.
+    """
 
     run: RunData
     study: Study
@@ -45,6 +50,7 @@ class Trial:
     codes: tuple[int, ...]
     design: Design
     outcome: Outcome
+    scenario: Scenario
     result: Result
     verdict: Verdict
 
@@ -56,7 +62,7 @@ def open_study(run: RunData) -> Study:
 
 def _as_result(number: int, params: Params, outcome: Outcome) -> Result:
     return Result(number=number, params=params, state="complete", status=outcome.status, metrics=outcome.metrics,
-                  tenants=outcome.tenants)
+                  tenants=outcome.tenants, scenarios=outcome.scenarios)
 
 
 def open_trial(run: RunData | Path, trial: int | None = None, study: Study | None = None) -> Trial:
@@ -67,8 +73,6 @@ def open_trial(run: RunData | Path, trial: int | None = None, study: Study | Non
     InputError : no such run or trial, or its parameters are not of this study's space.
     NothingFeasible : no trial is named and none is feasible.
     """
-    from hwmodels.evaluate import evaluate
-
     run = run if isinstance(run, RunData) else read_run(run)
     study = study or open_study(run)
     if trial is None:
@@ -83,14 +87,14 @@ def open_trial(run: RunData | Path, trial: int | None = None, study: Study | Non
     params = run.params(row)
     try:
         codes = study.space.encode(params)
-        design = decode_design(params, study.workload)
-        outcome = evaluate(design, study.workload, seed=study.seed, fidelity=study.fidelity)
+        design = decode_design(params, study.served)
+        seen = see(study, design)
     except (SpaceError, ModelError, KeyError) as error:
         raise InputError(Problem(file=str(run.path / "trials.csv"), field=f"trial {trial}",
                                  message=f"must be a design of the study: {error}")) from None
-    result = _as_result(trial, params, outcome)
-    return Trial(run=run, study=study, number=trial, params=params, codes=codes, design=design, outcome=outcome,
-                 result=result, verdict=judge(study, result))
+    result = _as_result(trial, params, seen.outcome)
+    return Trial(run=run, study=study, number=trial, params=params, codes=codes, design=design, outcome=seen.within,
+                 scenario=seen.scenario, result=result, verdict=judge(study, result))
 
 
 _EQUAL_FRAC = 0.005
@@ -168,7 +172,7 @@ def neighbours(trial: Trial, *, parameters: Sequence[str] | None = None) -> list
     parameters : the only ones to move; all by default.
     """
     study, space = trial.study, trial.study.space
-    evaluate = DesignEvaluator(workload=study.workload, seed=study.seed, fidelity=study.fidelity)
+    evaluate = evaluator(study)
     found = []
     for codes in space.neighbour_codes(trial.codes):
         # a step moves its own parameter and maybe later ones, never an earlier one
@@ -235,31 +239,36 @@ def _candidates(study: Study, own: str) -> list[str]:
 def _cost(study: Study, entry: Entry, mine: Entry) -> float:
     """Mean relative change of the objectives, oriented so that > 0 is worse; inf where one has no value."""
     total = 0.0
-    for objective in study.objectives:
+    known = [objective for objective in study.objectives if objective.metric in mine.estimates]
+    for objective in known:
         here, there = mine.estimates[objective.metric].mean, entry.estimates[objective.metric].mean
         change = _minus(there, here) * (1.0 if objective.minimise else -1.0)
         scale = abs(here) if here and math.isfinite(here) else 1.0
         total += math.inf if math.isnan(change) else change / scale
-    return total / len(study.objectives)
+    return total / max(1, len(known))
 
 
 def policies(trial: Trial, *, seeds: int = 5) -> PolicyAnswer:
     """This policy against the others on the same hardware, over `seeds` seeds from the study's on.
 
+    Of a robust study: in the worst scenario, and by the metrics that it has.
+
     The next one is that whose means meet the budgets (if any does) and which has the least mean relative change over
     the objectives.
     """
     study, own = trial.study, trial.design.policy
-    names = tuple(dict.fromkeys([*(o.metric for o in study.objectives), *study.budgets]))
-    found = compare_policies(trial.design, study.workload, policies=_candidates(study, own),
-                             seeds=range(study.seed, study.seed + seeds), metrics=names)
+    scenario = trial.scenario
+    tenants = {tenant.name for tenant in scenario.workload.tenants}
+    names = tuple(name for name in study.judged if name in METRICS or name.rpartition(".")[0] in tenants)
+    found = compare_policies(trial.design, scenario.workload, policies=_candidates(study, own),
+                             seeds=range(scenario.seed, scenario.seed + seeds), metrics=names)
     ran = {entry.policy: entry for entry in found.ran}
     if own not in ran:
         return PolicyAnswer(this=own, next="", sentence=f"{own} cannot run: {trial.outcome.status}.", comparison=found,
                             costs={}, met={})
     costs = {name: _cost(study, entry, ran[own]) for name, entry in ran.items()}
     met = {name: all(budget_margin(bound, entry.estimates[metric].mean, minimised(metric)) >= 0.0
-                     for metric, bound in study.budgets.items()) for name, entry in ran.items()}
+                     for metric, bound in study.budgets.items() if metric in names) for name, entry in ran.items()}
     others = sorted((name for name in ran if name != own), key=lambda name: (not met[name], costs[name]))
     if not others:
         return PolicyAnswer(this=own, next="", sentence="No other policy can run on this hardware.", comparison=found,
@@ -279,6 +288,8 @@ def _policy_sentence(trial: Trial, found: Comparison, other: str, cost: float, m
     gaps = []
     for objective in study.objectives:
         metric = objective.metric
+        if metric not in mine.estimates:
+            continue
         here, there = mine.estimates[metric].mean, entry.estimates[metric].mean
         text = comparison(metric, here, there)
         if entry.verdicts.get(metric) == "" and len(found.seeds) > 1 and here != there:
@@ -296,7 +307,8 @@ def _reason(trial: Trial, other: str) -> str:
 
     from hwmodels.evaluate import evaluate
 
-    its = evaluate(replace(trial.design, policy=other, policy_params={}), trial.study.workload, seed=trial.study.seed)
+    its = evaluate(replace(trial.design, policy=other, policy_params={}), trial.scenario.workload,
+                   seed=trial.scenario.seed)
     outcomes = (trial.outcome, its)
     due = [{name: value for name, metrics in outcome.tenants.items()
             if not math.isnan(value := metrics.get("p99_deadline_frac", math.nan))} for outcome in outcomes]
@@ -350,8 +362,9 @@ class Explanation:
         t, answer = self.trial, self.policies
         names = [o.metric for o in t.study.objectives]
         return {
-            "run": str(t.run.path), "trial": t.number, "status": t.outcome.status, "feasible": t.verdict.feasible,
-            "params": t.params, "objectives": {m: metric_of(t.result, m) for m in names}, "metrics": t.outcome.metrics,
+            "run": str(t.run.path), "trial": t.number, "status": t.result.status, "feasible": t.verdict.feasible,
+            "params": t.params, "objectives": {m: metric_of(t.result, m) for m in names}, "metrics": t.result.metrics,
+            "scenario": t.scenario.name if t.study.robust else None, "scenarios": t.result.scenarios,
             "limits": self.limits, "margins": self.margins,
             "neighbours": [{
                 "parameter": n.parameter, "from": n.before, "to": n.after,
@@ -377,7 +390,7 @@ def explain(run: RunData | Path, trial: int | None = None, *, seeds: int = 5) ->
     opened = open_trial(run, trial)
     notes = []
     row = opened.run.row(opened.number)
-    changed = [label(m) for m, value in opened.outcome.metrics.items() if m in row and not _same(float(row[m]), value)]
+    changed = [label(m) for m, value in opened.result.metrics.items() if m in row and not _same(float(row[m]), value)]
     if changed:
         notes.append(f"evaluated now, the trial differs from trials.csv in {', '.join(changed[:4])}: the run was made "
                      "with other models")

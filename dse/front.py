@@ -161,6 +161,9 @@ def _check(study: Study) -> None:
     if study.fidelity != "simulate":
         raise InputError(Problem(field="fidelity", message=f"must be simulate for an exact front, got "
                                  f"{study.fidelity!r}"))
+    if study.robust is not None:
+        raise InputError(Problem(field="robust", message="must be left out for an exact front: its bounds are those of "
+                                 "one workload with one seed"))
     if not study.space.enumerable:
         raise InputError(Problem(field="space", message="must be enumerable: it has continuous parameters",
                                  hint="give them as a list, or as a range with a step"))

@@ -12,10 +12,12 @@ from dse.documents import load_study
 from dse.errors import InputError, NothingFeasible, Problem, did_you_mean
 from dse.report.rundata import RunData, metric_column, read_run
 from dse.report.words import describe_hardware, describe_policy, label, quantity
+from dse.robust import see
 from dse.study import Study
 from hwmodels.design import Design
 from hwmodels.evaluate import Detail, evaluate_detail
 from hwmodels.outcome import METRICS, Outcome
+from hwmodels.robust import Scenario
 from spaces.designs import decode_design
 
 if TYPE_CHECKING:
@@ -56,12 +58,18 @@ class TrialView:
     @cached_property
     def design(self) -> Design:
         """The design as a record, for `dse.evaluate`."""
-        return decode_design(self.params, self.study.workload)
+        return decode_design(self.params, self.study.served)
+
+    @cached_property
+    def scenario(self) -> Scenario:
+        """What it was evaluated under; the worst scenario of a robust study."""
+        return see(self.study, self.design).scenario if self.study.robust else self.study.scenarios[0]
 
     @cached_property
     def detail(self) -> Detail:
-        """Evaluated again with everything recorded: requests, layers, breakdown."""
-        return evaluate_detail(self.design, self.study.workload, seed=self.study.seed, fidelity=self.study.fidelity)
+        """Evaluated again with everything recorded: requests, layers, breakdown; a robust study's worst scenario."""
+        scenario = self.scenario
+        return evaluate_detail(self.design, scenario.workload, seed=scenario.seed, fidelity=self.study.fidelity)
 
     @property
     def outcome(self) -> Outcome:
@@ -224,14 +232,14 @@ class StudyRun:
         from dse.plots import timeline_figure
 
         view = self._chosen(trial)
-        return timeline_figure(view.detail, self.study.workload, str(view))
+        return timeline_figure(view.detail, view.scenario.workload, str(view))
 
     def plot_latency(self, trial: "int | TrialView | None" = None) -> "go.Figure":
         """Latency of every tenant, with its deadline."""
         from dse.plots import latency_figure
 
         view = self._chosen(trial)
-        return latency_figure(view.detail, self.study.workload, str(view))
+        return latency_figure(view.detail, view.scenario.workload, str(view))
 
     def plot_breakdown(self, trial: "int | TrialView | None" = None) -> "go.Figure":
         """Area and energy by part."""

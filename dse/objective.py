@@ -2,24 +2,26 @@
 
     params --DesignEvaluator--> Outcome --Result--> journal;  Result + Study --judge--> Verdict (values, violations)
 
-`DesignEvaluator` is what workers call. Every trial uses the study's seed for its traffic (common random numbers): all
+`evaluator(study)` is what workers call. Every trial uses the study's seeds for its traffic (common random numbers): all
 designs face the same requests, and `dse evaluate` of a design gives the metrics of its trial.
 """
 
 import math
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, final
 
-from dse.study import Objective, Study
+from dse.study import Objective, Study, minimised
 from hwmodels.errors import ModelError
-from hwmodels.outcome import METRICS, Outcome
+from hwmodels.outcome import Outcome
+from hwmodels.robust import robust_outcome
 from hwmodels.workload import Workload
 from spaces.space import Params
 
-__all__ = ["DesignEvaluator", "Evaluate", "Result", "Verdict", "evaluate_one", "judge", "metric_of", "minimised"]
+__all__ = ["DesignEvaluator", "Evaluate", "Result", "RobustEvaluator", "Verdict", "aggregated", "evaluate_one",
+           "evaluator", "judge", "metric_of", "minimised"]
 
 Evaluate = Callable[[Params], Outcome]
 """What workers call: picklable, deterministic."""
@@ -46,6 +48,43 @@ class DesignEvaluator:
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
+class RobustEvaluator:
+    """The same under every scenario of a robust study, aggregated. The costs of the layers are found once."""
+
+    study: Study
+    fidelity: str = "simulate"
+
+    def __call__(self, params: Params) -> Outcome:
+        from hwmodels.evaluate import evaluate
+        from spaces.designs import decode_design
+
+        study = self.study
+        try:
+            design = decode_design(params, study.served)
+            outcomes = {scenario.name: evaluate(design, scenario.workload, seed=scenario.seed, fidelity=self.fidelity)
+                        for scenario in study.scenarios}
+        except ModelError as error:
+            return Outcome(status=str(error), metrics={})
+        return aggregated(study, outcomes)
+
+
+def aggregated(study: Study, outcomes: Mapping[str, Outcome]) -> Outcome:
+    """The outcome of a robust study's design from those of the scenarios."""
+    assert study.robust is not None
+    return robust_outcome(outcomes, study.robust.alpha_of, study.minimise, study.judged)
+
+
+def evaluator(study: Study, fidelity: str | None = None) -> Evaluate:
+    """What a study's designs are evaluated with, at its fidelity or another."""
+    chosen = fidelity or study.fidelity
+    if study.robust is not None:
+        # workers get what they need, not the text of the study
+        return RobustEvaluator(study=replace(study, source="", path=""), fidelity=chosen)
+    return DesignEvaluator(workload=study.workload, seed=study.seed, fidelity=chosen)
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What came out of one trial.
@@ -55,6 +94,7 @@ class Result:
     state : `complete` (evaluated, feasible or not) or `failed` (the evaluation crashed, hung or killed its worker).
     status : of the outcome: "ok", or why the design cannot serve the workload.
     error : of a failed trial: traceback or reason.
+    scenarios : of a robust study: scenario -> judged metrics.
     """
 
     number: int
@@ -65,10 +105,12 @@ class Result:
     metrics: dict[str, float] = field(default_factory=dict)
     tenants: dict[str, dict[str, float]] = field(default_factory=dict)
     error: str = ""
+    scenarios: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For the journal; `Result(**d)` is the inverse."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value for name in self.__dataclass_fields__
+                if (value := getattr(self, name)) or name != "scenarios"}
 
 
 def evaluate_one(evaluate: Evaluate, number: int, params: Params) -> Result:
@@ -80,7 +122,8 @@ def evaluate_one(evaluate: Evaluate, number: int, params: Params) -> Result:
                       duration_s=time.perf_counter() - start,
                       metrics={name: float(value) for name, value in outcome.metrics.items()},
                       tenants={tenant: {name: float(value) for name, value in metrics.items()}
-                               for tenant, metrics in outcome.tenants.items()})
+                               for tenant, metrics in outcome.tenants.items()},
+                      scenarios=outcome.scenarios)
     except Exception:
         return Result(number=number, params=params, state="failed", status="failed",
                       duration_s=time.perf_counter() - start, error=traceback.format_exc(limit=20))
@@ -105,12 +148,6 @@ def metric_of(result: Result, name: str) -> float:
         return result.metrics[name]
     tenant, _, metric = name.rpartition(".")
     return result.tenants.get(tenant, {}).get(metric, math.nan)
-
-
-def minimised(metric: str) -> bool:
-    """Whether less of a metric (`METRIC` or `TENANT.METRIC`) is better."""
-    known = METRICS.get(metric) or METRICS.get(metric.rpartition(".")[2])
-    return known.minimise if known else True
 
 
 def _oriented(objective: Objective, value: float) -> float:

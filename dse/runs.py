@@ -25,16 +25,18 @@ from dse.objective import Result, Verdict, judge
 from dse.study import Study
 from hwmodels.outcome import METRICS
 
-__all__ = ["JOURNAL", "TIMINGS", "Journal", "RunFolder", "csv_text", "sampler_of", "timings_text", "trial_columns",
-           "trial_row", "write_atomically"]
+__all__ = ["JOURNAL", "SCENARIOS", "TIMINGS", "Journal", "RunFolder", "csv_text", "metric_column", "sampler_of",
+           "scenarios_text", "timings_text", "trial_columns", "trial_row", "write_atomically"]
 
 JOURNAL = "journal.jsonl"
 TIMINGS = "timings.csv"
 """Wall times are apart from the results, which are the same bytes whoever computed them."""
+SCENARIOS = "scenarios.csv"
+"""Of a robust study: the judged metrics of every trial in every scenario."""
 
 _LOCK = ".lock"
 _OURS = {JOURNAL, _LOCK, "study.yaml", "manifest.json", "certificate.json", "trials.csv", "front.csv", TIMINGS,
-         "report.html", "best"}
+         SCENARIOS, "report.html", "best"}
 _SYNC_S = 0.25  # a killed process loses nothing that was written; a power cut loses what was not synced, at most this
 
 
@@ -228,7 +230,7 @@ def trial_columns(study: Study) -> list[str]:
         "trial", "state", "feasible", "status",
         *(f"params.{name}" for name in study.space.names),
         *METRICS,
-        *(f"tenants.{tenant.name}.{metric}" for tenant in study.workload.tenants for metric in per_tenant),
+        *(f"tenants.{tenant.name}.{metric}" for tenant in study.served.tenants for metric in per_tenant),
         *(f"violations.{metric}" for metric in study.budgets),
         "error",
     ]
@@ -246,6 +248,21 @@ def trial_row(study: Study, result: Result, verdict: Verdict | None = None) -> d
                 for tenant, metrics in result.tenants.items() for name, value in metrics.items()}
         row |= {f"violations.{name}": value for name, value in verdict.violations.items()}
     return row
+
+
+def metric_column(metric: str) -> str:
+    """Column of a metric in trials.csv: its name, or `tenants.TENANT.METRIC` for `TENANT.METRIC`."""
+    return metric if metric in METRICS else f"tenants.{metric}"
+
+
+def scenarios_text(study: Study, results: Iterable[Result]) -> str:
+    """What scenarios.csv holds: a row for every trial and scenario."""
+    columns = ["trial", "scenario", "workload", "rate", "seed", *map(metric_column, study.judged)]
+    known = {scenario.name: scenario for scenario in study.scenarios}
+    return csv_text(columns, (
+        {"trial": result.number, "scenario": name, "workload": known[name].workload.name, "rate": known[name].rate,
+         "seed": known[name].seed} | {metric_column(metric): value for metric, value in metrics.items()}
+        for result in results for name, metrics in result.scenarios.items()))
 
 
 def timings_text(results: Iterable[Result]) -> str:

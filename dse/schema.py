@@ -16,12 +16,14 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Discriminator, GetJsonSchemaHandler, Tag, create_model, model_validator
 from pydantic_core import CoreSchema
 
-from dse.rules import Broken, anything, count, flag, number, one_of, record_fields, text, times
+from dse.errors import did_you_mean
+from dse.rules import Broken, Rule, anything, count, flag, number, one_of, record_fields, text, times
 from hwmodels import engine, network
 from hwmodels.outcome import METRICS
+from hwmodels.robust import MEAN, WORST
 
-__all__ = ["KINDS", "LOG_KEYS", "UNION_TAGS", "DesignFile", "EngineFile", "InlineNetwork", "Model", "Search",
-           "StudyFile", "Tenant", "Traffic", "WorkloadFile", "json_schema"]
+__all__ = ["KINDS", "LOG_KEYS", "MAX_REQUESTS", "UNION_TAGS", "DesignFile", "EngineFile", "InlineNetwork", "Model",
+           "RobustSection", "Search", "StudyFile", "Tenant", "Traffic", "WorkloadFile", "json_schema"]
 
 MAX_REQUESTS = 20_000_000
 """Requests of one workload: their columns must fit in memory."""
@@ -388,6 +390,66 @@ class SpaceSection(Model):
         return self
 
 
+CVAR = "worst, mean or {cvar: ALPHA} with ALPHA in [0, 1]"
+
+
+def _aggregate(value: Any) -> float:
+    """alpha of the CVaR; see `hwmodels.robust`."""
+    if isinstance(value, str) and value in ("worst", "mean"):
+        return WORST if value == "worst" else MEAN
+    if isinstance(value, dict) and value.keys() == {"cvar"}:
+        alpha = value["cvar"]
+        if isinstance(alpha, int | float) and not isinstance(alpha, bool) and 0.0 <= alpha <= 1.0:
+            return float(alpha)
+    raise ValueError(did_you_mean(value, ("worst", "mean")) if isinstance(value, str) else "")
+
+
+Aggregate = Annotated[float, Rule(CVAR, _aggregate, "", {"anyOf": [
+    {"enum": ["worst", "mean"]},
+    {"type": "object", "properties": {"cvar": {"type": "number", "minimum": 0, "maximum": 1}}, "required": ["cvar"],
+     "additionalProperties": False}]})]
+
+
+def _seeds(value: Any) -> str:
+    return UNION_TAGS[isinstance(value, list)]
+
+
+class RobustSection(Model):
+    """Designs are judged under every combination of workload, traffic level and seed."""
+
+    WHAT: ClassVar[str] = "a mapping with the keys workloads, rates, seeds, aggregate and metrics"
+    workloads: list[Annotated[
+        Annotated[str, text("a workload file, or a name of `dse list workloads`"), Tag(UNION_TAGS[0])]
+        | Annotated[WorkloadFile, Tag(UNION_TAGS[1])], Discriminator(_text_or_more)]] = []
+    """Beside the study's workload; the chip serves the tenants of all."""
+    rates: list[Annotated[float, number(above=0, ceiling=1e6)]] = [1.0]
+    """Traffic levels: factors on the arrival rates, the service levels stay [-]."""
+    seeds: Annotated[Annotated[int, count(1, 10_000), Tag(UNION_TAGS[0])]
+                     | Annotated[list[Annotated[int, count(0)]], Tag(UNION_TAGS[1])], Discriminator(_seeds)] = 1
+    """Seeds of the traffic: a list, or how many from search.seed on."""
+    aggregate: Aggregate = WORST
+    """Of every metric over the scenarios: worst, mean or {cvar: ALPHA}, the mean of the worst share 1 - ALPHA."""
+    metrics: dict[str, Aggregate] = {}
+    """The same for single metrics: METRIC or TENANT.METRIC."""
+
+    @model_validator(mode="after")
+    def _several(self) -> "RobustSection":
+        broken = []
+        for key in ("rates", "seeds"):
+            listed = getattr(self, key)
+            if listed == []:
+                broken.append(Broken(at=(key,), message="must be a list of at least one number"))
+            broken += [Broken(at=(key, i), message="must be listed once") for i, one in enumerate(
+                listed if isinstance(listed, list) else ()) if one in listed[:i]]
+        n_seeds = len(self.seeds) if isinstance(self.seeds, list) else self.seeds
+        if (len(self.workloads) + 1) * len(self.rates) * n_seeds == 1:
+            broken.append(Broken(message="must have more than one scenario: further workloads, rates or seeds",
+                                 got=False))
+        if broken:
+            raise Broken.error(broken)
+        return self
+
+
 class Search(Model):
     """How the space is searched."""
 
@@ -417,6 +479,8 @@ class StudyFile(Model):
     """Metric -> bound: upper for a metric that is better when smaller, lower otherwise."""
     space: SpaceSection = SpaceSection()
     search: Search = Search()
+    robust: RobustSection | None = None
+    """Judge designs under several workloads, traffic levels and seeds."""
     fidelity: Annotated[str, _names("hwmodels.evaluate", "FIDELITIES")] = "simulate"
 
     @model_validator(mode="after")

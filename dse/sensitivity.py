@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from dse.errors import InputError, NothingFeasible, Problem
 from dse.explain_trial import Neighbour, Trial, neighbours, open_study, open_trial
-from dse.objective import DesignEvaluator, Evaluate, Result, evaluate_one, judge, metric_of
+from dse.objective import Evaluate, Result, evaluate_one, evaluator, judge, metric_of
 from dse.pareto import thin
 from dse.report.rundata import RunData, metric_column, read_run
 from dse.study import Study
@@ -170,7 +170,7 @@ def evaluated_importance(study: Study, *, samples: int, seed: int = 0, evaluate:
     samples : points drawn, >= 2; each costs one evaluation, and one more for each parameter that is active in it.
     evaluate : replaces the evaluation of designs (for tests).
     """
-    evaluate = evaluate or DesignEvaluator(workload=study.workload, seed=study.seed, fidelity=study.fidelity)
+    evaluate = evaluate or evaluator(study)
     points, moves = _draw(study.space, samples, np.random.default_rng([seed, samples]))
     distinct = {codes: i for i, codes in enumerate(dict.fromkeys(points))}
     results = [evaluate_one(evaluate, i, study.space.decode(codes)) for codes, i in distinct.items()]
@@ -285,27 +285,26 @@ def _per_gb_per_s(found: Sequence[Neighbour], metric: str) -> Purchase | None:
 
 
 def _relaxed(trial: Trial) -> tuple[str, float, dict[str, float]]:
-    """(worst tenant, its deadline, objective -> change with 1 ms more)."""
+    """(worst tenant, its deadline, objective -> change with 1 ms more); of a robust study in its worst scenario."""
     from hwmodels.evaluate import evaluate, evaluate_detail
     from hwmodels.traffic import relative_deadline_s
 
-    study, workload = trial.study, trial.study.workload
+    study, workload, seed = trial.study, trial.scenario.workload, trial.scenario.seed
     due = {name: value for name, metrics in trial.outcome.tenants.items()
            if not math.isnan(value := metrics.get("p99_deadline_frac", math.nan))}
     if not due:
         return "", math.nan, {}
     worst = max(due, key=lambda name: due[name])
-    detail = evaluate_detail(trial.design, workload, seed=study.seed, fidelity=study.fidelity, record=False)
+    detail = evaluate_detail(trial.design, workload, seed=seed, fidelity=study.fidelity, record=False)
     assert detail.isolated_s is not None
     index = next(i for i, tenant in enumerate(workload.tenants) if tenant.name == worst)
     deadline_s = float(relative_deadline_s(workload, detail.isolated_s)[index])
     service = replace(workload.tenants[index].service, deadline_s=deadline_s + _MS, deadline_x_isolated=None)
     relaxed = Workload(name=workload.name, duration_s=workload.duration_s, tenants=tuple(
         replace(tenant, service=service) if tenant.name == worst else tenant for tenant in workload.tenants))
-    outcome = evaluate(trial.design, relaxed, seed=study.seed, fidelity=study.fidelity)
-    result = replace(trial.result, metrics=outcome.metrics, tenants=outcome.tenants)
-    changes = {o.metric: _minus(metric_of(result, o.metric), metric_of(trial.result, o.metric))
-               for o in study.objectives}
+    outcome = evaluate(trial.design, relaxed, seed=seed, fidelity=study.fidelity)
+    here, there = (replace(trial.result, metrics=o.metrics, tenants=o.tenants) for o in (trial.outcome, outcome))
+    changes = {o.metric: _minus(metric_of(there, o.metric), metric_of(here, o.metric)) for o in study.objectives}
     return worst, deadline_s, changes
 
 

@@ -57,12 +57,14 @@ class Outcome:
     metrics : name -> value, names and units as in `METRICS`.
     tenants : tenant -> metrics.
     breakdown : `area_mm2` by part, `energy_j` by part, `engine_utilisation_frac` by engine, `limited_by` by tenant.
+    scenarios : scenario -> metrics, where the others are aggregated over several (`hwmodels.robust`).
     """
 
     status: str
     metrics: dict[str, float]
     tenants: dict[str, dict[str, float]] = field(default_factory=dict)
     breakdown: dict[str, dict[str, float]] = field(default_factory=dict)
+    scenarios: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:

@@ -10,9 +10,12 @@ __all__ = ["command"]
 def command(
     design: Annotated[str, typer.Argument(metavar="DESIGN.yaml", help="A design, e.g. RUN/best/trial_00017.yaml.")],
     workload: Annotated[str, typer.Option(
-        metavar="WORKLOAD", help="A workload file, a name of `dse list workloads`, or a study (its workload).")],
+        metavar="WORKLOAD", help="A workload file, a name of `dse list workloads`, or a study (its workload; of a "
+                                 "robust study all its scenarios).")],
     seed: Annotated[int | None, typer.Option(
         min=0, help="Seed of the traffic; else the one recorded in the design, else 0.")] = None,
+    scenario: Annotated[str | None, typer.Option(
+        metavar="NAME", help="With a robust study: this scenario only, by its name or number (from 0).")] = None,
     uncertainty: Annotated[bool, typer.Option(
         "--uncertainty", help="Intervals of area, energy and latency from the ranges of the constants.")] = False,
     against: Annotated[str | None, typer.Option(
@@ -21,13 +24,23 @@ def command(
 ) -> None:
     """Evaluate a design: every metric, per tenant too, what is violated, where area, energy and time go."""
     from dse.console import print_json
-    from dse.documents import load_design_document, load_workload
+    from dse.documents import load_design_document, load_faced
     from dse.errors import InputError
 
     if against and not uncertainty:
         raise InputError("--against: must be given with --uncertainty")
-    document, used = _both(lambda: load_design_document(design), lambda: load_workload(workload, field="--workload"))
+    document, faced = _both(lambda: load_design_document(design), lambda: load_faced(workload, field="--workload"))
     chosen = seed if seed is not None else document.seed or 0
+    robust = _robust(faced, chosen)
+    if scenario is not None:
+        used, chosen = _scenario(robust, scenario)
+    elif robust is not None:
+        if uncertainty:
+            raise InputError("--uncertainty: must be given with one --scenario of a robust study")
+        _evaluate_robust(design, document, robust, as_json)
+        return
+    else:
+        used = getattr(faced, "workload", faced)
     detail = _evaluate(design, document.design, used, chosen)
     outcome = detail.outcome
     violations = _violations(outcome, used, detail.isolated_s) | _beyond(outcome, document.provenance.get("budgets"))
@@ -38,6 +51,47 @@ def command(
         return
     _print(outcome, violations, f"{design} under workload {used.name!r}, seed {chosen}")
     _print_uncertainty(doubt, against)
+
+
+def _robust(faced: Any, seed: int) -> Any:
+    """The robust study of --workload, counting its seeds from this one; None where it is none."""
+    from dataclasses import replace
+
+    return replace(faced, seed=seed) if getattr(faced, "robust", None) is not None else None
+
+
+def _scenario(study: Any, spec: str) -> tuple[Any, int]:
+    """Workload and seed of a scenario."""
+    from dse.errors import InputError, Problem, did_you_mean
+
+    if study is None:
+        raise InputError("--scenario: must be given with a robust study as --workload")
+    names = [scenario.name for scenario in study.scenarios]
+    at = int(spec) if spec.isascii() and spec.isdigit() else names.index(spec) if spec in names else len(names)
+    if at >= len(names):
+        raise InputError(Problem(field="--scenario", message=f"must be 0 to {len(names) - 1} or one of "
+                                 f"{'; '.join(names)}, got {spec!r}", hint=did_you_mean(spec, names)))
+    return study.scenarios[at].workload, study.scenarios[at].seed
+
+
+def _evaluate_robust(path: str, document: Any, study: Any, as_json: bool) -> None:
+    """The design under every scenario of a study: what the study judges, and the judged metrics one by one."""
+    from dse.advice import scenario_table
+    from dse.console import out, print_json
+    from dse.robust import see
+
+    seen = _blaming(path, lambda: see(study, document.design))
+    outcome = seen.outcome
+    violations = _beyond(outcome, study.budgets)
+    if as_json:
+        print_json({"status": outcome.status, "metrics": outcome.metrics, "tenants": outcome.tenants,
+                    "violations": violations, "scenarios": outcome.scenarios, "worst_scenario": seen.scenario.name,
+                    "breakdown": seen.within.breakdown, "seed": study.seed})
+        return
+    _print(outcome, violations, f"{path} under the {len(study.scenarios)} scenarios of {study.name!r}")
+    out()
+    for line in scenario_table(outcome.scenarios, study.judged, seen.scenario.name):
+        out(f"  {line}")
 
 
 def _both(*loads: Any) -> list[Any]:
@@ -57,14 +111,19 @@ def _both(*loads: Any) -> list[Any]:
 
 def _evaluate(path: str, design: Any, workload: Any, seed: int) -> Any:
     """The evaluation; a design that contradicts the workload is a problem of its file."""
+    from hwmodels.evaluate import evaluate_detail
+
+    return _blaming(path, lambda: evaluate_detail(design, workload, seed=seed, record=False))
+
+
+def _blaming(path: str, evaluate: Any) -> Any:
     from dse.convert import Reading
     from dse.errors import InputError
     from dse.located import read
-    from hwmodels.evaluate import evaluate_detail
 
     reading = Reading(read(path), [])
     with reading.blaming(()):
-        return evaluate_detail(design, workload, seed=seed, record=False)
+        return evaluate()
     raise InputError(*reading.problems)
 
 

@@ -41,6 +41,8 @@ def _print(found: Any) -> None:
     out()
     out(f"What limits it: {found.limits['sentence']}.")
     _tenants(found.limits)
+    if trial.study.robust:
+        _scenarios(trial)
     if found.margins:
         out()
         out("Budgets:")
@@ -54,6 +56,16 @@ def _print(found: Any) -> None:
     _neighbours(found)
     out()
     out(f"Policy: {found.policies.sentence}")
+
+
+def _scenarios(trial: Any) -> None:
+    from dse.advice import scenario_table
+    from dse.console import out
+
+    out()
+    out(f"Scenarios (what limits it, tenants and policies are of the worst: {trial.scenario.name}):")
+    for line in scenario_table(trial.result.scenarios, trial.study.judged, trial.scenario.name):
+        out(f"  {line}")
 
 
 def _tenants(limits: Any) -> None:

@@ -31,7 +31,7 @@ def design_record(run: RunData, trial: int) -> tuple[Design, Workload, int]:
     row = run.row(trial)
     study = _study(run)
     try:
-        return decode_design(run.params(row), study.workload), study.workload, study.seed
+        return decode_design(run.params(row), study.served), study.workload, study.seed
     except (KeyError, ModelError) as error:
         raise InputError(Problem(file=str(run.path / "trials.csv"), field=f"trial {trial}",
                                  message=f"must have the parameters of a design: {error}")) from None

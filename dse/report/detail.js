@@ -214,7 +214,8 @@ function drawDesign() {
   if (state.chosen === null) return;
   const i = ROW.get(state.chosen), d = detailOf(), note = DATA.policy_notes[param("policy", i)];
   $("design-name").textContent = `trial ${state.chosen}: ${architecture(i)}, ${coded(C.hardware, i) ?? ""}`;
-  $("policy-note").textContent = `Policy: ${policy(i)}${note ? `. ${note}` : ""}`;
+  $("policy-note").textContent = `Policy: ${policy(i)}${note ? `. ${note}` : ""}`
+    + (d?.scenario ? ` Drawn in its worst scenario: ${d.scenario}.` : "");
   $("no-detail").hidden = Boolean(d);
   const figures = ["floorplan", "breakdown", "limits", "roofline", "cdf", "timeline", "heat"];
   for (const id of figures) $(id).closest("figure").hidden = !d;

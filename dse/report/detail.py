@@ -234,6 +234,7 @@ def run_details(run: RunData, limit: int = MAX_DETAILS) -> RunDetails:
         return RunDetails({}, None)
     try:
         from dse.documents import load_study
+        from dse.robust import see
         from hwmodels.evaluate import evaluate_detail
         from spaces.designs import decode_design
 
@@ -244,11 +245,14 @@ def run_details(run: RunData, limit: int = MAX_DETAILS) -> RunDetails:
     breakdown: Mapping[str, Mapping[str, float]] | None = None
     for trial in trials:
         try:
-            design = decode_design(run.params(run.row(trial)), study.workload)
-            detail = evaluate_detail(design, study.workload, seed=study.seed)
+            design = decode_design(run.params(run.row(trial)), study.served)
+            scenario = see(study, design).scenario if study.robust else study.scenarios[0]
+            detail = evaluate_detail(design, scenario.workload, seed=scenario.seed)
         except (KeyError, ModelError):  # parameters of an older version: the page shows what the tables hold
             continue
-        details[trial] = detail_payload(detail, study.workload)
+        details[trial] = detail_payload(detail, scenario.workload)
+        if study.robust:
+            details[trial] |= {"scenario": scenario.name, "scenarios": run.scenarios_of(trial)}
         if trial == trials[0]:
             breakdown = detail.outcome.breakdown
     return RunDetails(details, breakdown)

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 from dse.errors import InputError, Problem, did_you_mean
-from dse.runs import TIMINGS
+from dse.runs import SCENARIOS, TIMINGS, metric_column
 from dse.study import Objective
 from hwmodels.outcome import METRICS
 
@@ -26,11 +26,6 @@ Row = Mapping[Any, Any]
 """One trial: column -> value."""
 
 
-def metric_column(metric: str) -> str:
-    """Column of a metric in trials.csv: its name, or `tenants.TENANT.METRIC` for `TENANT.METRIC`."""
-    return metric if metric in METRICS else f"tenants.{metric}"
-
-
 @final
 @dataclass(frozen=True, kw_only=True)
 class RunData:
@@ -41,6 +36,7 @@ class RunData:
     trials : one row per trial; parameters as `int | float | bool | str`, None where inactive; `feasible` is bool.
     front : rows of `trials` on the feasible front, ordered by the first objective.
     study, manifest : parsed `study.yaml` and `manifest.json`.
+    scenarios : of a robust study, one row per trial and scenario: `trial`, `scenario`, the judged metrics; else empty.
     """
 
     path: Path
@@ -51,6 +47,7 @@ class RunData:
     front: pd.DataFrame
     study: dict[str, Any]
     manifest: dict[str, Any]
+    scenarios: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def feasible(self) -> pd.DataFrame:
@@ -92,6 +89,15 @@ class RunData:
     def params(self, row: Row) -> dict[str, Any]:
         """Active parameters of a row."""
         return {name: row[f"params.{name}"] for name in self.parameters if row[f"params.{name}"] is not None}
+
+    def scenarios_of(self, trial: int) -> dict[str, dict[str, float]]:
+        """Scenario -> judged metric -> value of a trial; empty unless the study is robust."""
+        if self.scenarios.empty:
+            return {}
+        metrics = {metric_column(m): m for m in dict.fromkeys([*(o.metric for o in self.objectives), *self.budgets])}
+        rows = self.scenarios[self.scenarios["trial"] == trial].to_dict("records")
+        return {str(row["scenario"]): {metric: float(row[column]) for column, metric in metrics.items()
+                                       if column in row and not math.isnan(row[column])} for row in rows}
 
     def minimise(self, metric: str) -> bool:
         """Whether less is better: as the study says, else as the metric is defined."""
@@ -244,7 +250,17 @@ def read_run(path: Path) -> RunData:
         raise _bad(front_file, f"must hold trials of trials.csv only, got trial {stray[0]}")
     front = trials.set_index("trial", drop=False).loc[list(front_ids)].reset_index(drop=True)
     return RunData(path=path, name=str(study.get("name") or path.name), objectives=objectives, budgets=budgets,
-                   trials=trials, front=front, study=study, manifest=_mapping(manifest_file, "a manifest"))
+                   trials=trials, front=front, study=study, manifest=_mapping(manifest_file, "a manifest"),
+                   scenarios=_scenarios(path / SCENARIOS))
+
+
+def _scenarios(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame()
+    try:
+        return pd.read_csv(path).astype({"trial": int, "scenario": str})
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, KeyError, ValueError) as error:
+        raise _bad(path, f"must be CSV as `dse run` writes it: {str(error).strip()}") from None
 
 
 def _durations_s(path: Path) -> dict[int, float]:

@@ -51,6 +51,7 @@ from hwmodels.technology import (
     sram_energy_j_per_byte,
     vector_op_energy_j,
 )
+from hwmodels.tiles import LayerTiles, matrix_tiles, vector_tiles
 
 __all__ = ["COMPUTE", "DRAM", "LIMITS", "NOC", "SRAM", "VECTOR", "LayerCosts", "LayerMapping", "layer_costs"]
 
@@ -101,6 +102,11 @@ class LayerCosts(NamedTuple):
     """Multiply-accumulates / (PEs x cycles) of matrix layers, operations / (lanes x cycles) of vector layers."""
     limited_by: NDArray[np.int64]
     """Index into `LIMITS`: the resource that is busy longest."""
+    tiles: NDArray[np.int64]
+    """Steps of the mapping; this and the next three as in `hwmodels.tables.Tiles`."""
+    piece_tiles: NDArray[np.int64]
+    accumulator_bytes: NDArray[np.float64]
+    reload_bytes: NDArray[np.float64]
     mappings: tuple[LayerMapping, ...]
     unsupported: tuple[str, ...]
     """Why layers cannot run, one sentence each; empty if all can."""
@@ -119,6 +125,7 @@ class _Row(NamedTuple):
     energies_j: tuple[float, float, float, float, float]
     utilisation_frac: float
     limited_by: int
+    tiles: LayerTiles
     mapping: LayerMapping
 
 
@@ -260,13 +267,15 @@ def _matrix_row(case: _Case, engine: Engine, each: _Energies, objective: str, op
     mapping = LayerMapping(form.kind, tuple(found), case.input_on_chip, case.output_on_chip,
                            option.keeps_weights)
     native = PRECISION_BITS[engine.precision]
+    kept = (layer.weight_elements * layer.weight_bits / 8.0 * stored_weight_frac(layer, engine)
+            if option.keeps_weights and not case.weights_stay else 0.0)
     products = max(1, native // layer.weight_bits) * max(1, native // layer.input_bits)
     rate = products if engine.multi_precision == "packed" else 1
     peak = engine.vector_lanes if on_vector else engine.pes * rate
     useful = layer.macs * (1.0 if on_vector else work_frac(layer, engine))
     return _Row(_score(objective, cycles, sum(energies), read + write), round(layer.repeat * untiled_cycles(form)),
                 cycles, read, write, weights, sram, energies, min(1.0, useful / (cycles * peak)),
-                busy.index(max(busy)), mapping)
+                busy.index(max(busy)), matrix_tiles(option.problems, found, option.counts, kept), mapping)
 
 
 def _vector_row(case: _Case, engine: Engine, each: _Energies, objective: str, resident_bytes: float) -> _Row:
@@ -284,7 +293,8 @@ def _vector_row(case: _Case, engine: Engine, each: _Energies, objective: str, re
     used = layer.vector_ops / (cycles * engine.vector_lanes) if cycles else 0.0
     mapping = LayerMapping("vector", (), case.input_on_chip, case.output_on_chip, case.weights_stay)
     return _Row(_score(objective, cycles, sum(energies), read + write), compute, cycles, read, write, weights, sram,
-                energies, used, DRAM if transfer > compute else VECTOR, mapping)
+                energies, used, DRAM if transfer > compute else VECTOR,
+                vector_tiles(inputs + outputs, engine.sram_bytes), mapping)
 
 
 class _Edge(NamedTuple):
@@ -418,7 +428,7 @@ def _sentences(network: Network, engine: Engine, rows: dict[tuple[int, int, int]
 
 def _table(chosen: Sequence[_Row | None], live: Sequence[float], engine: Engine,
            sentences: tuple[str, ...]) -> LayerCosts:
-    empty = _Row((0.0, 0.0), 0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.0,) * 5, 0.0, COMPUTE,
+    empty = _Row((0.0, 0.0), 0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.0,) * 5, 0.0, COMPUTE, LayerTiles(1, 1, 0.0, 0.0),
                  LayerMapping("", (), False, False, False))
     rows = [empty if row is None else row for row in chosen]
     energies = np.array([row.energies_j for row in rows], dtype=np.float64)
@@ -444,6 +454,10 @@ def _table(chosen: Sequence[_Row | None], live: Sequence[float], engine: Engine,
         live_bytes=np.array(live, dtype=np.float64),
         utilisation_frac=column("utilisation_frac"),
         limited_by=np.array([row.limited_by for row in rows], dtype=np.int64),
+        tiles=np.array([row.tiles.tiles for row in rows], dtype=np.int64),
+        piece_tiles=np.array([row.tiles.piece for row in rows], dtype=np.int64),
+        accumulator_bytes=np.array([row.tiles.accumulator_bytes for row in rows], dtype=np.float64),
+        reload_bytes=np.array([row.tiles.reload_bytes for row in rows], dtype=np.float64),
         mappings=tuple(row.mapping for row in rows),
         unsupported=sentences,
     )

@@ -23,7 +23,7 @@ from hwmodels.kernel import isolated_s, simulate
 from hwmodels.metrics import metrics
 from hwmodels.network import Network
 from hwmodels.outcome import Outcome
-from hwmodels.tables import CostTable, Machine, TaskRecords
+from hwmodels.tables import CostTable, Machine, TaskRecords, Tiles
 from hwmodels.technology import dram_energy_j_per_byte
 from hwmodels.traffic import generate
 from hwmodels.workload import RequestTrace, Workload
@@ -88,6 +88,9 @@ def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...]
     def column(get: str) -> Floats:
         return np.concatenate([getattr(part, get) for part in parts]) if parts else np.empty(0)
 
+    def whole(get: str) -> NDArray[np.int64]:
+        return np.concatenate([getattr(part, get) for part in parts]) if parts else np.empty(0, dtype=np.int64)
+
     latency = column("latency_s")
     table = CostTable(
         n_layers=lengths,
@@ -98,6 +101,7 @@ def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...]
         live_bytes=column("live_bytes"),
         sparsity_frac=np.zeros(len(latency)),
         estimate_s=latency,
+        tiles=Tiles(whole("tiles"), whole("piece_tiles"), column("accumulator_bytes"), column("reload_bytes")),
     )
     return table, costs
 

@@ -22,13 +22,14 @@ at a time, each on one engine or on some units of a pool; at the end of a layer 
   it starts nobody, the first task that can runs on its best place: the machine never stops for good.
 * DRAM: running layers whose needs exceed the bandwidth are slowed, see `hwmodels.tables`.
 * A request with `drop_late` that has not started at its deadline is dropped, with all that would follow it.
+* On one undivided engine a policy may stop tasks inside layers, or kill them: `hwmodels.kernel_tile`.
 
 A request alone takes `isolated_s` under every policy: the same sums in the same order.
 
 Limits
 ------
-Preemption at layer boundaries only; a layer's traffic is uniform over its duration; placement looks at expected times
-without contention.
+Preemption inside layers on one undivided engine only; a layer's traffic is uniform over its duration; placement looks
+at expected times without contention.
 
 References
 ----------
@@ -44,8 +45,9 @@ from hwmodels.kernel_general import run_general
 from hwmodels.kernel_parts import NEED_DENSITY, NEED_LEFT, NEED_PATTERN, NEED_TRUTH, Requests, Visible, results
 from hwmodels.kernel_places import alone_s
 from hwmodels.kernel_single import run_single
+from hwmodels.kernel_tile import points_of, run_tile
 from hwmodels.policies import policy as named_policy
-from hwmodels.policies.base import CHIP, SEAT, TASK, Policy, Tenants, key, select
+from hwmodels.policies.base import CHIP, KILL, SEAT, TASK, Policy, Stops, Tenants, key, select
 from hwmodels.tables import CostTable, Machine, TaskRecords
 from hwmodels.workload import RequestTrace
 
@@ -160,6 +162,14 @@ def simulate(table: CostTable, machine: Machine, trace: RequestTrace, policy: st
     return run(table, machine, trace, named_policy(policy), params, record=record)
 
 
+def _stops(policy: Policy, table: CostTable, machine: Machine, known: Tenants, values: Floats) -> Stops | None:
+    """Where the policy stops tasks, or None if that is at ends of layers only."""
+    stops = policy.stops(table, machine, known, values) if policy.stops else None
+    if stops and stops.how != KILL and stops.points is None and not (stops.tiles and table.tiles):
+        return None
+    return stops
+
+
 def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         params: dict[str, float] | None = None, *, record: bool = False, rewind: bool = False,
         general: bool = False) -> TaskRecords:
@@ -192,13 +202,19 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     use_key = policy.key is not None
     functions = ((policy.key or _no_key).pointer, (policy.select or _no_select).pointer, use_key, policy.run_ahead)
     tasks = np.empty(count, dtype=TASK)
-    if single and not general and policy.assign is None:
+    known = tenants_of(trace, machine) if policy.stops or policy.prepare else None
+    stops = _stops(policy, table, machine, known, values) if known and single and count and not rewind else None
+    if stops is not None:
+        spans = run_tile(hw, points_of(table, trace, stops), requests, columns, visible, *functions, values,
+                         stops.how, stops.quantum_s, record, tasks, out)
+        out = out._replace(spans=spans)
+    elif single and not general and policy.assign is None:
         run_single(hw, requests, columns, visible, *functions, values, rewind, record, tasks, out)
     elif count:
         assign_pointer = None if policy.assign is None else policy.assign.pointer
         plan = np.empty((0, 0))
-        if policy.prepare is not None:
-            plan = policy.prepare(table, machine, tenants_of(trace, machine), values)
+        if policy.prepare is not None and known is not None:
+            plan = policy.prepare(table, machine, known, values)
         run_general(hw, requests, columns, visible, *functions, assign_pointer, values,
                     np.ascontiguousarray(plan, dtype=np.float64), record, tasks,
                     np.zeros(count if policy.assign else 0, dtype=SEAT), np.zeros(len(machine.units), dtype=CHIP), out)

@@ -119,6 +119,7 @@ def admit(task, order, now, r, requests, lookups, visible):  # type: ignore[no-u
     nan = np.nan
     task.order = order
     task.layer = 0
+    task.tile = 0
     task.tenant = requests.tenant[r]
     task.ready_s = now
     task.last_s = now

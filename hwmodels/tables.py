@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DRAM_FIXED", "DRAM_MAX_MIN", "DRAM_PROPORTIONAL", "CostTable", "Machine", "TaskRecords"]
+__all__ = ["DRAM_FIXED", "DRAM_MAX_MIN", "DRAM_PROPORTIONAL", "CostTable", "Machine", "TaskRecords", "Tiles"]
 
 DRAM_MAX_MIN = 0
 """Running layers share the DRAM channel max-min fairly: nobody gets more than it needs, the rest is shared equally."""
@@ -18,6 +18,19 @@ DRAM_PROPORTIONAL = 1
 """If the needs exceed the bandwidth all are slowed by the same factor (MAGMA)."""
 DRAM_FIXED = 2
 """Every engine owns a fixed share; the rows were costed with it and layers never slow each other down."""
+
+
+class Tiles(NamedTuple):
+    """How layers are cut into equal tiles, where a task can stop inside a layer: columns of shape (R,)."""
+
+    tiles: NDArray[np.int64]
+    """Tiles of the layer, >= 1; the same for all samples of a network."""
+    piece: NDArray[np.int64]
+    """Consecutive tiles that accumulate one piece of the output, >= 1."""
+    accumulator_bytes: NDArray[np.float64]
+    """Partial sums of an unfinished piece."""
+    reload_bytes: NDArray[np.float64]
+    """Operands that were on chip inside the layer and that a resumed task fetches again: weights, prefetched tiles."""
 
 
 class CostTable(NamedTuple):
@@ -43,6 +56,8 @@ class CostTable(NamedTuple):
     """(R,) finer estimate, the network's own average where `estimate_s` averages a family; None = `estimate_s`."""
     pattern_sparsity_frac: NDArray[np.float64] | None = None
     """(R,) average of `sparsity_frac` over the samples of the network; None = `sparsity_frac`."""
+    tiles: Tiles | None = None
+    """None = one tile per layer."""
 
 
 class Machine(NamedTuple):
@@ -84,9 +99,9 @@ class TaskRecords(NamedTuple):
     """(E,) unit-weighted busy time: busy units x time / units."""
     dram_bytes: float
     overhead_s: float
-    """Save, restore, reconfiguration and decision time, summed over tasks."""
+    """Save, restore, reconfiguration and decision time, and work that a stop threw away, summed over tasks."""
     decisions: int
     events: int
-    """Layer executions."""
+    """Layer executions; a layer that was stopped inside and went on later counts for each part."""
     spans: NDArray[np.float64]
     """(events, 6) start_s, end_s, request, layer, engine, units; (0, 6) unless recording was asked for."""

@@ -34,8 +34,9 @@ from numpy.typing import NDArray
 from hwmodels.errors import InvalidPolicy
 from hwmodels.tables import CostTable, Machine
 
-__all__ = ["ALWAYS_VISIBLE", "CHIP", "DECLARABLE", "HIDDEN_TRUTH", "MACHINES", "SEAT", "TASK", "Compiled", "Param",
-           "Policy", "Tenants", "assign", "inline", "key", "select"]
+__all__ = ["ALWAYS_VISIBLE", "CHEAPER", "CHECKPOINT", "CHIP", "DECLARABLE", "GRAIN", "HIDDEN_TRUTH", "KILL", "MACHINES",
+           "RECOMPUTE", "SEAT", "TASK", "Compiled", "Param", "Policy", "Stops", "Tenants", "assign", "at_grain",
+           "inline", "key", "select"]
 
 MACHINES = {
     "any": ("time_mux", "composable", "heterogeneous", "dedicated"),
@@ -48,9 +49,10 @@ engine, divided or not."""
 ALWAYS_VISIBLE = {
     "order": "position in the order of admission [-]",
     "layer": "layers executed so far; the next layer's index [-]",
+    "tile": "tiles of that layer executed so far; above 0 where it was stopped inside the layer [-]",
     "tenant": "index of the tenant [-]",
     "ready_s": "when it was admitted: arrival, or finish of its parent [s]",
-    "last_s": "end of its last executed layer; `ready_s` at first [s]",
+    "last_s": "when it last ran; `ready_s` at first [s]",
     "service_s": "time it has spent on engines [s]",
     "memory_a": "the policy's own",
     "memory_b": "the policy's own",
@@ -78,7 +80,7 @@ DECLARABLE = {
 HIDDEN_TRUTH = frozenset(name for name in DECLARABLE if name.startswith("true_"))
 """What only an oracle can know."""
 
-_INTEGERS = ("order", "layer", "tenant")
+_INTEGERS = ("order", "layer", "tile", "tenant")
 
 TASK = np.dtype([(name, "i8" if name in _INTEGERS else "f8") for name in (*ALWAYS_VISIBLE, *DECLARABLE)], align=True)
 """One waiting or running task, as policies see it."""
@@ -157,13 +159,42 @@ class Tenants(NamedTuple):
     """Least relative deadline; inf where there is none."""
 
 
+CHECKPOINT, RECOMPUTE, CHEAPER, KILL = range(4)
+"""How a task is stopped inside a layer. Checkpoint: the partial sums of the open output piece are saved too, nothing is
+lost. Recompute: they are dropped, and the piece is redone from its beginning. Cheaper: of these two, at every stop.
+Kill: nothing is saved, the task restarts from its first layer."""
+
+
+class Stops(NamedTuple):
+    """Where and how a running task may be stopped for another one; on one undivided engine (elsewhere: layer ends)."""
+
+    tiles: bool
+    """At the end of every tile; otherwise of every layer."""
+    how: int = CHECKPOINT
+    quantum_s: float = 0.0
+    """`select` is asked again this long after it was last asked, and where others arrived; 0: at every point [s]. With
+    neither tiles, points nor `KILL` it is asked at every end of a layer all the same."""
+    points: tuple[NDArray[np.bool_], ...] | None = None
+    """Per tenant, shape (tiles of its network,): may it be stopped before this tile? None = wherever `tiles` says."""
+
+
 class Param(NamedTuple):
-    """One number that tunes a policy: a dimension of a search."""
+    """One number that tunes a policy: a dimension of a search. A choice is a whole number whose meaning says what each
+    value stands for."""
 
     default: float
     low: float
     high: float
     meaning: str
+    choice: bool = False
+
+
+GRAIN = Param(0.0, 0.0, 1.0, "where a running task may be stopped: 0 = at the end of a layer, 1 = of a tile [-]", True)
+
+
+def at_grain(table: CostTable, machine: Machine, tenants: Tenants, values: NDArray[np.float64]) -> Stops:
+    """`stops` of a policy whose first parameter is `GRAIN`."""
+    return Stops(tiles=bool(values[0] == 1.0))
 
 
 @final
@@ -180,6 +211,7 @@ class Policy:
     needs : names out of `DECLARABLE`.
     prepare : for `assign`: (cost table, machine, tenants, values of the parameters) -> `plan`, an offline pass; by
         default the plan is empty. `assign` may write to it.
+    stops : for `key` and `select`: the same arguments -> `Stops`; None = layer ends, checkpoint, the fastest.
     machines : one of `MACHINES`.
     deviations : from the source; empty if none.
     """
@@ -195,12 +227,15 @@ class Policy:
     select: Compiled | None = None
     assign: Compiled | None = None
     prepare: Callable[[CostTable, Machine, Tenants, NDArray[np.float64]], NDArray[np.float64]] | None = None
+    stops: Callable[[CostTable, Machine, Tenants, NDArray[np.float64]], Stops | None] | None = None
     machines: str = "any"
     deviations: str = ""
 
     def __post_init__(self) -> None:
         if sum(form is not None for form in (self.key, self.select, self.assign)) != 1:
             raise InvalidPolicy(f"{self.name}.key, select, assign", "exactly one given")
+        if self.assign is not None and self.stops is not None:
+            raise InvalidPolicy(f"{self.name}.stops", "absent: assign says itself who goes on")
         if self.machines not in MACHINES:
             raise InvalidPolicy(f"{self.name}.machines", f"one of {', '.join(MACHINES)}", self.machines)
         for need in self.needs:
@@ -229,4 +264,6 @@ class Policy:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not low <= value <= high:
                 raise InvalidPolicy(f"{self.name}.{name}", f"a number in [{low:g}, {high:g}]", value)
+            if self.params[name].choice and value != int(value):
+                raise InvalidPolicy(f"{self.name}.{name}", f"a whole number in [{low:g}, {high:g}]", value)
         return np.array([given.get(name, param.default) for name, param in self.params.items()], dtype=np.float64)

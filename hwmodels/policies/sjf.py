@@ -1,6 +1,6 @@
-"""Shortest remaining time first on the scheduler's estimates, preemptive at layer boundaries (SRPT)."""
+"""Shortest remaining time first on the scheduler's estimates, preemptive at ends of layers or of tiles (SRPT)."""
 
-from hwmodels.policies.base import Policy, key
+from hwmodels.policies.base import GRAIN, Policy, at_grain, key
 
 __all__ = ["POLICY"]
 
@@ -12,10 +12,12 @@ def _key(tasks, i, params):  # type: ignore[no-untyped-def]
 
 POLICY = Policy(
     name="sjf",
-    summary="Shortest estimated remaining time first, preemptive at layer boundaries.",
+    summary="Shortest estimated remaining time first, preemptive at ends of layers or of tiles.",
     source="L. Schrage, Operations Research 16(3), 1968, doi:10.1287/opre.16.3.687",
     origin="textbook",
+    params={"grain": GRAIN},
     needs=("remaining_s",),
     key=_key,
     run_ahead=True,
+    stops=at_grain,
 )

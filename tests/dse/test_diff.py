@@ -56,7 +56,8 @@ def test_two_files(files):
     got = json.loads(dse("a.yaml", "b.yaml", "--workload", "load.yaml", "--seed", 2, "--json").stdout)
     assert got["parameters"] == [
         {"name": "engines[0].rows", "a": 32, "b": 64}, {"name": "policy", "a": "edf", "b": "prema"},
-        {"name": "prema.quantum_s", "a": None, "b": 0.0}, {"name": "prema.drain", "a": None, "b": 0.0}]
+        {"name": "edf.grain", "a": 0.0, "b": None}, {"name": "prema.quantum_s", "a": None, "b": 0.00025},
+        {"name": "prema.mechanism", "a": None, "b": 0.0}, {"name": "prema.grain", "a": None, "b": 1.0}]
     from dse.documents import load_workload
 
     workload = load_workload("load.yaml")

@@ -220,6 +220,7 @@ class _Simulation:
     def _admit(self, r, now):
         task = Task()
         task.request, task.order, task.layer, task.tenant = r, self.admitted, 0, self.trace.tenant[r]
+        task.tile = 0
         task.ready_s = task.last_s = self.ready[r] = now
         task.service_s, task.memory_a, task.memory_b, task.memory_c = 0.0, NAN, NAN, NAN
         task.live, task.at, task.place, task.seen, task.cap = None, None, None, -1, INF

@@ -138,7 +138,7 @@ def test_prema_drain_lets_the_running_task_finish():
     costs = table([[[3.5, 0.5]], [[1.0, 1.0]]])
     requests = trace([0.0, 3.0], [0, 1], priorities=[1.0, 9.0])
     assert simulate(costs, machine(2), requests, "prema").finish_s.tolist() == [6.0, 5.5]
-    assert simulate(costs, machine(2), requests, "prema", {"drain": 1.0}).finish_s.tolist() == [4.0, 6.0]
+    assert simulate(costs, machine(2), requests, "prema", {"mechanism": 3.0}).finish_s.tolist() == [4.0, 6.0]
 
 
 def test_planaria_late_tasks_do_not_starve():

@@ -179,21 +179,20 @@ def _is_log(path: str) -> bool:
     """Whether a file is to be read as a request log: it is one, or a CSV that is no topology either."""
     from pathlib import Path
 
-    from dse.readers.logs import detect
+    from dse.readers.logs import UNREADABLE, detect, first_line
 
     file = Path(path)
     if not file.is_file() or file.suffix.lower() in (".onnx", ".yaml", ".yml"):
         return False
-    if detect(file) is not None or file.suffix.lower() in (".jsonl", ".txt", ".tsv", ".log"):
+    if detect(file) is not None or file.suffix.lower() in (".jsonl", ".txt", ".tsv", ".log", ".gz"):
         return True
     if file.suffix.lower() != ".csv":
         return False
-    from dse.readers.logs import first_line
     from dse.readers.scalesim import is_topology
 
     try:
         of_layers = first_line(file)[1].lstrip("\ufeff ").lower().startswith("layer")
-    except (OSError, ValueError):
+    except UNREADABLE:
         of_layers = False
     return not of_layers and not is_topology(file)
 

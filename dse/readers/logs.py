@@ -1,6 +1,6 @@
 """Which request log is it? Recognised by the first line, never by the file name.
 
-A byte-order mark, case and blanks do not count; further columns do no harm:
+A byte-order mark, case and blanks do not count; further columns do no harm; gzip is unpacked:
 
     ours            arrival_s[,tenant][,prompt_tokens,output_tokens][,...]                     seconds
     azure_llm       TIMESTAMP,ContextTokens,GeneratedTokens                                    date and time
@@ -17,16 +17,22 @@ R. Qin et al., Mooncake, FAST 2025; Y. Wang et al., BurstGPT, KDD 2025; H. Ham e
 """
 
 import csv
+import gzip
+import io
 import json
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, final
 
 from dse.errors import InputError, Problem
 
-__all__ = ["FORMATS", "LogFormat", "column_key", "detect", "first_line", "match", "open_log", "unknown_header"]
+__all__ = ["FORMATS", "UNREADABLE", "LogFormat", "column_key", "detect", "first_line", "is_gzip", "match",
+           "open_bytes", "open_log", "unknown_header"]
 
+UNREADABLE = (OSError, ValueError, EOFError, zlib.error)
+"""What opening and reading a log can raise: no file, no text, a cut or broken gzip stream."""
 _LINE_MAX = 1 << 20
 
 
@@ -133,16 +139,27 @@ def first_line(path: Path) -> tuple[int, str]:
     return 0, ""
 
 
+def is_gzip(path: Path) -> bool:
+    """Whether a file is gzip: by its first bytes, as logs are known by their first line."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """The bytes of a log, unpacked where it is gzip."""
+    return gzip.open(path, "rb") if is_gzip(path) else path.open("rb")  # type: ignore[return-value]
+
+
 def open_log(path: Path) -> IO[str]:
-    """A log as text, line ends as they are."""
-    return path.open(encoding="utf-8-sig", newline="")
+    """A log as text, unpacked where it is gzip; line ends as they are."""
+    return io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", newline="")
 
 
 def detect(path: str | Path) -> LogFormat | None:
     """The format of a file, None when its first line is that of no request log (or it cannot be read)."""
     try:
         return match(first_line(Path(path))[1])
-    except (OSError, ValueError):
+    except UNREADABLE:
         return None
 
 

@@ -15,7 +15,16 @@ from onnx import helper
 
 from dse.errors import InputError, Problem
 from dse.readers.onnx_matrix import MATRIX, DoesNotFit
-from dse.readers.onnx_model import OnnxGraph, arrange, inline_branch, node_label, open_graph
+from dse.readers.onnx_model import (
+    FLOATS,
+    OnnxGraph,
+    arrange,
+    empty_inputs,
+    held_in_bodies,
+    inline_branch,
+    node_label,
+    open_graph,
+)
 from dse.readers.onnx_operators import (
     ACTIVATIONS,
     BITS,
@@ -37,9 +46,9 @@ from hwmodels.network import MATRIX_OPS, Layer, Network
 
 __all__ = ["Converter", "read_onnx"]
 
-_FLOATS = {1, 10, 11, 16}
 _BINARY = {"Add", "Sub", "Mul", "Div"}
 _VECTOR = {*ACTIVATIONS, *ELEMENTWISE, *NORMS, "LRN", *SOFTMAXES, *POOLS, *REDUCTIONS, *COPIES, *GATHERS}
+_CONTROL = {"If", "Loop", "Scan"}
 _FUSABLE = set(ACTIVATIONS) | _BINARY | {"BatchNormalization"}
 
 
@@ -185,7 +194,7 @@ class Converter:
 
         Exporters also store tables of rotations (multiplied) and masks (added just before a softmax).
         """
-        if self.tensors.element_types.get(name, 1) not in _FLOATS:
+        if self.tensors.element_types.get(name, 1) not in FLOATS:
             return False
         shape = self.shape(name)
         if math.prod(shape) == max(shape):
@@ -254,8 +263,7 @@ class Converter:
             if not MATRIX[kind](self, node):
                 self._not_supported(node, "form without a MAC rule")
         elif not self._vector(node):
-            control = kind in ("If", "Loop", "Scan")
-            self._not_supported(node, "control flow cannot be inlined: its cost depends on data" if control
+            self._not_supported(node, "control flow cannot be inlined: its cost depends on data" if kind in _CONTROL
                                 else "operator without a cost rule")
 
     def _rename(self, node: Any) -> None:
@@ -343,6 +351,21 @@ class Converter:
         for name in node.output:
             self._owner.pop(name, None)
         self.claim(index, node.input, stored_only=True)
+        if node.op_type in _CONTROL:
+            self._claim_bodies(index, node)
+
+    def _claim_bodies(self, index: int, node: Any) -> None:
+        """Weights that only the bodies of a control-flow node use are stored all the same."""
+        names, inside = held_in_bodies(node)
+        outside = [name for name in names if self.tensors.element_types.get(name) in FLOATS
+                   and self.root(name)[0] in self.graph.initializers]
+        before = self.layers[index].get("extra_parameters", 0)
+        self.claim(index, outside)
+        self.layers[index]["extra_parameters"] = self.layers[index].get("extra_parameters", 0) + inside
+        held = self.layers[index]["extra_parameters"] - before
+        if held:
+            self.notes[f"{held:,} weights inside {node.op_type} node '{node_label(node)}' count as parameters, what is "
+                       "computed with them does not"] = None
 
     # ---- the result -----------------------------------------------------------------------------------------------
 
@@ -366,6 +389,12 @@ def _example(symbols: Iterable[str]) -> str:
     return f"for example --bind {','.join(values)}"
 
 
+def _empty(graph: OnnxGraph) -> list[Problem]:
+    """The reason why layers compute nothing, where inputs are empty."""
+    return [Problem(file=str(graph.path), field=f"input {found}", hint="export the model with its real sizes",
+                    message="must have sizes >= 1: a layer computes nothing") for found in empty_inputs(graph.model)]
+
+
 def read_onnx(path: Path, bind: dict[str, int]) -> NetworkFile:
     """The network in an ONNX file, its symbolic dimensions bound by `bind`.
 
@@ -382,7 +411,7 @@ def read_onnx(path: Path, bind: dict[str, int]) -> NetworkFile:
                 file=str(path), field="bind", hint=_example(graph.symbols),
                 message=f"must give a value to every free dimension, missing {', '.join(graph.symbols)} "
                 f"({len(converter.problems)} nodes have no size without)"))
-        raise InputError(*converter.problems)
+        raise InputError(*_empty(graph), *converter.problems)
     if not converter.layers:
         raise InputError(Problem(file=str(path),
                                  message="must hold at least one layer, got only shape operators and constants"))
@@ -397,8 +426,8 @@ def read_onnx(path: Path, bind: dict[str, int]) -> NetworkFile:
     try:
         layers = converter.finished()
     except InvalidLayer as error:
-        raise InputError(Problem(file=str(path), field=error.field,
-                                 message=f"must be {error.rule}, got {error.value}")) from error
+        raise InputError(*_empty(graph) or [Problem(file=str(path), field=error.field,
+                                                    message=f"must be {error.rule}, got {error.value}")]) from error
     network = Network(name=path.stem, layers=layers, source=str(path.name), notes=tuple(notes))
     return NetworkFile(kind="onnx", network=network, unsupported=tuple(converter.unsupported), symbols=graph.symbols,
                        notes=tuple(notes), types=tuple(converter.types))

@@ -1,5 +1,6 @@
 """Opening an ONNX file: what is it really, which symbols has it, in which order do its nodes run."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -9,13 +10,16 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from dse.errors import InputError, Problem, did_you_mean
 
-__all__ = ["SMALL", "OnnxGraph", "arrange", "bind_symbols", "inline_branch", "node_label", "open_graph", "open_model",
-           "shape_of"]
+__all__ = ["FLOATS", "SMALL", "OnnxGraph", "arrange", "bind_symbols", "empty_inputs", "held_in_bodies",
+           "inline_branch", "node_label", "open_graph", "open_model", "shape_of"]
 
 # Contributed operators that are a standard one with an activation attached, or with more element types
 _STANDARD = {"FusedConv": "Conv", "FusedGemm": "Gemm", "QuantizeLinear": "QuantizeLinear",
              "DequantizeLinear": "DequantizeLinear", "Gelu": "Gelu", "FastGelu": "Gelu", "QuickGelu": "Gelu",
              "BiasGelu": "Gelu"}
+
+# Element types of weights: single, half, double, bfloat16
+FLOATS = {1, 10, 11, 16}
 
 # Tensors up to this many elements keep their values: shapes, axes, indices [-]
 SMALL = 4096
@@ -94,14 +98,17 @@ def node_label(node: Any, index: int = 0) -> str:
 
 
 def _name_free_dimensions(model: Any) -> list[str]:
-    """Names of the symbols of the data inputs; a dimension without size or name is called INPUT.AXIS."""
+    """Names of the symbols of the data inputs; a dimension without size or name is called INPUT.AXIS.
+
+    A negative size is how some exporters write a free one; 0 is a size (an empty cache of a language model).
+    """
     weights = {t.name for t in model.graph.initializer} | {t.values.name for t in model.graph.sparse_initializer}
     names: dict[str, None] = {}
     for value in model.graph.input:
         if value.name in weights or not value.type.HasField("tensor_type"):
             continue
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
-            if dim.HasField("dim_value") and dim.dim_value > 0:
+            if dim.HasField("dim_value") and dim.dim_value >= 0:
                 continue
             if not dim.dim_param:
                 dim.dim_param = f"{value.name}.{axis}"
@@ -139,6 +146,28 @@ def bind_symbols(model: Any, bind: dict[str, int], path: Path) -> list[str]:
             elif dim.dim_param and dim.dim_param not in symbols:
                 dim.Clear()
     return [name for name in symbols if name not in bind]
+
+
+def empty_inputs(model: Any) -> list[str]:
+    """`NAME[SIZES]` of the data inputs with a size of 0."""
+    weights = {t.name for t in model.graph.initializer}
+    shapes = {value.name: shape_of(value.type) for value in model.graph.input if value.name not in weights}
+    return [f"{name}{list(shape)}" for name, shape in shapes.items() if shape is not None and 0 in shape]
+
+
+def held_in_bodies(node: Any) -> tuple[dict[str, None], int]:
+    """What the bodies of a control-flow node use: names they read, and elements of the weights stored inside them."""
+    names: dict[str, None] = {}
+    inside = 0
+    for body in (a.g for a in node.attribute if a.HasField("g")):
+        for tensor in body.initializer:
+            size = math.prod(tensor.dims)
+            inside += size if tensor.data_type in FLOATS and size > 1 else 0
+        for inner in body.node:
+            below, more = held_in_bodies(inner)
+            names |= dict.fromkeys(inner.input) | below
+            inside += more
+    return names, inside
 
 
 def _drop_large_values(model: Any) -> None:

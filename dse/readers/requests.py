@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from dse.errors import InputError, Problem
 from dse.located import near_file
 from dse.readers.cells import COUNT, COUNT_OR_BLANK, TEXT, TIME, BadCell, Parser, date_time
-from dse.readers.logs import LogFormat, column_key, first_line, match, open_log, unknown_header
+from dse.readers.logs import (
+    UNREADABLE,
+    LogFormat,
+    column_key,
+    first_line,
+    match,
+    open_bytes,
+    open_log,
+    unknown_header,
+)
 
 __all__ = ["RequestLog", "read_requests"]
 
@@ -130,7 +139,7 @@ def read_requests(path: str | Path, *, rate_hz: float | None = None, time_unit: 
     except FileNotFoundError:
         raise InputError(Problem(file=shown, message="must be an existing file, got none",
                                  hint=near_file(path))) from None
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(Problem(file=shown, message=f"must be a readable file: {reason}")) from None
     if reader.problems:
@@ -180,16 +189,19 @@ def _unit(path: str, known: LogFormat, rate_hz: float | None, time_unit: str | N
 
 def _not_utf8(path: Path) -> Problem:
     """The line that is not UTF-8."""
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            if number == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                return Problem(file=str(path), line=1, message="must be CSV text in UTF-8, got UTF-16")
-            try:
-                raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                column = len(raw[: error.start].decode("utf-8", "replace")) + 1
-                return Problem(file=str(path), line=number, column=column,
-                               message=f"must be CSV text in UTF-8, got the byte 0x{raw[error.start]:02x}")
+    try:
+        with open_bytes(path) as file:
+            for number, raw in enumerate(file, start=1):
+                if number == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                    return Problem(file=str(path), line=1, message="must be CSV text in UTF-8, got UTF-16")
+                try:
+                    raw.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    column = len(raw[: error.start].decode("utf-8", "replace")) + 1
+                    return Problem(file=str(path), line=number, column=column,
+                                   message=f"must be CSV text in UTF-8, got the byte 0x{raw[error.start]:02x}")
+    except UNREADABLE:  # a gzip stream that is cut behind the place
+        pass
     return Problem(file=str(path), message="must be CSV text in UTF-8")
 
 

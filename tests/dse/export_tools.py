@@ -1,13 +1,15 @@
 """What the tests of exports share: designs of four classes, and where the tools they are read by are installed.
 
-A tool is looked for in this environment, and in the Pythons named by the variable `EXPORT_TOOLS_PYTHON` (separated like
-PATH): SCALE-Sim, ZigZag, Stream and AccelForge want versions of their dependencies that need not suit ours.
+SCALE-Sim, ZigZag, Stream and AccelForge want Pythons and dependencies that do not suit ours, so each has an
+environment of its own: `.ci/export-tools` makes them in `.tools`, where they are found; `EXPORT_TOOLS_PYTHON` names
+further Pythons, separated like PATH.
 """
 
 import os
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -66,7 +68,9 @@ def write(texts, folder):
 @cache
 def python_with(module):
     """A Python that has the module; None if there is none."""
-    for python in (sys.executable, *filter(None, os.environ.get("EXPORT_TOOLS_PYTHON", "").split(os.pathsep))):
+    made = sorted((Path(__file__).parents[2] / ".tools").glob("*/bin/python"))
+    named = filter(None, os.environ.get("EXPORT_TOOLS_PYTHON", "").split(os.pathsep))
+    for python in (sys.executable, *made, *named):
         code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
         if subprocess.run([python, "-c", code], check=False, capture_output=True).returncode == 0:
             return python
@@ -76,5 +80,5 @@ def python_with(module):
 def require(module, version):
     python = python_with(module)
     if python is None:
-        pytest.skip(f"{module} {version} is in no Python named by EXPORT_TOOLS_PYTHON")
+        pytest.skip(f"{module} {version} is not installed: see .ci/export-tools")
     return python

@@ -204,3 +204,50 @@ def test_stream_reads_the_accelerator(name, tmp_path):
         assert len(mine) == each.units
         limit = each.unit.sram_bytes * 8
         assert all(size == limit or (each.unit.sram_fracs and size < limit) for size in mine)
+
+
+MAP = """
+import json, sys
+import accelforge
+from accelforge.mapper.FFM.main import map_workload_to_arch
+from accelforge.mapper.FFM.mappings import Mappings
+Mappings.render = lambda self: ""  # it draws the mapping, for which it needs graphviz
+found = {}
+for arch, workload, *names in json.loads(sys.argv[1]):
+    spec = accelforge.Spec.from_yaml(arch, workload)
+    einsums = [einsum.name for einsum in spec.workload.einsums]
+    for name in names:
+        mapped = map_workload_to_arch(spec, einsum_names=[name], print_progress=False)
+        found[arch + name] = [einsums, int(mapped.n_computes(name)), float(mapped.latency()), float(mapped.energy())]
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(tools.DESIGNS))
+def test_accelforge_maps_the_layers(name, tmp_path):
+    """Its search splits loops evenly: never faster than the peak or the channel; where the channel limits, equal."""
+    python = tools.require("accelforge", "1.0.467 (Python >= 3.12)")
+    parts = tools.parts(name)
+    tools.write(accelforge.design_texts(parts), tmp_path)
+    layers = dict(timeloop.matrix_layers(parts.networks["small_net"]))
+    names = {f"L{at}_{layer}": layers[layer] for at, layer in enumerate(layers)}
+    pairs = [(each, f"arch/{each.name}.yaml") for each in parts.engines if "small_net" in each.networks]
+    done = subprocess.run([python, "-c", MAP, json.dumps([[arch, "workload/small_net.yaml", "L0_c1", "L4_fc"]
+                                                          for _, arch in pairs])],
+                          cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) == 2 * len(pairs) > 0
+    for each, arch in pairs:
+        for einsum in ("L0_c1", "L4_fc"):
+            read, computes, latency_s, energy_j = found[arch + einsum]
+            layer = names[einsum]
+            assert read == list(names)
+            assert computes == layer.macs
+            elements = layer.input_elements + layer.weight_elements + layer.output_elements
+            moved_s = elements / each.engine.dram_bytes_per_s
+            assert latency_s >= max(moved_s, layer.macs / each.engine.pes / each.engine.freq_hz) * 0.999
+            assert energy_j > 0.0
+            if einsum == "L4_fc":  # 656 bytes of a product that takes fewer steps than that
+                assert latency_s == pytest.approx(moved_s, rel=1e-5)

@@ -496,6 +496,29 @@ def test_control_flow_is_named(tmp_path):
     assert "control flow" in found.unsupported[0].reason
 
 
+def test_weights_of_bodies_count_as_parameters(tmp_path):
+    then = helper.make_graph([helper.make_node("MatMul", ["x", "outer"], ["o"])], "then", [], [info("o", 3, 8)])
+    other = helper.make_graph([helper.make_node("MatMul", ["x", "inner"], ["o"])], "else", [], [info("o", 3, 8)],
+                              [tensor("inner", 8, 8)])
+    nodes = [helper.make_node("If", ["flag"], ["y"], name="choice", then_branch=then, else_branch=other)]
+    path = save(tmp_path, nodes, [info("x", 3, 8), info("flag", kind=TensorProto.BOOL)], [info("y", 3, 8)],
+                [tensor("outer", 8, 8), ints("unused", 1)])
+    found = read(path)
+    assert (found.network.parameters, found.network.macs) == (128, 0)
+    assert any("128 weights inside If node 'choice'" in note for note in found.notes)
+
+
+def test_a_size_of_zero_is_no_free_dimension(tmp_path):
+    path = save(tmp_path, [helper.make_node("MatMul", ["x", "w"], ["y"])], [info("x", 0, 8)], [info("y", 0, 4)],
+                [tensor("w", 8, 4)])
+    with pytest.raises(InputError, match=r"input x\[0, 8\]: must have sizes >= 1: a layer computes nothing"):
+        read(path)
+    nodes = [helper.make_node("Concat", ["past", "x"], ["k"], axis=0), helper.make_node("MatMul", ["k", "w"], ["y"])]
+    path = save(tmp_path, nodes, [info("past", 0, 8), info("x", 3, 8)], [info("y", 3, 4)], [tensor("w", 8, 4)])
+    found = read(path)
+    assert (found.network.macs, found.symbols) == (96, ())
+
+
 def test_branch_of_a_known_condition_is_inlined(tmp_path):
     """As exporters write a squeeze: if the size of an axis is one, then ..., else ..."""
     then = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["inner"])], "then", [], [info("inner", 3, 4)])

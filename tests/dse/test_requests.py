@@ -1,5 +1,6 @@
 """Request logs: every format, every option, every mistake at its place; and a tenant fed by one."""
 
+import gzip
 import json
 import random
 from pathlib import Path
@@ -87,6 +88,22 @@ def test_header_tolerates_mark_case_blanks_and_line_ends(log, name):
     read = read_requests(log(text), **NEEDED.get(name, {}))
     assert read.format == name
     assert read.arrival_s == pytest.approx(EXPECTED[name][0], abs=1e-9)
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_packed_logs_are_known_by_their_bytes(log, name):
+    plain, packed = log(LOGS[name], "plain"), log(gzip.compress(LOGS[name].encode(), mtime=0), "packed.csv.gz")
+    assert detect(packed) == detect(plain)
+    assert read_requests(packed, **NEEDED.get(name, {})).summary() == \
+        read_requests(plain, **NEEDED.get(name, {})).summary()
+
+
+def test_zones_of_dates_count(log):
+    rows = ["2024-10-16T01:00:00.25+01:00,1,1", "2024-10-15 23:59:59.5-00:30,2,2", "2024-10-16 00:00:00Z,3,3"]
+    found = read_requests(log("TIMESTAMP,ContextTokens,GeneratedTokens\r\n" + "\r\n".join(rows)))
+    assert found.arrival_s.tolist() == [0.0, 0.25, 1799.5]
+    assert found.prompt_tokens.tolist() == [3, 1, 2]
+    assert "backwards" in found.notes[0]
 
 
 def test_columns_may_come_in_any_order_and_number(log):

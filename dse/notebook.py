@@ -67,9 +67,9 @@ class TrialView:
 
     @cached_property
     def detail(self) -> Detail:
-        """Evaluated again with everything recorded: requests, layers, breakdown; a robust study's worst scenario."""
+        """Simulated again with everything recorded: requests, layers, breakdown; a robust study's worst scenario."""
         scenario = self.scenario
-        return evaluate_detail(self.design, scenario.workload, seed=scenario.seed, fidelity=self.study.fidelity)
+        return evaluate_detail(self.design, scenario.workload, seed=scenario.seed)
 
     @property
     def outcome(self) -> Outcome:

@@ -295,7 +295,7 @@ def _relaxed(trial: Trial) -> tuple[str, float, dict[str, float]]:
     if not due:
         return "", math.nan, {}
     worst = max(due, key=lambda name: due[name])
-    detail = evaluate_detail(trial.design, workload, seed=seed, fidelity=study.fidelity, record=False)
+    detail = evaluate_detail(trial.design, workload, seed=seed, record=False)
     assert detail.isolated_s is not None
     index = next(i for i, tenant in enumerate(workload.tenants) if tenant.name == worst)
     deadline_s = float(relative_deadline_s(workload, detail.isolated_s)[index])

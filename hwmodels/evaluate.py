@@ -4,6 +4,8 @@
     traffic + seed ----generate-------> RequestTrace
     CostTable + RequestTrace + policy --simulate--> TaskRecords --> metrics
 
+The analytic fidelity takes layer bounds for the cost table and a queue of requests for the simulation.
+
 Pure, deterministic, picklable; no I/O.
 """
 
@@ -14,6 +16,7 @@ from typing import NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
+from hwmodels.analytic import analytic_records, stations
 from hwmodels.area import SchedulerBlock, scheduler_block
 from hwmodels.cost import LIMITS, LayerCosts, layer_costs
 from hwmodels.design import Chip, Design, EngineSlot
@@ -25,12 +28,13 @@ from hwmodels.network import Network
 from hwmodels.outcome import Outcome
 from hwmodels.tables import CostTable, Machine, TaskRecords, Tiles
 from hwmodels.technology import dram_energy_j_per_byte
-from hwmodels.traffic import generate
+from hwmodels.traffic import generate, relative_deadline_s
 from hwmodels.workload import RequestTrace, Workload
 
 __all__ = ["FIDELITIES", "Detail", "PreparedChip", "evaluate", "evaluate_detail", "prepare"]
 
-FIDELITIES = ("simulate",)
+FIDELITIES = ("simulate", "analytic")
+"""`simulate`: mappings, events. `analytic`: bounds of the layers, a queue of requests (`hwmodels.analytic`)."""
 
 Floats = NDArray[np.float64]
 
@@ -167,21 +171,44 @@ def evaluate(design: Design, workload: Workload, *, seed: int = 0, fidelity: str
     ModelError : the design contradicts itself or the workload. A design that is legal but cannot run a network is an
         outcome with a sentence in `status`.
     """
-    return evaluate_detail(design, workload, seed=seed, fidelity=fidelity, record=False).outcome
-
-
-def evaluate_detail(design: Design, workload: Workload, *, seed: int = 0, fidelity: str = "simulate",
-                    record: bool = True) -> Detail:
-    """As `evaluate`, keeping what happened; `record` also keeps one span per executed layer."""
     if fidelity not in FIDELITIES:
         raise ModelError("fidelity", f"one of {', '.join(FIDELITIES)}", fidelity)
+    if fidelity == "analytic":
+        return _analytic(design, workload, seed)
+    return evaluate_detail(design, workload, seed=seed, record=False).outcome
+
+
+def _analytic(design: Design, workload: Workload, seed: int) -> Outcome:
+    chip = design.architecture.chip(workload)
+    block, area = _block_and_area(design, chip)
+    costs = stations([chip], workload)
+    alone = costs.station.alone_s[0] + block.decision_s
+    trace = generate(workload, seed, alone)
+    if not len(trace.arrival_s):
+        return _nobody(area)
+    records = analytic_records(chip, trace, costs, design.policy, block.decision_s,
+                               relative_deadline_s(workload, alone))
+    return _outcome(workload, chip, block, area, trace, records, alone)
+
+
+def _block_and_area(design: Design, chip: Chip) -> tuple[SchedulerBlock, dict[str, float]]:
+    block = scheduler_block(design.scheduler, design.policy, chip.slots[0].levels[0][1][0].node_nm)
+    return block, {**chip.area_mm2, "scheduler": block.area_mm2}
+
+
+def _nobody(area: dict[str, float]) -> Outcome:
+    return Outcome(status="no request arrives within duration_s", metrics={"area_mm2": float(sum(area.values()))},
+                   breakdown={"area_mm2": area})
+
+
+def evaluate_detail(design: Design, workload: Workload, *, seed: int = 0, record: bool = True) -> Detail:
+    """As `evaluate` by simulation, keeping what happened; `record` also keeps one span per executed layer."""
     prepared = prepare(design, workload)
     chip = prepared.chip
-    block = scheduler_block(design.scheduler, design.policy, chip.slots[0].levels[0][1][0].node_nm)
-    area = {**chip.area_mm2, "scheduler": block.area_mm2}
-    known = {"area_mm2": float(sum(area.values()))}
+    block, area = _block_and_area(design, chip)
     if prepared.problem:
-        outcome = Outcome(status=prepared.problem, metrics=known, breakdown={"area_mm2": area})
+        outcome = Outcome(status=prepared.problem, metrics={"area_mm2": float(sum(area.values()))},
+                          breakdown={"area_mm2": area})
         return Detail(outcome=outcome, prepared=prepared)
     machine = _machine(chip, workload, block)
     networks = {network: n for n, network in enumerate(workload.networks)}
@@ -189,16 +216,16 @@ def evaluate_detail(design: Design, workload: Workload, *, seed: int = 0, fideli
                        np.array([networks[t.network] for t in workload.tenants], dtype=np.int64))
     trace = generate(workload, seed, alone)
     if not len(trace.arrival_s):
-        outcome = Outcome(status="no request arrives within duration_s", metrics=known, breakdown={"area_mm2": area})
-        return Detail(outcome=outcome, prepared=prepared, trace=trace, isolated_s=alone)
+        return Detail(outcome=_nobody(area), prepared=prepared, trace=trace, isolated_s=alone)
     records = simulate(prepared.table, machine, trace, design.policy, design.policy_params, record=record)
-    outcome = _outcome(design, workload, prepared, block, area, trace, records, alone)
+    outcome = _outcome(workload, chip, block, area, trace, records, alone)
+    for index, tenant in enumerate(workload.tenants):
+        outcome.breakdown[f"time_frac.{tenant.name}"] = _time_shares(workload, prepared, trace, records, index)
     return Detail(outcome=outcome, prepared=prepared, trace=trace, records=records, isolated_s=alone, machine=machine)
 
 
-def _outcome(design: Design, workload: Workload, prepared: PreparedChip, block: SchedulerBlock, area: dict[str, float],
-             trace: RequestTrace, records: TaskRecords, alone: Floats) -> Outcome:
-    chip = prepared.chip
+def _outcome(workload: Workload, chip: Chip, block: SchedulerBlock, area: dict[str, float], trace: RequestTrace,
+             records: TaskRecords, alone: Floats) -> Outcome:
     overall, tenants = metrics(trace, records, alone, names=[t.name for t in workload.tenants],
                                percentiles=np.array([t.service.percentile for t in workload.tenants]))
     last = np.nanmax(records.finish_s, initial=0.0)
@@ -231,8 +258,6 @@ def _outcome(design: Design, workload: Workload, prepared: PreparedChip, block: 
         "energy_j": energy,
         "engine_utilisation_frac": {slot.name: float(busy[e]) for e, slot in enumerate(chip.slots)},
     }
-    for index, tenant in enumerate(workload.tenants):
-        breakdown[f"time_frac.{tenant.name}"] = _time_shares(workload, prepared, trace, records, index)
     return Outcome(status="ok", metrics=overall, tenants=tenants, breakdown=breakdown)
 
 

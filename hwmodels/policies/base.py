@@ -34,9 +34,9 @@ from numpy.typing import NDArray
 from hwmodels.errors import InvalidPolicy
 from hwmodels.tables import CostTable, Machine
 
-__all__ = ["ALWAYS_VISIBLE", "CHEAPER", "CHECKPOINT", "CHIP", "DECLARABLE", "GRAIN", "HIDDEN_TRUTH", "KILL", "MACHINES",
-           "RECOMPUTE", "SEAT", "TASK", "Compiled", "Param", "Policy", "Stops", "Tenants", "assign", "at_grain",
-           "inline", "key", "select"]
+__all__ = ["ALWAYS_VISIBLE", "CHEAPER", "CHECKPOINT", "CHIP", "DECLARABLE", "DISCIPLINES", "GRAIN", "HIDDEN_TRUTH",
+           "KILL", "MACHINES", "RECOMPUTE", "SEAT", "TASK", "Compiled", "Param", "Policy", "Stops", "Tenants", "assign",
+           "at_grain", "inline", "key", "select"]
 
 MACHINES = {
     "any": ("time_mux", "composable", "heterogeneous", "dedicated"),
@@ -76,6 +76,9 @@ DECLARABLE = {
     "true_remaining_s": "hidden truth, for oracles: what is left of it [s]",
 }
 """Columns that a policy sees only if its record declares them."""
+
+DISCIPLINES = ("arrival", "deadline", "shortest", "shared")
+"""Queues of whole requests that the analytic fidelity may take for a policy (`hwmodels.queueing`)."""
 
 HIDDEN_TRUTH = frozenset(name for name in DECLARABLE if name.startswith("true_"))
 """What only an oracle can know."""
@@ -213,6 +216,7 @@ class Policy:
         default the plan is empty. `assign` may write to it.
     stops : for `key` and `select`: the same arguments -> `Stops`; None = layer ends, checkpoint, the fastest.
     machines : one of `MACHINES`.
+    discipline : one of `DISCIPLINES`, the nearest one: what the analytic fidelity takes the policy for.
     deviations : from the source; empty if none.
     """
 
@@ -229,6 +233,7 @@ class Policy:
     prepare: Callable[[CostTable, Machine, Tenants, NDArray[np.float64]], NDArray[np.float64]] | None = None
     stops: Callable[[CostTable, Machine, Tenants, NDArray[np.float64]], Stops | None] | None = None
     machines: str = "any"
+    discipline: str = "shortest"
     deviations: str = ""
 
     def __post_init__(self) -> None:
@@ -238,6 +243,8 @@ class Policy:
             raise InvalidPolicy(f"{self.name}.stops", "absent: assign says itself who goes on")
         if self.machines not in MACHINES:
             raise InvalidPolicy(f"{self.name}.machines", f"one of {', '.join(MACHINES)}", self.machines)
+        if self.discipline not in DISCIPLINES:
+            raise InvalidPolicy(f"{self.name}.discipline", f"one of {', '.join(DISCIPLINES)}", self.discipline)
         for need in self.needs:
             if need not in DECLARABLE:
                 raise InvalidPolicy(f"{self.name}.needs", f"one of {', '.join(DECLARABLE)}", need)

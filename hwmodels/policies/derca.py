@@ -100,6 +100,7 @@ POLICY = Policy(
     source="DERCA, RTSS 2025, and its public software; M. Bertogna, S. Baruah, IEEE TII 6(4), 2010, "
            "doi:10.1109/TII.2010.2049654",
     origin="reconstruction",
+    discipline="deadline",
     needs=("deadline_s",),
     assign=_assign,
     prepare=_prepare,

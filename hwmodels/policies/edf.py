@@ -19,6 +19,7 @@ POLICY = Policy(
     source="C. Liu, J. Layland, Journal of the ACM 20(1), 1973, doi:10.1145/321738.321743",
     origin="textbook",
     params={"grain": GRAIN},
+    discipline="deadline",
     needs=("deadline_s",),
     key=_key,
     run_ahead=True,

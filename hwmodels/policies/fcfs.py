@@ -15,6 +15,7 @@ POLICY = Policy(
     summary="First come, first served; nothing is preempted.",
     source="L. Kleinrock, Queueing Systems vol. 1, Wiley 1975",
     origin="textbook",
+    discipline="arrival",
     key=_key,
     run_ahead=True,
 )

@@ -29,6 +29,7 @@ POLICY = Policy(
     summary="Least slack (deadline - now - estimated remaining time) first, preemptive at layer boundaries.",
     source="A. Mok, PhD thesis, MIT 1983",
     origin="textbook",
+    discipline="deadline",
     params={"hysteresis_s": Param(0.0, 0.0, 0.1, "slack by which another task must be more urgent to preempt [s]")},
     needs=("deadline_s", "remaining_s"),
     select=_select,

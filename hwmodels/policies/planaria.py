@@ -30,6 +30,7 @@ POLICY = Policy(
     source="S. Ghodrati et al., Planaria, MICRO 2020, doi:10.1109/MICRO50266.2020.00062; "
            "score as in Sparse-DySta's artefact",
     origin="reconstruction",
+    discipline="deadline",
     needs=("priority", "deadline_s", "remaining_s"),
     select=_select,
     deviations="no allocation of sub-arrays: the kernel's lending rule shares a pool; late tasks do not starve",

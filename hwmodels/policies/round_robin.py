@@ -38,6 +38,7 @@ POLICY = Policy(
     summary="Round robin with a quantum in layers or seconds, whichever ends later.",
     source="L. Kleinrock, Queueing Systems vol. 2, Wiley 1976",
     origin="textbook",
+    discipline="shared",
     params={
         "quantum_layers": Param(1.0, 1.0, 1000.0, "layers of one turn [-]"),
         "quantum_s": Param(0.0, 0.0, 1.0, "least duration of one turn; it ends at the next layer boundary [s]"),

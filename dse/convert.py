@@ -25,7 +25,7 @@ from hwmodels.workload import Traffic as TrafficRecord
 __all__ = ["Reading", "design_record", "engine_record", "policy_of", "workload_record"]
 
 LANGUAGE_KEYS = ("phase", "tokens", "context", "batch", "head", "mlp")
-NETWORK_SUFFIXES = (".onnx", ".json", ".csv", ".yaml", ".yml")
+NETWORK_SUFFIXES = (".onnx", ".pt2", ".json", ".csv", ".yaml", ".yml")
 
 
 class Reading:
@@ -169,7 +169,7 @@ def _network_name(reading: Reading, loc: Loc, name: str) -> None:
         if not (reading.document.folder / name).is_dir():
             _existing(reading, loc, name, "a network file")
         return
-    reading.report_got(loc, "a network of `dse list networks` or a file (.onnx, config.json, topology .csv)",
+    reading.report_got(loc, "a network of `dse list networks` or a file (.onnx, .pt2, config.json, topology .csv)",
                        hint=did_you_mean(name, NETWORKS))
 
 

@@ -172,8 +172,8 @@ def _workload(answers: Answers, folder: Path) -> str:
         shown = _relative(path, folder) if path.is_file() else answers.workload
         return f"# A workload file, or a name of `dse list workloads`.\nworkload: {_text(shown)}\n"
     lines = [
-        "# The networks that run together: names of `dse list networks`, or files (.onnx, Hugging Face config.json,",
-        "# SCALE-Sim .csv, Timeloop or ZigZag .yaml) relative to this one.",
+        "# The networks that run together: names of `dse list networks`, or files (.onnx, .pt2, Hugging Face",
+        "# config.json, SCALE-Sim .csv, Timeloop or ZigZag .yaml) relative to this one.",
         "workload:", f"  name: {_text('my_workload')}", f"  duration_s: {_number(_duration_s(answers))}"
         + "               # requests arrive that long", "  tenants:"]
     taken: set[str] = set()

@@ -182,7 +182,7 @@ def _is_log(path: str) -> bool:
     from dse.readers.logs import UNREADABLE, detect, first_line
 
     file = Path(path)
-    if not file.is_file() or file.suffix.lower() in (".onnx", ".yaml", ".yml"):
+    if not file.is_file() or file.suffix.lower() in (".onnx", ".pt2", ".yaml", ".yml"):
         return False
     if detect(file) is not None or file.suffix.lower() in (".jsonl", ".txt", ".tsv", ".log", ".gz"):
         return True
@@ -198,8 +198,8 @@ def _is_log(path: str) -> bool:
 
 
 def command(
-    network: Annotated[str, typer.Argument(metavar="FILE|NAME", help="Network: zoo name, .onnx, config.json or its "
-                                           "folder, SCALE-Sim topology .csv, Timeloop problem or ZigZag workload "
+    network: Annotated[str, typer.Argument(metavar="FILE|NAME", help="Network: zoo name, .onnx, .pt2, config.json or "
+                                           "its folder, SCALE-Sim topology .csv, Timeloop problem or ZigZag workload "
                                            ".yaml; or a request log (CSV, JSON lines)")],
     bind: Annotated[str | None, typer.Option(help="Free dimensions, as batch=1,seq=384",
                                              metavar="NAME=SIZE,...")] = None,

@@ -1,7 +1,7 @@
 """Readers: any file that describes a network becomes a `hwmodels.network.Network`.
 
-    load_network   a zoo name, *.onnx, a Hugging Face config.json or its folder, a SCALE-Sim topology *.csv,
-                   a Timeloop problem or ZigZag workload *.yaml
+    load_network   a zoo name, *.onnx, *.pt2 (torch.export), a Hugging Face config.json or its folder,
+                   a SCALE-Sim topology *.csv, a Timeloop problem or ZigZag workload *.yaml
 
 One convention for all (printed by `dse inspect`): one MAC is one multiply-accumulate of a matrix product or
 convolution; attention is counted dense; everything else is a vector operation.
@@ -15,7 +15,7 @@ from dse.readers.record import NetworkFile, Unsupported
 __all__ = ["NetworkFile", "Unsupported", "load_network"]
 
 _YAML = (".yaml", ".yml")
-_SUFFIXES = (".onnx", ".json", ".csv", *_YAML)
+_SUFFIXES = (".onnx", ".pt2", ".json", ".csv", *_YAML)
 
 
 def _zoo_sizes(spec: str, bind: dict[str, int]) -> dict[str, int]:
@@ -48,7 +48,7 @@ def _zoo(spec: str, bind: dict[str, int] | None) -> NetworkFile:
     except ModelError as error:
         raise InputError(Problem(
             field="network", message=f"must be a network of the zoo ({', '.join(NETWORKS)}) or a file (*.onnx, "
-            f"config.json or its folder, topology *.csv, Timeloop or ZigZag *.yaml), got '{spec}'",
+            f"*.pt2, config.json or its folder, topology *.csv, Timeloop or ZigZag *.yaml), got '{spec}'",
             hint=did_you_mean(spec, list(NETWORKS)))) from error
     return NetworkFile(kind="zoo", network=found, notes=found.notes)
 
@@ -122,6 +122,10 @@ def load_network(spec: str, *, folder: Path | None = None, bind: dict[str, int] 
         from dse.readers.onnx_layers import read_onnx
 
         return read_onnx(path, bind or {})
+    if suffix == ".pt2":
+        from dse.readers.torch_export import read_torch
+
+        return read_torch(path, bind or {})
     if suffix == ".csv":
         from dse.readers.logs import detect
         from dse.readers.scalesim import read_topology

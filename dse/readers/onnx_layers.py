@@ -44,7 +44,7 @@ from dse.readers.record import NetworkFile, Unsupported
 from hwmodels.errors import InvalidLayer
 from hwmodels.network import MATRIX_OPS, Layer, Network
 
-__all__ = ["Converter", "read_onnx"]
+__all__ = ["Converter", "example_of", "network_of", "read_onnx"]
 
 _BINARY = {"Add", "Sub", "Mul", "Div"}
 _VECTOR = {*ACTIVATIONS, *ELEMENTWISE, *NORMS, "LRN", *SOFTMAXES, *POOLS, *REDUCTIONS, *COPIES, *GATHERS}
@@ -379,7 +379,7 @@ class Converter:
         return tuple(Layer(**layer) for layer in self.layers)
 
 
-def _example(symbols: Iterable[str]) -> str:
+def example_of(symbols: Iterable[str]) -> str:
     values = []
     for name in symbols:
         low = name.lower()
@@ -402,13 +402,18 @@ def read_onnx(path: Path, bind: dict[str, int]) -> NetworkFile:
     ------
     InputError : no model, a broken graph, unbound symbols that a layer depends on, sizes that stay unknown.
     """
-    graph = open_graph(path, bind)
+    return network_of(open_graph(path, bind), kind="onnx")
+
+
+def network_of(graph: OnnxGraph, *, kind: str) -> NetworkFile:
+    """The network of a graph; `kind` is the format of its file. Raises `InputError` as `read_onnx`."""
+    path = graph.path
     converter = Converter(graph)
     converter.run()
     if converter.problems:
         if graph.symbols:
             raise InputError(Problem(
-                file=str(path), field="bind", hint=_example(graph.symbols),
+                file=str(path), field="bind", hint=example_of(graph.symbols),
                 message=f"must give a value to every free dimension, missing {', '.join(graph.symbols)} "
                 f"({len(converter.problems)} nodes have no size without)"))
         raise InputError(*_empty(graph), *converter.problems)
@@ -429,5 +434,5 @@ def read_onnx(path: Path, bind: dict[str, int]) -> NetworkFile:
         raise InputError(*_empty(graph) or [Problem(file=str(path), field=error.field,
                                                     message=f"must be {error.rule}, got {error.value}")]) from error
     network = Network(name=path.stem, layers=layers, source=str(path.name), notes=tuple(notes))
-    return NetworkFile(kind="onnx", network=network, unsupported=tuple(converter.unsupported), symbols=graph.symbols,
+    return NetworkFile(kind=kind, network=network, unsupported=tuple(converter.unsupported), symbols=graph.symbols,
                        notes=tuple(notes), types=tuple(converter.types))

@@ -10,8 +10,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from dse.errors import InputError, Problem, did_you_mean
 
-__all__ = ["FLOATS", "SMALL", "OnnxGraph", "arrange", "bind_symbols", "empty_inputs", "held_in_bodies",
-           "inline_branch", "node_label", "open_graph", "open_model", "shape_of"]
+__all__ = ["FLOATS", "SMALL", "OnnxGraph", "arrange", "bind_symbols", "empty_inputs", "first_bytes",
+           "held_in_bodies", "inline_branch", "node_label", "open_graph", "open_model", "shape_of"]
 
 # Contributed operators that are a standard one with an activation attached, or with more element types
 _STANDARD = {"FusedConv": "Conv", "FusedGemm": "Gemm", "QuantizeLinear": "QuantizeLinear",
@@ -37,6 +37,7 @@ class OnnxGraph:
     initializers : tensor name -> (shape, element type).
     symbols : free ones left, in order of appearance.
     opsets : domain -> version.
+    exact : every tensor's shape is written in the graph, so that none has to be inferred.
     """
 
     model: Any
@@ -45,10 +46,27 @@ class OnnxGraph:
     initializers: dict[str, tuple[tuple[int, ...], int]]
     symbols: tuple[str, ...]
     opsets: dict[str, int]
+    exact: bool = False
 
 
 def _problem(path: Path, message: str, *, field: str = "", hint: str = "") -> InputError:
     return InputError(Problem(file=str(path), field=field, message=message, hint=hint))
+
+
+def first_bytes(path: Path, what: str) -> bytes:
+    """The file's bytes; raises `InputError` where it is missing, empty or a download gone wrong. `what` it must be."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _problem(path, f"must be a readable file ({error.strerror})") from error
+    head = data[:512].lstrip().lower()
+    if not head:
+        raise _problem(path, f"must be {what}, got an empty file")
+    if head.startswith(b"version https://git-lfs"):
+        raise _problem(path, f"must be {what}, got a Git LFS pointer", hint="fetch the real file with 'git lfs pull'")
+    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise _problem(path, f"must be {what}, got a web page", hint="download the raw file")
+    return data
 
 
 def open_model(path: Path) -> Any:
@@ -58,18 +76,7 @@ def open_model(path: Path) -> Any:
     ------
     InputError : the file is missing, empty, cut, or something else than a model.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise _problem(path, f"must be a readable file ({error.strerror})") from error
-    head = data[:512].lstrip().lower()
-    if not head:
-        raise _problem(path, "must be an ONNX model, got an empty file")
-    if head.startswith(b"version https://git-lfs"):
-        raise _problem(path, "must be an ONNX model, got a Git LFS pointer",
-                       hint="fetch the real file with 'git lfs pull'")
-    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise _problem(path, "must be an ONNX model, got a web page", hint="download the raw file")
+    data = first_bytes(path, "an ONNX model")
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
@@ -265,7 +272,7 @@ def inline_branch(graph: Any, node: Any, taken: bool) -> None:
     graph.node.remove(node)
 
 
-def arrange(model: Any, path: Path, free: list[str]) -> OnnxGraph:
+def arrange(model: Any, path: Path, free: list[str], *, exact: bool = False) -> OnnxGraph:
     """The graph of a bound model, its nodes in data-flow order."""
     initializers = {t.name: (tuple(t.dims), t.data_type) for t in model.graph.initializer}
     initializers |= {t.values.name: (tuple(t.dims), t.values.data_type) for t in model.graph.sparse_initializer}
@@ -274,4 +281,4 @@ def arrange(model: Any, path: Path, free: list[str]) -> OnnxGraph:
     if "ai.onnx" in opsets:
         opsets.setdefault("", opsets["ai.onnx"])
     return OnnxGraph(model=model, path=path, nodes=tuple(_sort(model.graph, known, path)), initializers=initializers,
-                     symbols=tuple(free), opsets=opsets)
+                     symbols=tuple(free), opsets=opsets, exact=exact)

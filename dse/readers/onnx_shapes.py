@@ -131,7 +131,7 @@ class Tensors:
         self._set(name, inferred)
 
     def _visit(self, index: int, node: Any) -> None:
-        inferred = self._infer(index, node) if node.op_type not in _CONTROL else {}
+        inferred = self._infer(index, node) if node.op_type not in _CONTROL and not self.graph.exact else {}
         for name in node.output:
             if name:
                 self._merge(name, inferred.get(name))
@@ -142,7 +142,7 @@ class Tensors:
             return
         if all(not name or name in self.constant for name in node.input):
             self.constant.update(name for name in node.output if name)
-        if all(not name or name in self.values for name in node.input):
+        if not self.graph.exact and all(not name or name in self.values for name in node.input):
             self._evaluate(node)
 
     def _measure(self, node: Any) -> None:

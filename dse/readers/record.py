@@ -26,7 +26,7 @@ class NetworkFile:
 
     Parameters
     ----------
-    kind : `zoo`, `onnx`, `huggingface`, `scalesim`, `timeloop` or `zigzag`.
+    kind : `zoo`, `onnx`, `torch`, `huggingface`, `scalesim`, `timeloop` or `zigzag`.
     network : its layers.
     unsupported : operators that were read but not understood; each has a row among the layers.
     symbols : free dimensions that no layer depends on (a needed one is an error).

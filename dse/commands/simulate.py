@@ -39,7 +39,7 @@ def command(
 
     chosen, params, rewind = _policy(policy, settings or [], compat, switch_s, decision_s)
     targets = [Path(target) for target in (out, trace) if target is not None]
-    _check_targets(targets)
+    _check_targets(targets, [Path(profile), Path(requests)])
     profiles = read_profile(Path(profile))
     listed = read_requests(Path(requests), profiles)
     table = profile_table(profiles)
@@ -101,13 +101,16 @@ def _policy(name: str, settings: list[str], compat: str | None, switch_s: float,
     return known[name], params, compat == "dysta-artifact"
 
 
-def _check_targets(targets: list["Path"]) -> None:
-    """Files that could not be written are found before anything is computed."""
+def _check_targets(targets: list["Path"], sources: list["Path"]) -> None:
+    """Files that could not be written, or that hold the input, are found before anything is computed."""
     from dse.errors import InputError, Problem
 
     problems = [Problem(file=str(target), message="must be a file in an existing folder")
                 for target in targets if not target.parent.is_dir() or target.is_dir()]
-    if len(set(targets)) < len(targets):
+    problems += [Problem(file=str(target), message=f"must be another file than {source}, which is read")
+                 for target in targets for source in sources if target.exists() and source.exists()
+                 and target.samefile(source)]
+    if len({target.resolve() for target in targets}) < len(targets):
         problems.append(Problem(field="--out, --trace", message=f"must be different files, got {targets[0]}"))
     if problems:
         raise InputError(*problems)
@@ -152,23 +155,34 @@ def _cell(text: str) -> str:
 
 
 def _perfetto(profiles: tuple["Profile", ...], listed: "Requests", records: "TaskRecords") -> str:
-    """Trace Event Format: one complete event per executed layer, times in microseconds."""
-    import json
+    """Trace Event Format: one complete event per executed layer, times in microseconds.
 
-    events: list[dict[str, Any]] = [
-        {"name": "process_name", "ph": "M", "pid": 0, "args": {"name": "NPU"}},
-        {"name": "thread_name", "ph": "M", "pid": 0, "tid": 0, "args": {"name": "engine 0"}},
-    ]
-    for begin, end, request, layer, engine, _ in records.spans.tolist():
+    Events of a track never overlap: where the artefact's clock has gone back the layer is on a second track.
+    """
+    import json
+    import math
+
+    names = ("engine 0", "engine 0, after the clock went back")
+    events: list[dict[str, Any]] = []
+    ends = [0.0, 0.0]
+    for begin, end, request, layer, _, _ in records.spans.tolist():
         r = int(request)
         own = profiles[int(listed.trace.network[r])]
+        begin_us, end_us = begin * 1e6, end * 1e6
+        track = 0 if begin_us >= ends[0] else 1
+        ends[track] = end_us
+        duration = end_us - begin_us
+        while begin_us + duration > end_us:  # by rounding, into the next event
+            duration = math.nextafter(duration, 0.0)
         events.append({
-            "name": own.network, "cat": own.family, "ph": "X", "ts": begin * 1e6, "dur": (end - begin) * 1e6,
-            "pid": 0, "tid": int(engine),
+            "name": own.network, "cat": own.family, "ph": "X", "ts": begin_us, "dur": duration, "pid": 0, "tid": track,
             "args": {"request": listed.names[r], "layer": int(layer),
                      "sample": own.samples[int(listed.trace.sample[r])]},
         })
-    return json.dumps({"traceEvents": events, "displayTimeUnit": "ms"})
+    head: list[dict[str, Any]] = [{"name": "process_name", "ph": "M", "pid": 0, "args": {"name": "NPU"}}]
+    head += [{"name": "thread_name", "ph": "M", "pid": 0, "tid": track, "args": {"name": names[track]}}
+             for track in sorted({0, *(event["tid"] for event in events)})]
+    return json.dumps({"traceEvents": head + events, "displayTimeUnit": "ms"})
 
 
 def _metrics(profiles: tuple["Profile", ...], listed: "Requests", records: "TaskRecords", isolated: Any,

@@ -5,6 +5,7 @@ import gzip
 import json
 import subprocess
 import sysconfig
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,10 @@ BAD_PROFILES = {
     "f,a,0,0,inf,0.0": (2, "latency_s"),
     "f,a,0,0,1.0,1.5": (2, "sparsity_frac"),
     "f,a,0,0,1.0,": (2, "sparsity_frac"),
+    "f,a,0,0,1_0,0.0": (2, "latency_s"),
+    "f,a,0,0,\uff11,0.0": (2, "latency_s"),
+    "f,a,0,0,0.0,0.0": (2, "latency_s"),
+    "f,a,0,999999999,1.0,0.0": (2, "layer"),
     "f,a,-1,0,1.0,0.0": (2, "sample"),
     "f,a,0,0.5,1.0,0.0": (2, "layer"),
     "f,,0,0,1.0,0.0": (2, "network"),
@@ -160,7 +165,7 @@ BAD_PROFILES = {
 
 @pytest.mark.parametrize("rows", BAD_PROFILES)
 def test_bad_profiles(tmp_path, rows):
-    (tmp_path / "p.csv").write_text(PROFILE + rows + "\n")
+    (tmp_path / "p.csv").write_text(PROFILE + rows + "\n", encoding="utf-8")
     with pytest.raises(InputError) as caught:
         read_profile(tmp_path / "p.csv")
     problem = caught.value.problems[0]
@@ -214,6 +219,9 @@ def test_all_problems_at_once(small):
     ({"--profile": "none.csv"}, "none.csv: must be an existing file"),
     ({"--requests": "."}, "must be a file, got a folder"),
     ({"--out": "no/such/f.csv"}, "must be a file in an existing folder"),
+    ({"--out": "./profile.csv"}, "must be another file than profile.csv, which is read"),
+    ({"--trace": "requests.csv"}, "must be another file than requests.csv, which is read"),
+    ({"--out": "x", "--trace": "./x"}, "must be different files"),
     ({"--switch-s": "nan"}, "--switch-s: must be a finite number >= 0"),
 ])
 def test_bad_flags(small, change, message):
@@ -228,11 +236,14 @@ def test_broken_files(tmp_path):
     (tmp_path / "cut.csv").write_bytes(gzip.compress(b"x" * 1000)[:20])
     (tmp_path / "latin.csv").write_bytes("é".encode("latin-1"))
     (tmp_path / "header.csv").write_text("family,netwrk\n")
+    (tmp_path / "semicolons.csv").write_text(PROFILE.replace(",", ";"))
     (tmp_path / "empty").mkdir()
-    for name, message in (("cut.csv", "readable"), ("latin.csv", "UTF-8"), ("header.csv", "did you mean 'netwrk'"),
+    for name, message in (("cut.csv", "readable"), ("latin.csv", "latin.csv:1: must be UTF-8"),
+                          ("header.csv", "did you mean 'netwrk'"), ("semicolons.csv", "separated by commas"),
                           ("empty", "traces")):
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(InputError, match=message) as caught:
             read_profile(tmp_path / name)
+        assert len(caught.value.problems) == 1
 
 
 def test_folder_of_broken_traces(tmp_path):
@@ -250,3 +261,26 @@ def test_plain_and_gzip_traces_are_the_same(tmp_path):
     for packed, plain in zip(read_profile(DATA / "traces/sanger"), read_profile(tmp_path), strict=True):
         assert packed.network == plain.network
         np.testing.assert_array_equal(packed.latency_s, plain.latency_s)
+
+
+@pytest.mark.parametrize("compat", [(), ("--compat", "dysta-artifact")])
+def test_events_of_a_track_never_overlap(tmp_path, compat):
+    """Also where the artefact's clock goes back; to the last bit, as viewers nest what overlaps."""
+    rng = np.random.default_rng(5)
+    rows = [f"{n[0]},{n},0,{k},{rng.uniform(1e-4, 3e-3)!r},0.5" for n, layers in (("a", 5), ("b", 3))
+            for k in range(layers)]
+    (tmp_path / "profile.csv").write_text(PROFILE + "\n".join(rows) + "\n")
+    arrivals = np.cumsum(rng.exponential(0.008, 600)).tolist()
+    lines = [f"{i},{a!r},{'ab'[i % 2]},0,{rng.choice([1, 3, 9])},{a + 0.03!r}" for i, a in enumerate(arrivals)]
+    (tmp_path / "requests.csv").write_text(REQUESTS + "\n".join(lines) + "\n")
+    done = dse("simulate", *SJF, *compat, "--trace", "t.json", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    events = [e for e in json.loads((tmp_path / "t.json").read_text())["traceEvents"] if e["ph"] == "X"]
+    assert len(events) == json.loads(done.stdout)["events"] == 600 * 4
+    tracks = {e["tid"] for e in events}
+    assert len(tracks) == (2 if compat else 1)
+    for track in tracks:
+        own = sorted((e["ts"], e["ts"] + e["dur"]) for e in events if e["tid"] == track)
+        assert all(a[1] <= b[0] for a, b in pairwise(own))
+    work = sum(float(row.split(",")[4]) for row in rows) * 300
+    assert sum(e["dur"] for e in events) == pytest.approx(work * 1e6, rel=1e-9)

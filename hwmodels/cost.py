@@ -82,6 +82,8 @@ class LayerCosts(NamedTuple):
     cycles: NDArray[np.float64]
     """Latency, DRAM and everything else included."""
     latency_s: NDArray[np.float64]
+    prefetched_s: NDArray[np.float64]
+    """Latency if the weights were on chip when the layer starts; see `_prefetched_cycles`."""
     dram_read_bytes: NDArray[np.float64]
     dram_write_bytes: NDArray[np.float64]
     weight_bytes: NDArray[np.float64]
@@ -118,6 +120,7 @@ class _Row(NamedTuple):
     score: tuple[float, float]
     compute_cycles: int
     cycles: float
+    prefetched_cycles: float
     dram_read_bytes: float
     dram_write_bytes: float
     weight_bytes: float
@@ -242,6 +245,15 @@ def _score(objective: str, cycles: float, energy: float, traffic: float) -> tupl
     return energy * cycles, cycles
 
 
+def _prefetched_cycles(cycles: float, compute: float, weights: float, other: float) -> float:
+    """Latency of a layer of `cycles` whose weights were loaded before it: `compute`, or the `other` DRAM transfers if
+    they are longer; never shorter by more than the transfer of the weights takes.
+
+    The first and last tiles of the activations, which nothing hides, are in it only as far as the second rule goes.
+    """
+    return min(cycles, max(compute, other, cycles - weights))
+
+
 def _matrix_row(case: _Case, engine: Engine, each: _Energies, objective: str, option: _Option,
                 found: Sequence[Mapping]) -> _Row:
     layer, form = case.layer, option.form
@@ -257,6 +269,8 @@ def _matrix_row(case: _Case, engine: Engine, each: _Energies, objective: str, op
     write = total(lambda mapping: mapping.output_bytes)
     transfer = (read + write) * engine.freq_hz / engine.dram_bytes_per_s
     cycles = max(total(lambda mapping: mapping.latency_cycles), float(vector), transfer)
+    fetch = weights * engine.freq_hz / engine.dram_bytes_per_s
+    prefetched = _prefetched_cycles(cycles, max(array, float(vector)), fetch, transfer - fetch)
     sram = total(lambda mapping: mapping.edge_bytes) + extra
     mac_j, noc_j = _array_energy_j(layer, engine, form, each)
     operations = layer.vector_ops + (layer.macs if form.kind == "vector" else 0)
@@ -274,7 +288,7 @@ def _matrix_row(case: _Case, engine: Engine, each: _Energies, objective: str, op
     peak = engine.vector_lanes if on_vector else engine.pes * rate
     useful = layer.macs * (1.0 if on_vector else work_frac(layer, engine))
     return _Row(_score(objective, cycles, sum(energies), read + write), round(layer.repeat * untiled_cycles(form)),
-                cycles, read, write, weights, sram, energies, min(1.0, useful / (cycles * peak)),
+                cycles, prefetched, read, write, weights, sram, energies, min(1.0, useful / (cycles * peak)),
                 busy.index(max(busy)), matrix_tiles(option.problems, found, option.counts, kept), mapping)
 
 
@@ -288,12 +302,14 @@ def _vector_row(case: _Case, engine: Engine, each: _Energies, objective: str, re
     compute = vector_cycles(layer.vector_ops, engine)
     transfer = (read + write) * engine.freq_hz / engine.dram_bytes_per_s
     cycles = max(float(compute), transfer)
+    fetch = weights * engine.freq_hz / engine.dram_bytes_per_s
+    prefetched = _prefetched_cycles(cycles, float(compute), fetch, transfer - fetch)
     sram = inputs + outputs + read + write
     energies = (0.0, 0.0, sram * each.sram_byte, (read + write) * each.dram_byte, layer.vector_ops * each.vector_op)
     used = layer.vector_ops / (cycles * engine.vector_lanes) if cycles else 0.0
     mapping = LayerMapping("vector", (), case.input_on_chip, case.output_on_chip, case.weights_stay)
-    return _Row(_score(objective, cycles, sum(energies), read + write), compute, cycles, read, write, weights, sram,
-                energies, used, DRAM if transfer > compute else VECTOR,
+    return _Row(_score(objective, cycles, sum(energies), read + write), compute, cycles, prefetched, read, write,
+                weights, sram, energies, used, DRAM if transfer > compute else VECTOR,
                 vector_tiles(inputs + outputs, engine.sram_bytes), mapping)
 
 
@@ -428,7 +444,7 @@ def _sentences(network: Network, engine: Engine, rows: dict[tuple[int, int, int]
 
 def _table(chosen: Sequence[_Row | None], live: Sequence[float], engine: Engine,
            sentences: tuple[str, ...]) -> LayerCosts:
-    empty = _Row((0.0, 0.0), 0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.0,) * 5, 0.0, COMPUTE, LayerTiles(1, 1, 0.0, 0.0),
+    empty = _Row((0.0, 0.0), 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.0,) * 5, 0.0, COMPUTE, LayerTiles(1, 1, 0.0, 0.0),
                  LayerMapping("", (), False, False, False))
     rows = [empty if row is None else row for row in chosen]
     energies = np.array([row.energies_j for row in rows], dtype=np.float64)
@@ -441,6 +457,7 @@ def _table(chosen: Sequence[_Row | None], live: Sequence[float], engine: Engine,
         compute_cycles=np.array([row.compute_cycles for row in rows], dtype=np.int64),
         cycles=cycles,
         latency_s=cycles / engine.freq_hz,
+        prefetched_s=column("prefetched_cycles") / engine.freq_hz,
         dram_read_bytes=column("dram_read_bytes"),
         dram_write_bytes=column("dram_write_bytes"),
         weight_bytes=column("weight_bytes"),

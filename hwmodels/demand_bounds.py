@@ -24,8 +24,9 @@ energy       dynamic energy of the requests that must finish + leakage x duratio
              all numbers of finished requests
 area         exact
 
-Bounds hold for every policy because none of them can do a layer in less than its time at full bandwidth, hold more than
-the engines there are, or serve a request before it arrives. Some hold for feasible designs only: `least_finished`.
+Bounds hold for every policy that does not overlap layers (`Policy.overlaps`), because none of those can do a layer in
+less than its time at full bandwidth, hold more than the engines there are, or serve a request before it arrives.
+Some hold for feasible designs only: `least_finished`.
 
 References
 ----------

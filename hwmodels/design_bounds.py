@@ -12,8 +12,8 @@ lowest and alone on the DRAM channel; a follower waits for its parent. Area is e
 
 Limits
 ------
-One request at a time per network: batches that share weights need less energy per inference than this. Networks with
-early exits are bounded by their earliest exit.
+Policies that overlap layers (`Policy.overlaps`) are not bounded. One request at a time per network: batches that
+share weights need less energy per inference than this. Networks with early exits are bounded by their earliest exit.
 """
 
 import numpy as np

@@ -106,6 +106,8 @@ def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...]
         sparsity_frac=np.zeros(len(latency)),
         estimate_s=latency,
         tiles=Tiles(whole("tiles"), whole("piece_tiles"), column("accumulator_bytes"), column("reload_bytes")),
+        prefetched_s=column("prefetched_s"),
+        weight_bytes=column("weight_bytes"),
     )
     return table, costs
 
@@ -127,6 +129,18 @@ def prepare(design: Design, workload: Workload) -> PreparedChip:
     return PreparedChip(chip, table, costs, problem)
 
 
+def _prefetch_bytes(chip: Chip) -> float:
+    """Part of the SRAM of a chip of one undivided engine that may hold weights loaded ahead: the half that the double
+    buffering of tiles keeps for what comes next, of the weights' own buffer where they have one; 0 without it.
+
+    Layers are costed as if their own tiles had it too: optimistic where a layer needs all of the SRAM.
+    """
+    slot, engine = chip.slots[0], chip.slots[0].levels[0][1][0]
+    if len(chip.slots) > 1 or slot.units > 1 or not engine.double_buffered_sram:
+        return 0.0
+    return engine.sram_bytes / 2.0 * (engine.sram_fracs[1] if engine.sram_fracs else 1.0)
+
+
 def _machine(chip: Chip, workload: Workload, block: SchedulerBlock) -> Machine:
     levels = max((slot.levels for slot in chip.slots), key=len)
     owner = {tenant: e for e, slot in enumerate(chip.slots) for tenant in slot.tenants}
@@ -140,6 +154,7 @@ def _machine(chip: Chip, workload: Workload, block: SchedulerBlock) -> Machine:
         decision_s=block.decision_s,
         engine_dram_bytes_per_s=np.array([slot.dram_frac * chip.dram_bytes_per_s for slot in chip.slots]),
         dram_j_per_byte=dram_energy_j_per_byte(),
+        prefetch_bytes=_prefetch_bytes(chip),
     )
 
 

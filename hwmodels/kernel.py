@@ -20,6 +20,7 @@ at a time, each on one engine or on some units of a pool; at the end of a layer 
   the bandwidth, and which requests with `drop_late` are dropped. It sees the first `kernel_assign.VIEW` tasks that may
   use an idle engine; where it asks for more than is idle a task gets what is idle, in queue order. If nothing runs and
   it starts nobody, the first task that can runs on its best place: the machine never stops for good.
+* A policy of the fourth form (`issue`) decides on loads instead: `hwmodels.kernel_prefetch`.
 * DRAM: running layers whose needs exceed the bandwidth are slowed, see `hwmodels.tables`.
 * A request with `drop_late` that has not started at its deadline is dropped, with all that would follow it.
 * On one undivided engine a policy may stop tasks inside layers, or kill them: `hwmodels.kernel_tile`.
@@ -40,14 +41,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwmodels.errors import InvalidPolicy, InvalidWorkload
-from hwmodels.kernel_columns import Hardware, hardware, lookups
+from hwmodels.kernel_columns import Hardware, Lookups, hardware, lookups
 from hwmodels.kernel_general import run_general
-from hwmodels.kernel_parts import NEED_DENSITY, NEED_LEFT, NEED_PATTERN, NEED_TRUTH, Requests, Visible, results
+from hwmodels.kernel_parts import NEED_DENSITY, NEED_LEFT, NEED_PATTERN, NEED_TRUTH, Requests, Results, Visible, results
 from hwmodels.kernel_places import alone_s
+from hwmodels.kernel_prefetch import blocks, first_issued, run_prefetch
 from hwmodels.kernel_single import run_single
 from hwmodels.kernel_tile import points_of, run_tile
 from hwmodels.policies import policy as named_policy
-from hwmodels.policies.base import CHIP, KILL, SEAT, TASK, Policy, Stops, Tenants, key, select
+from hwmodels.policies.base import CHIP, HEAD, KILL, PORT, SEAT, TASK, Policy, Stops, Tenants, key, select
 from hwmodels.tables import CostTable, Machine, TaskRecords
 from hwmodels.workload import RequestTrace
 
@@ -144,6 +146,22 @@ def _requests(table: CostTable, machine: Machine, trace: RequestTrace) -> tuple[
     ), engine
 
 
+def _prefetch(hw: Hardware, table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy, values: Floats,
+              given: tuple[Requests, Lookups, Visible], plan: Floats, record: bool) -> Results:
+    """Run the loop that loads weights ahead."""
+    cut = blocks(table, machine, int(values[list(policy.params).index(policy.blocks)]) if policy.blocks else 1)
+    sums = np.concatenate([[0], np.cumsum(cut.parts)])
+    first = table.offset[trace.network, trace.sample, 0, 0]
+    total = int((sums[first + table.n_layers[trace.network]] - sums[first]).sum())
+    count = len(trace.arrival_s)
+    out = results(count, 1, total if record else 0)
+    assert policy.issue is not None
+    run_prefetch(hw, cut, float(machine.prefetch_bytes), *given, policy.issue.pointer, values, plan, record,
+                 np.empty(count, dtype=TASK), np.zeros(len(machine.tenant_engine), dtype=HEAD),
+                 np.zeros(1, dtype=PORT), first_issued(), out)
+    return out
+
+
 def simulate(table: CostTable, machine: Machine, trace: RequestTrace, policy: str,
              params: dict[str, float] | None = None, *, record: bool = False) -> TaskRecords:
     """Serve all requests of a trace.
@@ -185,6 +203,8 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     single = _single(hw)
     if not single and (policy.machines == "single" or rewind):
         raise InvalidPolicy("policy", "able to run on this machine", policy.name, "it needs one undivided engine")
+    if policy.issue is not None and rewind:
+        raise InvalidPolicy("policy", "one of the Dysta artefact", policy.name)
     if policy.machines == "pool" and len(machine.units) > 1:
         raise InvalidPolicy("policy", "able to run on this machine", policy.name, "it needs one engine")
     requests, engine = _requests(table, machine, trace)
@@ -204,7 +224,12 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     tasks = np.empty(count, dtype=TASK)
     known = tenants_of(trace, machine) if policy.stops or policy.prepare else None
     stops = _stops(policy, table, machine, known, values) if known and single and count and not rewind else None
-    if stops is not None:
+    plan = np.empty((0, 0))
+    if policy.prepare is not None and known is not None and count:
+        plan = np.ascontiguousarray(policy.prepare(table, machine, known, values), dtype=np.float64)
+    if policy.issue is not None:
+        out = _prefetch(hw, table, machine, trace, policy, values, (requests, columns, visible), plan, record)
+    elif stops is not None:
         spans = run_tile(hw, points_of(table, trace, stops), requests, columns, visible, *functions, values,
                          stops.how, stops.quantum_s, record, tasks, out)
         out = out._replace(spans=spans)
@@ -212,12 +237,9 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         run_single(hw, requests, columns, visible, *functions, values, rewind, record, tasks, out)
     elif count:
         assign_pointer = None if policy.assign is None else policy.assign.pointer
-        plan = np.empty((0, 0))
-        if policy.prepare is not None and known is not None:
-            plan = policy.prepare(table, machine, known, values)
         run_general(hw, requests, columns, visible, *functions, assign_pointer, values,
-                    np.ascontiguousarray(plan, dtype=np.float64), record, tasks,
-                    np.zeros(count if policy.assign else 0, dtype=SEAT), np.zeros(len(machine.units), dtype=CHIP), out)
+                    plan, record, tasks, np.zeros(count if policy.assign else 0, dtype=SEAT),
+                    np.zeros(len(machine.units), dtype=CHIP), out)
     events = int(out.totals[3])
     return TaskRecords(
         ready_s=out.ready_s,
@@ -232,4 +254,5 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         decisions=int(out.totals[2]),
         events=events,
         spans=out.spans[:events],
+        reloaded_bytes=float(out.totals[4]),
     )

@@ -56,7 +56,8 @@ class Visible(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Columns being written; see `TaskRecords`. `totals` = DRAM bytes, overhead [s], decisions, events."""
+    """Columns being written; see `TaskRecords`. `totals` = DRAM bytes, overhead [s], decisions, events,
+    reloaded bytes."""
 
     ready_s: Floats
     start_s: Floats
@@ -79,7 +80,7 @@ def results(count: int, engines: int, spans: int) -> Results:
         energy_j=np.zeros(count),
         preemptions=np.zeros(count, dtype=np.int64),
         busy_s=np.zeros(engines),
-        totals=np.zeros(4),
+        totals=np.zeros(5),
         spans=np.empty((spans, 6)),
     )
 

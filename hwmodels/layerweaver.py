@@ -3,7 +3,9 @@
 Model: one compute unit, one weight buffer, one DRAM channel that loads the weights of layers one after the other in the
 order of issue. A layer is (compute seconds c, weight bytes b). A load begins when the channel is free and b fits beside
 the weights of the layers that are still to be computed; its weights leave the buffer when it is computed. A layer with
-b above half the buffer is cut in equal parts. Activations stay on chip.
+b above half the buffer is cut in equal parts. Nothing is issued further ahead of the compute unit than the time in
+which the buffer fills. Activations stay on chip. `hwmodels.kernel_prefetch` is the same machine for requests that
+arrive, with policies `layerweaver`, `layerweaver_plus` and `ai_mt`.
 
 A rule picks which network's next layer to issue. `interleave` is a reconstruction: with `lead` the time by which the
 compute unit's work reaches beyond the channel's, issue what keeps the channel moving while the lead is short of a
@@ -37,6 +39,7 @@ __all__ = [
     "RateBound",
     "Rule",
     "Stream",
+    "best_mix",
     "equal_rates_stp",
     "interleave",
     "isolated_s",
@@ -156,6 +159,9 @@ def _run(
     channel, unit, last = 0.0, 0.0, 0.0
     compute_busy, memory_busy = 0.0, 0.0
     while True:
+        # Nothing is issued further ahead than the buffer takes to fill.
+        if unit - buffer / bandwidth > channel:
+            channel = unit - buffer / bandwidth
         while front < back and ends[front % capacity] <= channel:
             inside -= sizes[front % capacity]
             front += 1
@@ -246,27 +252,35 @@ def _totals(streams: list[Stream], npu: Npu) -> np.ndarray:
     )
 
 
-def rate_bound(streams: list[Stream], npu: Npu) -> RateBound:
-    """The most that any interleaving can do.
+def best_mix(totals: np.ndarray) -> RateBound:
+    """Optimum of the linear programme: the most that any interleaving can do.
 
     Maximise sum x_i T_i subject to sum x_i C_i <= 1 and sum x_i M_i <= 1, x >= 0: with two constraints an optimum lies
     where at most two rates are positive, so every pair of networks is solved exactly and the best kept.
+
+    Parameters
+    ----------
+    totals : (N, 3) isolated, compute and memory seconds of an inference of every network.
     """
-    totals = _totals(streams, npu)
-    rates = np.zeros((0, len(streams)))
+    rates = np.zeros((0, len(totals)))
     for i, (_, compute, memory) in enumerate(totals):
-        rates = np.vstack([rates, np.eye(len(streams))[i] / max(compute, memory)])
-    for i, j in combinations(range(len(streams)), 2):
+        rates = np.vstack([rates, np.eye(len(totals))[i] / max(compute, memory)])
+    for i, j in combinations(range(len(totals)), 2):
         (ci, mi), (cj, mj) = totals[i, 1:], totals[j, 1:]
         determinant = ci * mj - cj * mi
         if determinant != 0:
-            x = np.zeros(len(streams))
+            x = np.zeros(len(totals))
             x[i], x[j] = (mj - cj) / determinant, (ci - mi) / determinant
             if x.min() >= 0:
                 rates = np.vstack([rates, x])
     stps = rates @ totals[:, 0]
     best = int(np.argmax(stps))
     return RateBound(float(stps[best]), tuple(rates[best].tolist()))
+
+
+def rate_bound(streams: list[Stream], npu: Npu) -> RateBound:
+    """`best_mix` of endless streams: no interleaving of whole inferences does more per second."""
+    return best_mix(_totals(streams, npu))
 
 
 def equal_rates_stp(streams: list[Stream], npu: Npu) -> float:

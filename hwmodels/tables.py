@@ -58,6 +58,10 @@ class CostTable(NamedTuple):
     """(R,) average of `sparsity_frac` over the samples of the network; None = `sparsity_frac`."""
     tiles: Tiles | None = None
     """None = one tile per layer."""
+    prefetched_s: NDArray[np.float64] | None = None
+    """(R,) latency if the weights are on chip when the layer starts; None = `latency_s`: nothing can be prefetched."""
+    weight_bytes: NDArray[np.float64] | None = None
+    """(R,) part of `dram_bytes` that is weights and can be loaded ahead; None = none."""
 
 
 class Machine(NamedTuple):
@@ -81,6 +85,8 @@ class Machine(NamedTuple):
     """Fixed part of a save and restore, paid when a preempted task resumes, beside its live bytes."""
     dram_j_per_byte: float = 0.0
     """Energy of saving or restoring one byte."""
+    prefetch_bytes: float = 0.0
+    """Buffer for weights loaded ahead and activations of interrupted tasks, for policies that prefetch; 0 = none."""
 
 
 class TaskRecords(NamedTuple):
@@ -105,3 +111,5 @@ class TaskRecords(NamedTuple):
     """Layer executions; a layer that was stopped inside and went on later counts for each part."""
     spans: NDArray[np.float64]
     """(events, 6) start_s, end_s, request, layer, engine, units; (0, 6) unless recording was asked for."""
+    reloaded_bytes: float = 0.0
+    """Weights loaded again because they were evicted before use; in `dram_bytes` too."""

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from hwmodels.errors import InvalidPolicy
 from hwmodels.policies import (
+    ai_mt,
     aurora,
     charm,
     derca,
@@ -18,6 +19,8 @@ from hwmodels.policies import (
     edf,
     fcfs,
     herald,
+    layerweaver,
+    layerweaver_plus,
     least_slack,
     magma,
     moca,
@@ -60,6 +63,9 @@ _FILES = (
     magma,
     charm,
     derca,
+    layerweaver,
+    layerweaver_plus,
+    ai_mt,
 )
 
 POLICIES: dict[str, Policy] = with_plugins({file.POLICY.name: file.POLICY for file in _FILES})

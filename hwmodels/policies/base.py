@@ -1,6 +1,6 @@
 """What a policy is: compiled functions over the tasks it may see, and a record that says what it is.
 
-Three forms (a policy gives exactly one):
+Four forms (a policy gives exactly one):
 
 * `key(tasks, i, params) -> float`: a number per task, the lowest runs, ties by `order`. It may change while the task
   runs but not while it waits, so the kernel keeps the waiting tasks in a heap. With `run_ahead` the number of a running
@@ -15,9 +15,14 @@ Three forms (a policy gives exactly one):
   `chip` is a `CHIP` row per engine, `level_units[u]` the units of level u. Called when something is idle and somebody
   waits for it.
 
-They are compiled with the decorators `@key`, `@select` and `@assign` and may read a column of a task only if the
-policy's record declares it in `needs`; an undeclared column is NaN. `memory_a, memory_b, memory_c` belong to the policy
-and are NaN when a task is admitted. `plan` is what the policy's `prepare` made of the tables before the run.
+* `issue(tasks, heads, count, port, now, params, state, plan) -> int`: for one undivided engine that loads weights
+  ahead (`hwmodels.kernel_prefetch`): position in `heads[:count]` of the layer to issue next, or -1 to evict the last
+  issued one if `port[0].evictable`. `heads` are `HEAD` rows, one per tenant that has something to issue, in the order
+  of admission; `port` is one `PORT` row. Called whenever something can be issued, so also for a single candidate.
+
+They are compiled with the decorators `@key`, `@select`, `@assign` and `@issue` and may read a column of a task only if
+the policy's record declares it in `needs`; an undeclared column is NaN. `memory_a, memory_b, memory_c` belong to the
+policy and are NaN when a task is admitted. `plan` is what the policy's `prepare` made of the tables before the run.
 """
 
 from collections.abc import Callable
@@ -34,9 +39,9 @@ from numpy.typing import NDArray
 from hwmodels.errors import InvalidPolicy
 from hwmodels.tables import CostTable, Machine
 
-__all__ = ["ALWAYS_VISIBLE", "CHEAPER", "CHECKPOINT", "CHIP", "DECLARABLE", "DISCIPLINES", "GRAIN", "HIDDEN_TRUTH",
-           "KILL", "MACHINES", "RECOMPUTE", "SEAT", "TASK", "Compiled", "Param", "Policy", "Stops", "Tenants", "assign",
-           "at_grain", "inline", "key", "select"]
+__all__ = ["ALWAYS_VISIBLE", "CHEAPER", "CHECKPOINT", "CHIP", "DECLARABLE", "DISCIPLINES", "GRAIN", "HEAD",
+           "HIDDEN_TRUTH", "KILL", "MACHINES", "PORT", "RECOMPUTE", "SEAT", "TASK", "Compiled", "Param", "Policy",
+           "Stops", "Tenants", "assign", "at_grain", "inline", "issue", "key", "select"]
 
 MACHINES = {
     "any": ("time_mux", "composable", "heterogeneous", "dedicated"),
@@ -105,6 +110,33 @@ SEAT = np.dtype([(name, "f8" if name.endswith("_s") else "i8") for name in _SEAT
 CHIP = np.dtype([("units", "i8"), ("idle", "i8"), ("bytes_per_s", "f8")], align=True)
 """An engine, for `assign`: its units, how many are idle, and the DRAM bandwidth of the whole chip."""
 
+_HEAD = {
+    "slot": "index into `tasks` [-]",
+    "compute_s": "time of its next layer (or block) if the weights are on chip [s]",
+    "load_s": "time of its bytes on the DRAM channel [s]",
+    "bytes": "weights it holds in the buffer until it is computed [byte]",
+    "begin_s": "when its load could begin: later than now if the buffer is full [s]",
+    "ready_s": "when it could be computed: later than `unit_s` if the unit would wait for the load [s]",
+}
+
+HEAD = np.dtype([(name, "i8" if name == "slot" else "f8") for name in _HEAD], align=True)
+"""What a tenant would issue next, for `issue`."""
+
+_PORT = {
+    "unit_s": "when the compute unit has done all that is issued [s]; the channel is free now",
+    "buffer_bytes": "buffer for weights loaded ahead [byte]",
+    "free_bytes": "what is free of it [byte]",
+    "bytes_per_s": "DRAM bandwidth [byte/s]",
+    "evictable": "1 if the last issued layer (or block) is loaded and not begun [-]",
+    "last_slot": "its task [-]",
+    "last_bytes": "its weights [byte]",
+    "last_compute_s": "its `compute_s` [s]",
+    "last_load_s": "its `load_s` [s]",
+}
+
+PORT = np.dtype([(name, "i8" if name in ("evictable", "last_slot") else "f8") for name in _PORT], align=True)
+"""Channel, compute unit and buffer, for `issue`."""
+
 _TASKS = types.Array(numba.from_dtype(TASK), 1, "C")
 _FLOATS = types.Array(types.float64, 1, "C")
 _INTS = types.Array(types.int64, 1, "C")
@@ -115,6 +147,9 @@ ASSIGN_SIGNATURE = types.void(
     _TASKS, types.Array(numba.from_dtype(SEAT), 1, "C"), _INTS, types.int64, _INTS, types.int64, _PLACES, _PLACES,
     types.Array(numba.from_dtype(CHIP), 1, "C"), _INTS, types.float64, _FLOATS, _FLOATS,
     types.Array(types.float64, 2, "C"))
+ISSUE_SIGNATURE = types.int64(
+    _TASKS, types.Array(numba.from_dtype(HEAD), 1, "C"), types.int64, types.Array(numba.from_dtype(PORT), 1, "C"),
+    types.float64, _FLOATS, _FLOATS, types.Array(types.float64, 2, "C"))
 
 
 class Compiled:
@@ -145,8 +180,13 @@ def assign(function: Callable[..., None]) -> Compiled:
     return Compiled(function, ASSIGN_SIGNATURE)
 
 
+def issue(function: Callable[..., int]) -> Compiled:
+    """Mark an issue function for compilation."""
+    return Compiled(function, ISSUE_SIGNATURE)
+
+
 def inline(function: Callable[..., Any]) -> Any:
-    """Compile a helper of key and select functions."""
+    """Compile a helper of policy functions."""
     return numba.njit(error_model="numpy")(function)
 
 
@@ -212,9 +252,11 @@ class Policy:
     origin : `textbook`, `publication` (the published algorithm) or `reconstruction` (from abstracts and memory).
     params : name -> `Param`.
     needs : names out of `DECLARABLE`.
-    prepare : for `assign`: (cost table, machine, tenants, values of the parameters) -> `plan`, an offline pass; by
-        default the plan is empty. `assign` may write to it.
+    prepare : for `assign` and `issue`: (cost table, machine, tenants, values of the parameters) -> `plan`, an offline
+        pass; by default the plan is empty. The policy may write to it.
     stops : for `key` and `select`: the same arguments -> `Stops`; None = layer ends, checkpoint, the fastest.
+    blocks : for `issue`: name of the parameter that says in how many equal blocks every layer with weights is cut; by
+        default they are cut only where one would take more than half the buffer.
     machines : one of `MACHINES`.
     discipline : one of `DISCIPLINES`, the nearest one: what the analytic fidelity takes the policy for.
     deviations : from the source; empty if none.
@@ -230,17 +272,23 @@ class Policy:
     run_ahead: bool = False
     select: Compiled | None = None
     assign: Compiled | None = None
+    issue: Compiled | None = None
     prepare: Callable[[CostTable, Machine, Tenants, NDArray[np.float64]], NDArray[np.float64]] | None = None
     stops: Callable[[CostTable, Machine, Tenants, NDArray[np.float64]], Stops | None] | None = None
+    blocks: str = ""
     machines: str = "any"
     discipline: str = "shortest"
     deviations: str = ""
 
     def __post_init__(self) -> None:
-        if sum(form is not None for form in (self.key, self.select, self.assign)) != 1:
-            raise InvalidPolicy(f"{self.name}.key, select, assign", "exactly one given")
-        if self.assign is not None and self.stops is not None:
-            raise InvalidPolicy(f"{self.name}.stops", "absent: assign says itself who goes on")
+        if sum(form is not None for form in (self.key, self.select, self.assign, self.issue)) != 1:
+            raise InvalidPolicy(f"{self.name}.key, select, assign, issue", "exactly one given")
+        if self.issue is not None and self.machines != "single":
+            raise InvalidPolicy(f"{self.name}.machines", "single: `issue` is for one undivided engine", self.machines)
+        if self.blocks and (self.issue is None or self.blocks not in self.params):
+            raise InvalidPolicy(f"{self.name}.blocks", "the name of a parameter of an `issue` policy", self.blocks)
+        if (self.assign is not None or self.issue is not None) and self.stops is not None:
+            raise InvalidPolicy(f"{self.name}.stops", "absent: the form says itself who goes on")
         if self.machines not in MACHINES:
             raise InvalidPolicy(f"{self.name}.machines", f"one of {', '.join(MACHINES)}", self.machines)
         if self.discipline not in DISCIPLINES:
@@ -253,6 +301,12 @@ class Policy:
     def architectures(self) -> tuple[str, ...]:
         """Classes that it can run on."""
         return MACHINES[self.machines]
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether layers may take less time than alone, because others compute while their weights are loaded. The
+        bounds of `hwmodels.demand_bounds` and `hwmodels.design_bounds` do not hold then."""
+        return self.issue is not None
 
     def values(self, given: dict[str, float] | None = None) -> NDArray[np.float64]:
         """Values of the parameters in the order of `params`, shape (len(params),).

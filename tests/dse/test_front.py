@@ -265,6 +265,9 @@ def test_impossible_studies_are_refused(tmp_path: Path) -> None:
         exact_front(continuous, tmp_path / "run")
     with pytest.raises(InputError, match="simulate"):
         exact_front(replace(study(), fidelity="bound"), tmp_path / "run")
+    interleaved = replace(study(), space=design_space(WORKLOAD, policies=["fcfs", "layerweaver"]))
+    with pytest.raises(InputError, match=r"must not overlap layers .* got layerweaver"):
+        exact_front(interleaved, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     with pytest.raises(InputError, match=r"certificate\.json"):
         check_run(tmp_path)

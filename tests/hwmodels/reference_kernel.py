@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
+from reference_prefetch import reference_prefetch
 
 from hwmodels.kernel import tenants_of
 from hwmodels.kernel_assign import VIEW
@@ -76,7 +77,10 @@ class Running:
 
 def reference_run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy, params=None) -> TaskRecords:
     """Same result as `hwmodels.kernel.run`."""
-    return _Simulation(table, machine, trace, policy, policy.values(params).tolist()).run()
+    simulation = _Simulation(table, machine, trace, policy, policy.values(params).tolist())
+    if policy.issue is not None:
+        return reference_prefetch(simulation, interpreted(policy.issue))
+    return simulation.run()
 
 
 class _Simulation:

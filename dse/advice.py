@@ -39,6 +39,7 @@ class Advice:
 
     Parameters
     ----------
+    headline : which class and design; the first words of the sentence.
     sentence : which class wins, by how much, what limits it.
     winner : class of the recommended design, '' when nothing is feasible.
     trial : the recommended design, or the one nearest to feasible; -1 when every trial failed.
@@ -46,6 +47,7 @@ class Advice:
     limits : what limits the recommended design.
     """
 
+    headline: str
     sentence: str
     winner: str
     trial: int
@@ -185,16 +187,17 @@ def _nearest(run: RunData) -> Advice:
         why = next((str(s) for s in trials["status"] if str(s) not in ("ok", "")), "")
         why = why or f"all {len(run.trials)} trials failed"
         sentence = f"No design can serve the workload: {why}"
-        return Advice(sentence=sentence + ".", winner="", trial=-1, rivals={}, limits="")
+        return Advice(headline=sentence, sentence=sentence + ".", winner="", trial=-1, rivals={}, limits="")
     nearest = run.row(best)
     parts = []
     for metric, share in sorted(missed.items(), key=lambda item: -item[1]):
         value, bound = quantity(metric, float(nearest[metric_column(metric)])), quantity(metric, run.budgets[metric])
         parts.append(f"{label(metric)} is {value}, budget {bound}" + (f" ({share:.0%} beyond)" if share < 1e6 else ""))
     params = run.params(nearest)
-    sentence = (f"No design meets every budget: trial {best} ({_architecture(nearest)}, {describe_hardware(params)}, "
-                f"{describe_policy(params)}) comes nearest, but its " + " and its ".join(parts) + ".")
-    return Advice(sentence=sentence, winner="", trial=best, rivals={},
+    headline = (f"No design meets every budget: trial {best} ({_architecture(nearest)}, {describe_hardware(params)}, "
+                f"{describe_policy(params)}) comes nearest")
+    sentence = f"{headline}, but its " + " and its ".join(parts) + "."
+    return Advice(headline=headline, sentence=sentence, winner="", trial=best, rivals={},
                   limits=limits_sentence(run, nearest))
 
 
@@ -213,8 +216,8 @@ def advise(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None = N
     params = run.params(best)
     values = ", ".join(f"{label(o.metric)} {quantity(o.metric, float(best[metric_column(o.metric)]))}"
                        for o in run.objectives)
-    head = (f"{winner} wins: trial {trial} ({describe_hardware(params)}, {describe_policy(params)}) "
-            f"is the best compromise with {values}")
+    headline = (f"{winner} wins: trial {trial} ({describe_hardware(params)}, {describe_policy(params)}) "
+                "is the best compromise")
     rivals: dict[str, int] = {}
     own_front = int((ranked["params.architecture"] == winner).sum()) if "params.architecture" in ranked else 0
     clauses = [f"{winner} holds {own_front} of the {len(ranked)} designs of the front"] if 0 < own_front < len(ranked) \
@@ -236,8 +239,9 @@ def advise(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None = N
         clauses.append(f"the best {name} (trial {rivals[name]}) has {_listed(gaps)}")
     limits = limits_sentence(run, best, breakdown)
     clauses += _scenario_clause(run, trial)
-    sentence = "; ".join([head, *clauses]) + (f"; what limits it is {limits}" if limits else "") + "."
-    return Advice(sentence=sentence, winner=winner, trial=trial, rivals=rivals, limits=limits)
+    clauses += [f"what limits it is {limits}"] if limits else []
+    sentence = "; ".join([f"{headline} with {values}", *clauses]) + "."
+    return Advice(headline=headline, sentence=sentence, winner=winner, trial=trial, rivals=rivals, limits=limits)
 
 
 def _scenario_clause(run: RunData, trial: int) -> list[str]:
@@ -368,9 +372,9 @@ def summary(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None = 
     breakdown : see `advise`; by default the recommended design is evaluated again for it, where that can be done.
     """
     if breakdown is None:
-        from dse.report.detail import run_details
+        from dse.report.detail import run_details, study_of
 
-        breakdown = run_details(run, 1).breakdown
+        breakdown = run_details(run, study_of(run), 1).breakdown
     found = advise(run, breakdown)
     counts = (f"{run.name}: {len(run.trials)} trials, {len(run.feasible)} feasible, {len(run.failed)} failed, "
               f"{len(run.front)} on the front")

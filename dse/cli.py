@@ -14,7 +14,7 @@ __all__ = ["app", "main"]
 
 # In the order of `dse --help`.
 COMMANDS = (
-    "init", "run", "report", "why", "diff", "sensitivity", "export", "convert", "front", "evaluate",
+    "init", "run", "watch", "report", "why", "diff", "sensitivity", "export", "convert", "front", "evaluate",
     "compare-policies", "cost", "inspect", "list", "check", "explain", "simulate", "schedulability", "schema",
     "validate", "doctor",
 )

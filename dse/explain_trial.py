@@ -32,7 +32,7 @@ from spaces.errors import SpaceError
 from spaces.space import Params
 
 __all__ = ["Explanation", "Neighbour", "PolicyAnswer", "Trial", "explain", "limits", "margins", "neighbours",
-           "open_study", "open_trial", "policies"]
+           "neighbours_sentence", "open_study", "open_trial", "policies"]
 
 
 @final
@@ -204,6 +204,20 @@ def _dominates(verdict: Verdict, other: Verdict) -> bool:
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
+def neighbours_sentence(trial: Trial, found: Sequence[Neighbour]) -> str:
+    """Which steps improve a design, the largest improvement first."""
+    def gain(neighbour: Neighbour) -> float:
+        values = ((abs(change), abs(metric_of(trial.result, metric))) for metric, change in neighbour.changes.items())
+        return sum(change / (size if 0.0 < size < math.inf else 1.0) for change, size in values)
+
+    better = sorted((n for n in found if n.dominates), key=gain, reverse=True)
+    if not better:
+        return "No design one step away dominates it."
+    named = ", ".join(f"{n.parameter} {n.before} -> {n.after}" for n in better[:3])
+    more = f" and {len(better) - 3} more" if len(better) > 3 else ""
+    return f"A step that improves it: {named}{more}."
+
+
 # --- policies ---------------------------------------------------------------------------------------------------------
 
 
@@ -344,18 +358,7 @@ class Explanation:
     @property
     def sentence(self) -> str:
         """What the neighbours say about the search."""
-        better = sorted((n for n in self.neighbours if n.dominates), key=self._gain, reverse=True)
-        if not better:
-            return "No design one step away dominates it."
-        steps = ", ".join(f"{n.parameter} {n.before} -> {n.after}" for n in better[:3])
-        more = f" and {len(better) - 3} more" if len(better) > 3 else ""
-        return f"A step that improves it: {steps}{more}."
-
-    def _gain(self, neighbour: Neighbour) -> float:
-        """Sum of the relative improvements of the objectives [-]."""
-        values = ((abs(change), abs(metric_of(self.trial.result, metric))) for metric, change in
-                  neighbour.changes.items())
-        return sum(change / (size if 0.0 < size < math.inf else 1.0) for change, size in values)
+        return neighbours_sentence(self.trial, self.neighbours)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -6,11 +6,12 @@ Hypervolume and dominance by the moocore library (C. M. Fonseca et al., CEC 2006
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["front_indices", "hypervolume", "knee", "reference_point", "thin"]
+__all__ = ["Curve", "front_indices", "hypervolume", "hypervolume_curve", "knee", "reference_point", "thin"]
 
 Floats = NDArray[np.float64]
 
@@ -50,6 +51,34 @@ def hypervolume(values: Floats, reference: Floats) -> float:
     points, ref = points / scale, reference / scale
     points = points[(points < ref).all(axis=1)]
     return float(volume(points, ref=ref)) if len(points) else 0.0
+
+
+class Curve(NamedTuple):
+    """Progress of a search after `trials` trials: hypervolume [-] and size of the feasible front."""
+
+    trials: list[int]
+    hypervolume: list[float]
+    front: list[int]
+
+
+def hypervolume_curve(values: Floats, usable: NDArray[np.bool_], reference: Floats, points: int) -> Curve:
+    """Hypervolume against trials.
+
+    Parameters
+    ----------
+    values : (n, objectives) in the order of the trials.
+    usable : (n,) whether a trial is feasible and known.
+    points : of the curve, at most.
+    """
+    ends = np.unique(np.linspace(1, len(values), min(points, len(values))).round().astype(int))
+    archive, start = np.empty((0, values.shape[1])), 0
+    volumes, sizes = [], []
+    for end in ends:
+        archive, start = np.concatenate([archive, values[start:end][usable[start:end]]]), int(end)
+        archive = archive[front_indices(archive)]
+        volumes.append(hypervolume(archive, reference))
+        sizes.append(len(archive))
+    return Curve([int(end) for end in ends], volumes, sizes)
 
 
 def _unit(values: Floats) -> Floats:

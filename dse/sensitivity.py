@@ -47,7 +47,7 @@ from spaces.errors import SpaceError
 from spaces.space import Space
 
 __all__ = ["Effect", "Importance", "Purchase", "Purchases", "Sensitivity", "evaluated_importance", "purchases",
-           "sensitivity", "total_effects", "trials_importance"]
+           "results_of", "sensitivity", "total_effects", "trials_importance"]
 
 Floats = NDArray[np.float64]
 Codes = tuple[int, ...]
@@ -359,7 +359,7 @@ def _spread(run: RunData, count: int) -> list[int]:
     return [int(run.front["trial"].iloc[i]) for i in thin(values, count)]
 
 
-def _results(run: RunData) -> list[Result]:
+def results_of(run: RunData) -> list[Result]:
     """The trials of a run as results, with what `judge` needs."""
     found = []
     names = [name for name in run.trials.columns if name in METRICS]
@@ -399,7 +399,7 @@ def sensitivity(run: RunData | Path, *, samples: int = 0, designs: int = 6, seed
     chosen = _spread(run, designs)
     try:
         effects = evaluated_importance(study, samples=samples, seed=seed) if samples \
-            else trials_importance(study, _results(run), seed=seed)
+            else trials_importance(study, results_of(run), seed=seed)
     except SpaceError as error:
         raise InputError(Problem(file=str(run.path / "trials.csv"),
                                  message=f"must hold designs of the study: {error}")) from None

@@ -33,7 +33,7 @@ from hwmodels.technology import (
 )
 from hwmodels.workload import Workload
 
-__all__ = ["design_evaluation"]
+__all__ = ["design_evaluation", "dynamic_energy_j"]
 
 _LEVELS = ("mac", "noc", "sram", "dram", "vector")
 
@@ -70,8 +70,8 @@ def _level_j(level: str, engine: Engine, corner: Corner) -> float:
     return vector_op_energy_j(node, corner=corner)
 
 
-def _dynamic_j(detail: Detail, workload: Workload) -> dict[tuple[int, str], float]:
-    """Dynamic energy of the run by (slot, level) [J]."""
+def dynamic_energy_j(detail: Detail, workload: Workload) -> dict[tuple[int, str], float]:
+    """Dynamic energy of the run by (slot, level), level one of mac, noc, sram, dram, vector [J]; see Model."""
     found: dict[tuple[int, str], float] = {}
     networks = workload.networks
     for tenant in workload.tenants:
@@ -121,7 +121,7 @@ def design_evaluation(design: Design, workload: Workload, *,
         return lambda constants: {"area_mm2": area_mm2(constants)}
 
     records = detail.records
-    dynamic = _dynamic_j(detail, workload)
+    dynamic = dynamic_energy_j(detail, workload)
     unsplit = outcome.breakdown["energy_j"]["dynamic"] - sum(dynamic.values())
     leaking = sum(engine_leakage_w(engine) for engine in engines)
     elapsed_s = outcome.metrics["energy_j"] / outcome.metrics["power_w"]

@@ -1,10 +1,11 @@
 "use strict";
-// Data, state and small tools. State: one chosen trial, a set picked by lasso or brush, up to four pinned.
+// Data, state and small tools. State: one chosen trial, a set picked by lasso or brush, up to four pinned, and the tenant
+// that the drawings of a design bring out.
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const C = DATA.columns;
 const N = C.trial.length;
 const ROW = new Map(C.trial.map((t, i) => [t, i]));
-const state = { chosen: null, picked: null, pinned: [], budgets: { ...DATA.budgets }, sort: null };
+const state = { chosen: null, picked: null, pinned: [], tenant: null, budgets: { ...DATA.budgets }, sort: null };
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "x"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 const MAX_PINNED = 4;
@@ -28,7 +29,8 @@ function el(tag, attributes = {}, ...children) {
 const coded = (column, i) => (column.codes[i] < 0 ? null : column.values[column.codes[i]]);
 const param = (name, i) => (C.params[name] ? coded(C.params[name], i) : null);
 const architecture = (i) => param("architecture", i) ?? "design";
-const policy = (i) => [param("policy", i) ?? "?", param("scheduler", i)].filter(Boolean).join(", ");
+const policy = (i) => `${param("policy", i) ?? "?"}${param("scheduler", i) ? ` (${param("scheduler", i)})` : ""}`;
+const hardware = (i) => typeset(String(coded(C.hardware, i) ?? ""));
 
 function metricColumn(name) {
   if (C.metrics[name]) return C.metrics[name];
@@ -63,6 +65,9 @@ function show(metric, v) {
   if (["s", "J", "W"].includes(unit)) return prefixed(v, unit);
   return unit === "-" ? three(v) : `${three(v)} ${unit === "mm2" ? "mm²" : unit === "1/s" ? "/s" : unit}`;
 }
+const typeset = (text) => text.replaceAll("mm2", "mm²").replace(/(\d)x(\d)/g, "$1×$2");
+const percent = (v) => `${v !== 0 && Math.abs(v) < 0.0095 ? Number((100 * v).toPrecision(1)) : Math.round(100 * v)} %`;
+const signedPercent = (v) => `${v > 0 ? "+" : v < 0 ? "−" : "±"}${percent(Math.abs(v))}`;
 const bytes = (v) => (v >= 1048576 ? `${three(v / 1048576)} MiB` : `${three(v / 1024)} KiB`);
 
 // Feasibility under the budgets as edited on the page.
@@ -112,20 +117,24 @@ function pin(trial) {
   else { if (state.pinned.length === MAX_PINNED) state.pinned.shift(); state.pinned.push(trial); }
   changed("pinned");
 }
+function focusTenant(name) { state.tenant = state.tenant === name ? null : name; changed("tenant"); }
 function setBudget(metric, v) { state.budgets[metric] = v; world = judge(); changed("budgets"); }
 
 // Groups for colour and shape.
 const CLASSES = C.params.architecture ? [...C.params.architecture.values].sort((a, b) => order(a) - order(b)) : ["design"];
 function order(name) { const at = ["time_mux", "composable", "heterogeneous", "dedicated"].indexOf(name); return at < 0 ? 9 : at; }
 const classIndex = (i) => CLASSES.indexOf(architecture(i));
+const GLYPHS = ["●", "■", "◆", "▲"];
+const glyph = (k) => el("span", { class: "glyph", style: `color:${colour(k)}`, "aria-hidden": "true" }, `${GLYPHS[k] ?? "●"} `);
 const TENANTS = Object.keys(C.tenants);
 
 const ready = (id) => $(id) && $(id)._fullLayout;
 function layout(extra) {
-  const axis = { gridcolor: css("--faint"), zerolinecolor: css("--line"), linecolor: css("--line"), automargin: true };
+  const axis = { gridcolor: css("--faint"), zerolinecolor: css("--line"), linecolor: css("--line"), automargin: true, tickfont: { color: css("--soft") } };
   const { xaxis, yaxis, ...rest } = extra;
-  return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--ink"), family: "inherit", size: 13 },
-    margin: { l: 60, r: 14, t: 12, b: 46 }, hoverlabel: { align: "left" }, legend: { orientation: "h", y: -0.16 },
+  for (const a of [xaxis, yaxis]) if (a?.title) a.title.standoff = 8;
+  return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--ink"), family: getComputedStyle(document.body).fontFamily, size: 12 },
+    margin: { l: 60, r: 14, t: 12, b: 46 }, hoverlabel: { align: "left", font: { size: 12 } }, legend: { orientation: "h", y: 1.01, yanchor: "bottom" },
     xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest };
 }
 const CONFIG = { responsive: true, displaylogo: false, scrollZoom: false, modeBarButtonsToRemove: ["sendDataToCloud"] };

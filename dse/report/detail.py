@@ -3,7 +3,7 @@ the designs of the (thinned) front again with recording on."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,11 @@ from dse.pareto import thin
 from dse.report.rundata import RunData, metric_column
 from hwmodels.errors import ModelError
 
-__all__ = ["MAX_DETAILS", "RunDetails", "assign_tracks", "constants_table", "detail_payload", "run_details"]
+if TYPE_CHECKING:
+    from dse.study import Study
+
+__all__ = ["MAX_DETAILS", "RunDetails", "assign_tracks", "constants_table", "detail_payload", "run_details",
+           "study_of"]
 
 Floats = NDArray[np.float64]
 
@@ -199,6 +203,24 @@ def heat(detail: Any) -> dict[str, Any]:
     return {"tracks": [s.name for s in slots], "end_s": _short(end, 6), "busy": [_list(row, 3) for row in busy]}
 
 
+def energy_by_level(detail: Any, workload: Any) -> dict[str, float | None]:
+    """Energy of the run by what spends it: the levels of the dynamic energy, leakage, scheduler [J].
+
+    Levels are split as in `hwmodels.design_uncertainty`; what that does not reach (state saved, restored) is `other`.
+    """
+    from hwmodels.design_uncertainty import dynamic_energy_j
+
+    whole = dict(detail.outcome.breakdown.get("energy_j", {}))
+    if detail.records is None or "dynamic" not in whole:
+        return {name: _short(joules) for name, joules in whole.items()}
+    dynamic, found = whole.pop("dynamic"), dict[str, float]()
+    for (_, level), joules in dynamic_energy_j(detail, workload).items():
+        found[level] = found.get(level, 0.0) + joules
+    rest = dynamic - sum(found.values())
+    found |= {"other": rest} if rest > 1e-3 * dynamic else {}
+    return {name: _short(joules) for name, joules in (found | whole).items()}
+
+
 def detail_payload(detail: Any, workload: Any) -> dict[str, Any]:
     """JSON-able details of one evaluated design.
 
@@ -214,7 +236,7 @@ def detail_payload(detail: Any, workload: Any) -> dict[str, Any]:
         "engines": engines_of(detail.prepared.chip),
         "dram_bytes_per_s": detail.prepared.chip.dram_bytes_per_s,
         "area_mm2": {k: _short(v) for k, v in breakdown.get("area_mm2", {}).items()},
-        "energy_j": {k: _short(v) for k, v in breakdown.get("energy_j", {}).items()},
+        "energy_j": energy_by_level(detail, workload),
         "utilisation": {k: _short(v, 3) for k, v in breakdown.get("engine_utilisation_frac", {}).items()},
         "time_frac": {k.removeprefix("time_frac."): {n: _short(v, 3) for n, v in shares.items()}
                       for k, shares in breakdown.items() if k.startswith("time_frac.") and shares},
@@ -227,19 +249,24 @@ def detail_payload(detail: Any, workload: Any) -> dict[str, Any]:
     return found
 
 
-def run_details(run: RunData, limit: int = MAX_DETAILS) -> RunDetails:
-    """Evaluate the chosen designs of a run again; a run whose study can no longer be read gives a page without them."""
-    trials = chosen_trials(run, limit)
-    if not trials:
-        return RunDetails({}, None)
-    try:
-        from dse.documents import load_study
-        from dse.robust import see
-        from hwmodels.evaluate import evaluate_detail
-        from spaces.designs import decode_design
+def study_of(run: RunData) -> "Study | None":
+    """The study of a run; None where this version cannot read it any more."""
+    from dse.documents import load_study
 
-        study = load_study(run.path / "study.yaml")
-    except (ImportError, DseError, ModelError):
+    try:
+        return load_study(run.path / "study.yaml")
+    except (DseError, ModelError):
+        return None
+
+
+def run_details(run: RunData, study: "Study | None", limit: int = MAX_DETAILS) -> RunDetails:
+    """Evaluate the chosen designs of a run again; without its study there are none."""
+    from dse.robust import see
+    from hwmodels.evaluate import evaluate_detail
+    from spaces.designs import decode_design
+
+    trials = chosen_trials(run, limit)
+    if not trials or study is None:
         return RunDetails({}, None)
     details: dict[int, dict[str, Any]] = {}
     breakdown: Mapping[str, Mapping[str, float]] | None = None

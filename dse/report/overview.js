@@ -1,20 +1,4 @@
-// Cards, scatter, budgets, parallel coordinates, ranking, comparison.
-
-function drawCounts() {
-  const n = DATA.counts;
-  $("counts").textContent = `${n.trials.toLocaleString("en")} trials, ${n.feasible.toLocaleString("en")} feasible, ${n.front} on the front` +
-    (n.failed ? `, ${n.failed} failed` : "");
-}
-
-function drawCards() {
-  $("cards").replaceChildren(...DATA.recommended.map(({ label, trial }) => {
-    const i = ROW.get(trial);
-    const figures = DATA.objectives.map((o) => `${info(o.metric).label} ${show(o.metric, value(o.metric, i))}`).join(" · ");
-    return el("button", { type: "button", style: `--c: ${colour(classIndex(i))}`, onclick: () => choose(trial) },
-      el("small", {}, label[0].toUpperCase() + label.slice(1)), el("b", {}, `${architecture(i)}, trial ${trial}`),
-      `${coded(C.hardware, i) ?? ""}; ${policy(i)}`, el("small", {}, figures));
-  }));
-}
+// Scatter, budgets, the design at a glance.
 
 // --- scatter ---
 const axisTitle = (m) => { const { label, unit } = info(m); return unit === "-" ? label : `${label} [${unit === "mm2" ? "mm²" : unit}]`; };
@@ -49,6 +33,7 @@ function viewRange(metric, rows, log) {
   const near = rows.map((i) => col[i]).filter((v) => v !== null).sort((a, b) => a - b);
   if (!near.length) return null;
   let [low, high] = [near[0], near[Math.floor((near.length - 1) * 0.97)]];
+  if ($("show-all").checked) high = near[near.length - 1];
   for (const i of world.front) if (col[i] !== null) { low = Math.min(low, col[i]); high = Math.max(high, col[i]); }
   const bound = state.budgets[metric];
   if (bound !== undefined && bound < high + 1.2 * (high - low)) high = Math.max(high, bound);
@@ -60,15 +45,15 @@ function viewRange(metric, rows, log) {
 function hover(i) {
   const lines = DATA.objectives.map((o) => `${info(o.metric).label} ${show(o.metric, value(o.metric, i))}`);
   const miss = world.feasible[i] ? [] : [complete(i) ? `misses ${missed(i).map((m) => info(m).label).join(", ")}` : coded(C.status, i) ?? "failed"];
-  return `<b>trial ${C.trial[i]} ${escape_(architecture(i))}</b><br>${escape_(coded(C.hardware, i) ?? "")}<br>${escape_(policy(i))}<br>${[...lines, ...miss].map(escape_).join("<br>")}`;
+  return `<b>trial ${C.trial[i]} ${escape_(architecture(i))}</b><br>${escape_(hardware(i))}<br>${escape_(policy(i))}<br>${[...lines, ...miss].map(escape_).join("<br>")}`;
 }
 
 function scatterTraces(xm, ym) {
   const x = metricColumn(xm), y = metricColumn(ym), { names, of } = groups();
   const usable = [...Array(N).keys()].filter((i) => x[i] !== null && y[i] !== null);
   const kinds = [
-    ["infeasible", thinned(usable.filter((i) => !world.feasible[i]), x, y, 700), { size: 6, opacity: 0.3, open: true }],
-    ["dominated", thinned(usable.filter((i) => world.feasible[i] && !world.front.has(i)), x, y, 1500), { size: 7, opacity: 0.45 }],
+    ["infeasible", thinned(usable.filter((i) => !world.feasible[i]), x, y, 400), { size: 6, opacity: 0.3, open: true }],
+    ["dominated", thinned(usable.filter((i) => world.feasible[i] && !world.front.has(i)), x, y, 900), { size: 7, opacity: 0.45 }],
     ["front", usable.filter((i) => world.front.has(i)), { size: 11, opacity: 1 }],
   ];
   const traces = [];
@@ -80,7 +65,7 @@ function scatterTraces(xm, ym) {
     for (const t of traces) if (t.legendgroup === name) t.showlegend = false;
     traces.push({ type: "scatter", mode: "markers", name, legendgroup: name, showlegend: true, x: mine.map((i) => x[i]), y: mine.map((i) => y[i]),
       customdata: mine.map((i) => C.trial[i]), text: mine.map(hover), hovertemplate: "%{text}<extra></extra>",
-      marker: { symbol: SYMBOLS[g % SYMBOLS.length] + (look.open ? "-open" : ""), color: colour(g), size: look.size, opacity: look.opacity,
+      marker: { symbol: SYMBOLS[(g + Math.floor(g / 8)) % SYMBOLS.length] + (look.open ? "-open" : ""), color: colour(g), size: look.size, opacity: look.opacity,
         line: { width: kind === "front" ? 1.2 : look.open ? 1 : 0, color: kind === "front" ? css("--panel") : colour(g) } },
       selected: { marker: { opacity: look.opacity } }, unselected: { marker: { opacity: look.opacity } } });
   }));
@@ -132,8 +117,15 @@ function drawScatter() {
   Plotly.react("pareto", traces, layout({
     xaxis: { title: { text: axisTitle(xm) }, type: log ? "log" : "linear", range: rx },
     yaxis: { title: { text: axisTitle(ym) }, type: log ? "log" : "linear", range: ry },
-    shapes, annotations: notes, hovermode: "closest", dragmode: "zoom", legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
-    margin: { l: 62, r: 14, t: 30, b: 50 } }), { ...CONFIG, modeBarButtonsToRemove: ["autoScale2d"], modeBarButtonsToAdd: [] });
+    shapes, annotations: notes, hovermode: "closest", dragmode: dragMode, legend: { orientation: "h", y: 1.02, yanchor: "bottom", font: { size: 13 } },
+    margin: { l: 62, r: 14, t: 30, b: 50 } }), { ...CONFIG, modeBarButtonsToRemove: ["autoScale2d", "zoom2d", "pan2d", "select2d", "lasso2d"] });
+}
+
+let dragMode = "zoom";
+function setDrag(mode) {
+  dragMode = mode;
+  for (const button of $("drag").children) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
+  if (ready("pareto")) Plotly.relayout("pareto", { dragmode: mode });
 }
 
 function markScatter() {
@@ -149,6 +141,7 @@ function setupScatter() {
   const ways = [["class", "class"], ...(C.params.policy ? [["policy", "policy"]] : []), ["feasibility", "feasibility"]];
   $("colour").replaceChildren(...ways.map(([v, t]) => el("option", { value: v }, t)));
   for (const id of ["axis-x", "axis-y", "colour", "log", "show-infeasible", "show-all"]) $(id).addEventListener("change", drawScatter);
+  $("drag").replaceChildren(...[["zoom", "Zoom"], ["select", "Box"], ["lasso", "Lasso"]].map(([mode, text]) => el("button", { type: "button", "data-mode": mode, "aria-pressed": String(mode === dragMode), onclick: () => setDrag(mode) }, text)));
   drawScatter();
   const plot = $("pareto");
   plot.on("plotly_click", (e) => { const p = e.points.find((q) => q.customdata !== undefined); if (p) choose(p.customdata); });
@@ -172,7 +165,7 @@ function setupBudgets() {
     el("input", { type: "number", step: "any", value: DATA.budgets[m], "data-metric": m, oninput: (e) => {
       const v = e.target.valueAsNumber;
       if (Number.isFinite(v)) setBudget(m, v);
-    } }), el("span", { class: "unit" }, info(m).unit === "-" ? "" : info(m).unit)));
+    } }), el("span", { class: "unit" }, info(m).unit === "-" ? "" : typeset(info(m).unit))));
   $("budgets").replaceChildren(...rows, rows.length ? el("button", { type: "button", onclick: () => {
     state.budgets = { ...DATA.budgets };
     world = judge();
@@ -187,7 +180,7 @@ function drawBudgetAnswer() {
   if (!n) { $("budget-answer").textContent = "No design found meets these budgets."; return; }
   const i = world.ranked[0];
   $("budget-answer").replaceChildren(`${n.toLocaleString("en")} designs meet them. Best compromise: `,
-    el("button", { type: "button", onclick: () => choose(C.trial[i]) }, `trial ${C.trial[i]}`), ` ${architecture(i)}, ${coded(C.hardware, i) ?? ""}`);
+    el("button", { type: "button", onclick: () => choose(C.trial[i]) }, `trial ${C.trial[i]}`), ` ${architecture(i)}, ${hardware(i)}, ${policy(i)}`);
 }
 
 function drawGlance() {
@@ -198,96 +191,14 @@ function drawGlance() {
   const list = el("dl");
   const add = (k, v, bad) => list.append(el("dt", {}, k), el("dd", { class: bad ? "over" : null }, v));
   add("class", architecture(i));
-  add("hardware", coded(C.hardware, i) ?? "–");
+  add("hardware", hardware(i) || "–");
   add("policy", policy(i));
   for (const m of names) {
     const v = value(m, i), b = state.budgets[m], over = b !== undefined && !within(m, v, b);
     const room = b && v !== null ? (info(m).minimise ? b - v : v - b) / Math.abs(b) : null;
-    add(info(m).label, show(m, v) + (room === null ? "" : over ? ` (${Math.round(-room * 100)} % over)` : ` (${Math.round(room * 100)} % left)`), over);
+    add(info(m).label, show(m, v) + (room === null ? "" : over ? ` (${percent(-room)} over)` : ` (${percent(room)} left)`), over);
   }
   if (!complete(i)) add("status", coded(C.status, i) ?? "failed", true);
   const pinned = state.pinned.includes(state.chosen);
   $("glance").replaceChildren(list, el("button", { type: "button", id: "pin", style: "margin-top:.6rem", onclick: () => pin(state.chosen) }, pinned ? "Unpin" : "Pin to compare"));
-}
-
-// --- ranking ---
-const tableMetrics = () => [...new Set([...DATA.objectives.map((o) => o.metric), ...Object.keys(DATA.budgets),
-  ...["p99_latency_s", "antt", "engine_utilisation_frac", "dram_utilisation_frac"].filter((m) => C.metrics[m])])];
-
-function rankingRows() {
-  const rows = [...world.ranked];
-  const extra = [state.chosen, ...state.pinned, ...(state.picked ? [...state.picked].slice(0, 200) : [])];
-  for (const t of extra) if (t !== null && !rows.includes(ROW.get(t))) rows.push(ROW.get(t));
-  if (state.sort) {
-    const { key, sign } = state.sort;
-    const of = key === "trial" ? (i) => C.trial[i] : key === "class" ? architecture : key === "policy" ? policy : key === "hardware" ? (i) => coded(C.hardware, i) ?? ""
-      : key === "rank" ? (i) => (world.ranked.indexOf(i) + 1 || 1e9) : (i) => value(key, i) ?? Infinity;
-    rows.sort((a, b) => { const [p, q] = [of(a), of(b)]; return (p < q ? -1 : p > q ? 1 : a - b) * sign; });
-  }
-  return rows;
-}
-
-function drawRanking() {
-  const metrics = tableMetrics();
-  const head = (key, text, left) => el("th", { scope: "col", class: left ? "t" : null, title: info(key).meaning || null,
-    "aria-sort": state.sort?.key === key ? (state.sort.sign > 0 ? "ascending" : "descending") : null },
-  el("button", { type: "button", onclick: () => { state.sort = { key, sign: state.sort?.key === key ? -state.sort.sign : 1 }; drawRanking(); } }, text));
-  const rankOf = new Map(world.ranked.map((i, k) => [i, k + 1]));
-  const body = el("tbody", {}, ...rankingRows().slice(0, 400).map((i) => {
-    const t = C.trial[i];
-    const row = el("tr", { tabindex: t === state.chosen ? 0 : -1, "data-trial": t, "aria-selected": String(t === state.chosen),
-      class: state.picked ? (state.picked.has(t) ? "in" : "out") : null,
-      onclick: () => choose(t), onkeydown: (e) => rowKey(e, t) },
-    el("td", {}, rankOf.get(i) ?? (world.feasible[i] ? "dominated" : "infeasible")), el("td", {}, String(t)),
-    el("td", { class: "t n" }, el("i", { class: "swatch", style: `color:${colour(classIndex(i))}` }, ["● ", "■ ", "◆ ", "▲ "][classIndex(i)] ?? "● "), architecture(i)),
-    el("td", { class: "t" }, coded(C.hardware, i) ?? ""), el("td", { class: "t" }, policy(i)),
-    ...metrics.map((m) => el("td", { class: state.budgets[m] !== undefined && !within(m, value(m, i), state.budgets[m]) ? "over" : null }, show(m, value(m, i)))));
-    return row;
-  }));
-  if (body.rows.length && ![...body.rows].some((r) => r.tabIndex === 0)) body.rows[0].tabIndex = 0;
-  $("ranking").replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, head("rank", "rank"), head("trial", "trial"), head("class", "class", true),
-    head("hardware", "hardware", true), head("policy", "policy", true), ...metrics.map((m) => head(m, info(m).label)))), body));
-}
-function rowKey(e, trial) {
-  const row = e.currentTarget;
-  const to = e.key === "ArrowDown" ? row.nextElementSibling : e.key === "ArrowUp" ? row.previousElementSibling : null;
-  if (to) { to.tabIndex = 0; row.tabIndex = -1; to.focus(); e.preventDefault(); }
-  if (e.key === "Enter" || e.key === " ") { choose(trial); e.preventDefault(); $("ranking").querySelector(`tr[data-trial="${trial}"]`)?.focus(); }
-  if (e.key === "p" || e.key === "P") { pin(trial); $("ranking").querySelector(`tr[data-trial="${trial}"]`)?.focus(); }
-}
-function markRanking() {
-  const rows = [...$("ranking").querySelectorAll("tbody tr")];
-  if (state.chosen !== null && !rows.some((r) => Number(r.dataset.trial) === state.chosen)) { drawRanking(); return; }
-  for (const r of rows) { const on = Number(r.dataset.trial) === state.chosen; r.setAttribute("aria-selected", String(on)); r.tabIndex = on ? 0 : -1; }
-}
-
-// --- comparison ---
-function drawCompare() {
-  if (!state.pinned.length) { $("compared").replaceChildren(el("p", { class: "note" }, "Pin up to four designs: “Pin to compare”, or P in the ranking.")); return; }
-  const rows = state.pinned.map((t) => ROW.get(t));
-  const line = (name, cells, best) => el("tr", {}, el("th", { scope: "row", class: "t" }, name), ...cells.map((c, k) => el("td", { class: best?.has(k) ? "best" : null }, c)));
-  const bestOf = (values, minimise) => {
-    const known = values.filter((v) => v !== null && v !== undefined);
-    if (known.length < 2) return new Set();
-    const top = minimise ? Math.min(...known) : Math.max(...known);
-    return new Set(values.every((v) => v === top) ? [] : [...values.keys()].filter((k) => values[k] === top));
-  };
-  const body = el("tbody");
-  for (const name of Object.keys(C.params)) {
-    const cells = rows.map((i) => param(name, i));
-    if (cells.every((c) => c === null)) continue;
-    body.append(line(name, cells.map((c) => (c === null ? "–" : name.includes("sram_bytes") ? bytes(c) : typeof c === "number" && c >= 1e6 ? `${three(c / 1e9)} G` : String(c)))));
-  }
-  for (const m of AXES) {
-    const values = rows.map((i) => value(m, i));
-    body.append(line(info(m).label, values.map((v) => show(m, v)), bestOf(values, info(m).minimise)));
-  }
-  for (const t of TENANTS) {
-    const column = C.tenants[t].p99_latency_s;
-    if (!column) continue;
-    const values = rows.map((i) => column[i]);
-    body.append(line(`p99 of ${t}`, values.map((v) => (v === null ? "–" : prefixed(v, "s"))), bestOf(values, true)));
-  }
-  $("compared").replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, el("th", { class: "t" }, ""), ...state.pinned.map((t) => el("th", {},
-    el("button", { type: "button", onclick: () => choose(t) }, `trial ${t}`), " ", el("button", { type: "button", title: `Unpin trial ${t}`, "aria-label": `Unpin trial ${t}`, onclick: () => pin(t) }, "×"))))), body));
 }

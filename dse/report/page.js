@@ -1,7 +1,8 @@
 // Start: unpack plotly.js, draw everything, follow the state.
 
 async function unpackPlotly() {
-  const packed = Uint8Array.from(atob($("plotly-gz").textContent.trim()), (c) => c.charCodeAt(0));
+  const letters = atob($("plotly-gz").textContent.trim()), packed = new Uint8Array(letters.length);
+  for (let k = 0; k < letters.length; k++) packed[k] = letters.charCodeAt(k);
   const text = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
   $("plotly-gz").remove();
   const script = document.createElement("script");
@@ -9,63 +10,56 @@ async function unpackPlotly() {
   document.head.append(script);
 }
 
-function drawHistory() {
-  const h = DATA.history;
-  Plotly.react("history", [
-    { type: "scatter", mode: "lines", name: "hypervolume", x: h.trials, y: h.hypervolume, line: { color: colour(0), width: 2.5, shape: "hv" },
-      text: h.spent_s.map((s) => `, after ${prefixed(s, "s")} of evaluation`), hovertemplate: "%{y:.4g}%{text}" },
-    { type: "scatter", mode: "lines", name: "designs on the front", x: h.trials, y: h.front, yaxis: "y2", line: { color: colour(1), width: 1.6, dash: "dot", shape: "hv" } },
-  ], layout({ xaxis: { title: { text: "trials" } }, yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" },
-    yaxis2: { title: { text: "designs on the front" }, overlaying: "y", side: "right", showgrid: false, rangemode: "tozero", color: css("--soft") }, margin: { l: 62, r: 60, t: 34, b: 46 }, legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, hovermode: "x unified" }), CONFIG);
-  const reference = Object.entries(h.reference).filter(([, v]) => v !== null).map(([m, v]) => `${info(m).label} ${show(m, v)}`).join(", ");
-  $("history-note").textContent = reference ? `Share of the box between zero and the reference (${reference}) that the designs found so far dominate.` : "";
+function drawAll() {
+  drawClasses(); drawCards(); drawScatter(); drawBudgetAnswer(); drawGlance(); drawLadder(); drawImportance(); drawParallel(); drawRanking(); drawCompare(); drawDesign(); drawHistory();
 }
 
-function drawProvenance() {
-  const list = el("dl", { class: "left" });
-  const walk = (prefix, v) => {
-    if (v !== null && typeof v === "object" && !Array.isArray(v)) { for (const [k, w] of Object.entries(v)) walk(prefix ? `${prefix}.${k}` : k, w); return; }
-    list.append(el("dt", {}, prefix), el("dd", {}, Array.isArray(v) ? v.join(" ") : String(v)));
-  };
-  walk("", DATA.manifest);
-  $("manifest").replaceChildren(list);
-  $("study-yaml").textContent = DATA.study_yaml;
-  $("constants").replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, ...["constant", "value", "low", "high", "unit", "trust", "source"].map((h, k) => el("th", { class: k === 0 || k > 3 ? "t" : null }, h)))),
-    el("tbody", {}, ...DATA.constants.map((c) => el("tr", {}, el("td", { class: "t" }, c.key), ...[c.value, c.low, c.high].map((v) => el("td", {}, v === null ? "–" : three(v))), ...[c.unit, c.trust, c.source].map((v) => el("td", { class: "t", style: "white-space:normal" }, v)))))));
-}
+const PRINT_WIDTH = 690;  // px between the margins of A4
 
-function drawAll() { drawCards(); drawScatter(); drawBudgetAnswer(); drawGlance(); drawParallel(); drawRanking(); drawCompare(); drawDesign(); drawHistory(); }
-
-function setTheme(dark) { document.documentElement.dataset.theme = dark ? "dark" : "light"; }
+function setTheme(dark) { document.documentElement.dataset.theme = dark ? "dark" : "light"; $("theme").textContent = dark ? "Light" : "Dark"; }
 function setupTheme() {
   const wish = matchMedia("(prefers-color-scheme: dark)");
   setTheme(wish.matches);
   wish.addEventListener("change", () => { setTheme(wish.matches); drawAll(); });
   $("theme").addEventListener("click", () => { setTheme(document.documentElement.dataset.theme !== "dark"); drawAll(); });
-  // Paper is white: figures drawn for a dark screen are drawn again for it.
+  // Paper is white, and as wide as A4: figures are drawn again for it.
   let before = null;
-  window.addEventListener("beforeprint", () => { before = document.documentElement.dataset.theme; if (before === "dark") { setTheme(false); drawAll(); } });
-  window.addEventListener("afterprint", () => { if (before === "dark") { setTheme(true); drawAll(); } });
+  const widths = (width) => { for (const plot of document.querySelectorAll(".plot")) if (ready(plot.id)) Plotly.relayout(plot, width ? { width } : { width: null, autosize: true }); };
+  window.addEventListener("beforeprint", () => { before = document.documentElement.dataset.theme; if (before === "dark") { setTheme(false); drawAll(); } widths(PRINT_WIDTH); });
+  window.addEventListener("afterprint", () => { if (before === "dark") { setTheme(true); drawAll(); } widths(0); });
 }
 
 onChange((what) => {
-  if (what === "chosen") { markScatter(); markRanking(); if (!parallelRows.includes(ROW.get(state.chosen))) drawParallel(); else markParallel(); drawGlance(); drawDesign(); }
+  if (what === "chosen") { markScatter(); markRanking(); if (!parallelRows.includes(ROW.get(state.chosen))) drawParallel(); else markParallel(); drawGlance(); drawLadder(); drawDesign(); }
+  if (what === "tenant") drawDesign();
   if (what === "picked") {
     markScatter(); markParallel(); drawRanking();
     $("clear").disabled = !state.picked;
     $("picked").textContent = state.picked ? `${state.picked.size} designs selected` : "";
   }
   if (what === "pinned") { markScatter(); markParallel(); drawRanking(); drawCompare(); drawGlance(); }
-  if (what === "budgets") { drawScatter(); drawBudgetAnswer(); drawParallel(); drawRanking(); drawGlance(); }
+  if (what === "budgets") { drawScatter(); drawBudgetAnswer(); drawLadder(); drawParallel(); drawRanking(); drawGlance(); }
+  if (what !== "tenant" && ready("history")) drawHistory();
 });
+
+// The commands on the page name the folder that the page lies in.
+function runFolder() {
+  const found = location.protocol === "file:" ? /^(.*)\/report\.html$/.exec(decodeURIComponent(location.pathname)) : null;
+  return found ? (/^[\w./-]+$/.test(found[1]) ? found[1] : `'${found[1]}'`) : "RUN";
+}
 
 async function start() {
   setupTheme();
+  DATA.path = runFolder();
   drawCounts();
-  // The first clause is the answer, the rest its reasons: the same words, set apart.
-  const [, lead, rest] = /^([^;]*;?)\s*(.*)$/s.exec(DATA.advice.sentence);
-  $("headline").replaceChildren(el("b", {}, lead), rest);
+  drawHeadline();
+  drawTiles();
+  drawClasses();
   drawCards();
+  setupLadder();
+  drawLadder();
+  drawImportance();
+  drawSetbacks();
   drawRanking();
   setupBudgets();
   drawBudgetAnswer();
@@ -78,11 +72,13 @@ async function start() {
     return;
   }
   setupScatter();
-  drawHistory();
+  setupHistory();
   drawCompare();
   drawParallel();
   $("zoom-out").addEventListener("click", () => zoom(0));
   $("zoom-in").addEventListener("click", () => zoom(0.5));
+  $("earlier").addEventListener("click", () => zoom(1, -0.5));
+  $("later").addEventListener("click", () => zoom(1, 0.5));
   $("copy").addEventListener("click", copyYaml);
   let wait = 0;
   window.addEventListener("resize", () => { clearTimeout(wait); wait = setTimeout(drawParallel, 200); });

@@ -9,15 +9,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from dse.advice import ranked_front
-from dse.report.detail import constants_table, run_details
+from dse.advice import advise, ranked_front
+from dse.report.detail import constants_table, run_details, study_of
+from dse.report.insight import run_insight
 from dse.report.payload import embed, payload
 from dse.report.rundata import RunData, metric_column, read_run
 from dse.report.words import describe_hardware, describe_policy, label, quantity
 
 __all__ = ["render", "write_report"]
 
-_SCRIPTS = ("core.js", "overview.js", "parallel.js", "detail.js", "page.js")
+_SCRIPTS = ("core.js", "answer.js", "overview.js", "parallel.js", "ranking.js", "detail.js", "insight.js", "page.js")
 
 
 def _asset(name: str) -> str:
@@ -49,15 +50,16 @@ def static_table(run: RunData, rows: int = 200) -> str:
 
 
 def render(run: RunData, details: Mapping[int, Mapping[str, Any]],
-           breakdown: Mapping[str, Mapping[str, float]] | None = None) -> str:
+           breakdown: Mapping[str, Mapping[str, float]] | None = None, insight: Mapping[str, Any] | None = None) -> str:
     """The page as text.
 
     Parameters
     ----------
     details : trial -> see `dse.report.detail`; designs without one show parameters and metrics only.
     breakdown : of the recommended design's `Outcome`.
+    insight : see `dse.report.insight`; without it those parts of the page are left out.
     """
-    data = payload(run, details, constants_table(), breakdown)
+    data = payload(run, details, constants_table(), breakdown, insight)
     parts = {
         "@TITLE@": html.escape(f"{run.name}: multi-DNN NPU designs"),
         "@NAME@": html.escape(run.name),
@@ -89,9 +91,11 @@ def write_report(run_dir: Path) -> Path:
     InputError : the folder is no finished run, or one of its files is corrupt.
     """
     run = read_run(Path(run_dir))
-    found = run_details(run)
+    study = study_of(run)
+    found = run_details(run, study)
+    insight = run_insight(run, study, advise(run).trial)
     path = run.path / "report.html"
     part = path.with_name(".report.html.part")
-    part.write_text(render(run, found.details, found.breakdown), encoding="utf-8")
+    part.write_text(render(run, found.details, found.breakdown, insight), encoding="utf-8")
     part.replace(path)
     return path

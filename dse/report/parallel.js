@@ -3,17 +3,18 @@ const brushes = new Map();
 let parallelRows = [];
 function clearBrushes() { brushes.clear(); drawParallel(); }
 
+// Categories, then the parameters that tell the lines apart: those active in a quarter of the front, or in what is
+// chosen or pinned. The objectives come last.
 function parallelAxes() {
-  const axes = [];
-  for (const name of ["architecture", "policy", "scheduler"]) if (C.params[name]) axes.push({ name, label: name, of: (i) => param(name, i) });
-  for (const name of Object.keys(C.params)) {
-    if (["architecture", "policy", "scheduler"].includes(name) || name.includes(".") || /\d$/.test(name)) continue;
-    if (C.params[name].values.length > 1) axes.push({ name, label: name.replace(/_(bytes_per_s|bytes|hz|nm)$/, "").replaceAll("_", " "), of: (i) => param(name, i), ordinal: true });
-  }
+  const rows = [...world.front], marked = [state.chosen, ...state.pinned].filter((t) => t !== null).map((t) => ROW.get(t));
+  const told = (name) => C.params[name].values.length > 1 && new Set(parallelRows.map((i) => param(name, i))).size > 1
+    && (rows.filter((i) => param(name, i) !== null).length >= 0.25 * rows.length || marked.some((i) => param(name, i) !== null));
+  const first = ["architecture", "policy", "scheduler"].filter((n) => C.params[n]);
+  const names = [...first, ...Object.keys(C.params).filter((n) => !first.includes(n) && told(n))];
   const objectives = DATA.objectives.map((o) => ({ name: o.metric, label: info(o.metric).label, of: (i) => value(o.metric, i), metric: true }));
-  return [...axes.slice(0, Math.max(4, 16 - objectives.length)), ...objectives];
+  return [...names.slice(0, Math.max(4, 15 - objectives.length)).map((name) => ({ name, label: parameterName(name), of: (i) => param(name, i) })), ...objectives];
 }
-const tick = (axis, v) => (axis.metric ? show(axis.name, v) : axis.name.includes("sram_bytes") ? bytes(v) : axis.name.includes("bytes_per_s") ? `${three(v / 1e9)} GB/s`
+const tick = (axis, v) => (axis.metric ? show(axis.name, v) : v === null ? "–" : axis.name.includes("sram_bytes") ? bytes(v) : axis.name.includes("bytes_per_s") ? `${three(v / 1e9)} GB/s`
   : axis.name.endsWith("_hz") ? prefixed(v, "Hz") : String(v));
 
 function scaleOf(axis, rows, top, bottom) {
@@ -38,8 +39,8 @@ function contextRows() {
 }
 
 function drawParallel() {
-  const axes = parallelAxes(), width = Math.max(900, $("parallel").clientWidth || 1200), height = 330, top = 44, bottom = height - 18;
   parallelRows = contextRows();
+  const axes = parallelAxes(), width = Math.max(900, $("parallel").clientWidth || 1200), height = 330, top = 44, bottom = height - 18;
   const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Parallel coordinates of the front" });
   const left = 112, right = 100, x = (k) => left + (k * (width - left - right)) / Math.max(1, axes.length - 1);
   axes.forEach((axis) => { axis.scale = scaleOf(axis, parallelRows, top, bottom); });
@@ -47,14 +48,14 @@ function drawParallel() {
   for (const i of [...parallelRows].reverse()) {
     let d = "", pen = false;  // a gap where a parameter is inactive
     axes.forEach((axis, k) => { const v = axis.of(i); if (v === null) return; d += `${pen ? "L" : "M"}${x(k).toFixed(1)} ${axis.scale.at(v).toFixed(1)}`; pen = true; });
-    const path = el("path", { d, stroke: colour(classIndex(i)), "data-row": i, onclick: () => choose(C.trial[i]) }, el("title", {}, `trial ${C.trial[i]}: ${architecture(i)}, ${coded(C.hardware, i) ?? ""}`));
+    const path = el("path", { d, stroke: colour(classIndex(i)), "data-row": i, onclick: () => choose(C.trial[i]) }, el("title", {}, `trial ${C.trial[i]}: ${architecture(i)}, ${hardware(i)}, ${policy(i)}`));
     if (!world.front.has(i)) path.style.opacity = 0.14;
     lines.append(path);
   }
   svg.append(lines);
   axes.forEach((axis, k) => {
     const g = el("g", { transform: `translate(${x(k).toFixed(1)} 0)` });
-    g.append(el("line", { y1: top, y2: bottom, stroke: "var(--soft)" }), el("text", { y: k % 2 ? 13 : 29, "text-anchor": "middle", "font-size": 12, "font-weight": 600 }, axis.label));
+    g.append(el("line", { y1: top, y2: bottom, stroke: "var(--soft)" }), el("text", { y: k % 2 ? 13 : 29, "text-anchor": "middle", "font-size": 12, "font-weight": 600 }, axis.label.length > 22 ? `${axis.label.slice(0, 21)}…` : axis.label));
     const last = k === axes.length - 1, spaced = axis.scale.ticks.filter((_, n, all) => all.length <= 12 || n % Math.ceil(all.length / 12) === 0);
     for (const v of spaced) g.append(el("text", { x: k === 0 ? -6 : 6, y: axis.scale.at(v) + 4, "font-size": 11, "text-anchor": k === 0 ? "end" : "start", style: "fill:var(--soft);paint-order:stroke;stroke:var(--panel);stroke-width:3px" }, tick(axis, v)));
     const band = brushes.get(axis.name);

@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from dse.advice import advise, margins, ranked_front, recommended
-from dse.pareto import front_indices, hypervolume, reference_point
+from dse.pareto import hypervolume_curve, reference_point
 from dse.report.rundata import RunData, metric_column
 from dse.report.words import describe_hardware, describe_policy, label
 from hwmodels.outcome import METRICS
@@ -79,18 +79,10 @@ def history(run: RunData) -> dict[str, Any]:
     bounds = [run.budgets[o.metric] * sign if o.metric in run.budgets else None
               for o, sign in zip(run.objectives, signs, strict=True)]
     reference = reference_point(values[usable], bounds)
-    ends = np.unique(np.linspace(1, len(frame), min(_HISTORY_POINTS, len(frame))).round().astype(int))
-    archive, start = np.empty((0, len(signs))), 0
-    volumes, sizes = [], []
+    curve = hypervolume_curve(values, usable, reference, _HISTORY_POINTS)
     spent_s = np.cumsum(np.nan_to_num(frame["duration_s"].to_numpy(dtype=float)))
-    for end in ends:
-        fresh = values[start:end][usable[start:end]]
-        archive, start = np.concatenate([archive, fresh]), int(end)
-        archive = archive[front_indices(archive)]
-        volumes.append(_number(hypervolume(archive, reference)))
-        sizes.append(len(archive))
-    return {"trials": [int(e) for e in ends], "hypervolume": volumes, "front": sizes,
-            "spent_s": [_number(spent_s[e - 1]) for e in ends],
+    return {"trials": curve.trials, "hypervolume": [_number(v) for v in curve.hypervolume], "front": curve.front,
+            "spent_s": [_number(spent_s[end - 1]) for end in curve.trials],
             "reference": {o.metric: _number(r * s)
                           for o, r, s in zip(run.objectives, reference, signs, strict=True)}}
 
@@ -114,7 +106,8 @@ def designs_yaml(run: RunData) -> dict[str, str]:
 
 
 def payload(run: RunData, details: Mapping[int, Mapping[str, Any]], constants: list[dict[str, Any]],
-            breakdown: Mapping[str, Mapping[str, float]] | None = None) -> dict[str, Any]:
+            breakdown: Mapping[str, Mapping[str, float]] | None = None,
+            insight: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Everything the page shows.
 
     Parameters
@@ -122,13 +115,14 @@ def payload(run: RunData, details: Mapping[int, Mapping[str, Any]], constants: l
     details : trial -> what `dse.report.detail.detail_payload` makes.
     constants : rows of the table of constants.
     breakdown : of the recommended design, for the sentence of advice.
+    insight : what `dse.report.insight.run_insight` makes.
     """
     found = advise(run, breakdown)
     ranked = ranked_front(run)
     return {
         "name": run.name,
-        "advice": {"sentence": found.sentence, "winner": found.winner, "trial": found.trial, "limits": found.limits,
-                   "rivals": found.rivals},
+        "advice": {"headline": found.headline, "sentence": found.sentence, "winner": found.winner,
+                   "trial": found.trial, "limits": found.limits, "rivals": found.rivals},
         "recommended": recommended(run),
         "counts": {"trials": len(run.trials), "feasible": len(run.feasible), "failed": len(run.failed),
                    "front": len(run.front)},
@@ -141,6 +135,7 @@ def payload(run: RunData, details: Mapping[int, Mapping[str, Any]], constants: l
         "policies": {str(int(row["trial"])): describe_policy(run.params(row)) for row in ranked.to_dict("records")},
         "policy_notes": policy_notes(run),
         "columns": columns_of(run),
+        "insight": dict(insight or {}),
         "history": history(run),
         "details": {str(trial): detail for trial, detail in details.items()},
         "yaml": designs_yaml(run),

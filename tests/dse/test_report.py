@@ -226,3 +226,58 @@ def test_command_refuses_what_is_no_run(tmp_path):
         assert done.returncode == 2
         assert "must be the folder of a run" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_energy_by_level_adds_up(tmp_path):
+    from dse.documents import load_study
+    from dse.report.detail import energy_by_level
+    from hwmodels.evaluate import evaluate_detail
+    from spaces.designs import decode_design
+
+    study = load_study(_load("small_run").write_study(tmp_path))
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        design = decode_design(study.space.decode(study.space.sample_evenly_codes(rng)), study.workload)
+        detail = evaluate_detail(design, study.workload, seed=1)
+        found = energy_by_level(detail, study.workload)
+        assert {"mac", "sram", "dram", "leakage", "scheduler"} <= set(found)
+        assert sum(found.values()) == pytest.approx(detail.outcome.metrics["energy_j"], rel=2e-3)
+
+
+def test_why_designs_were_left_out(tmp_path):
+    from dse.report.insight import setbacks
+
+    run = read_run(synthetic.make_run(tmp_path / "run", 300, budgets={"area_mm2": 10.0, "power_w": 0.3}))
+    found = {one["why"]: one for one in setbacks(run)}
+    area = run.trials["area_mm2"] > 10.0
+    assert found["misses the budget of area"]["count"] == int(area.sum())
+    assert found["misses the budget of area"]["trial"] == int(run.trials["trial"][area].iloc[0])
+    assert found["failed: one, two"]["count"] == 2
+
+
+def test_insight_of_a_real_run(tmp_path):
+    from dse.explain_trial import open_trial
+    from dse.objective import metric_of
+    from dse.report.detail import study_of
+    from dse.report.insight import run_insight
+
+    run = read_run(_load("small_run").make_small_run(tmp_path, search={"trials": 40, "seed": 3, "sampler": "random"}))
+    study, best = study_of(run), int(payload(run, {}, [])["advice"]["trial"])
+    found = run_insight(run, study, best)
+    mine = open_trial(run, best, study)
+    low, high = found["intervals"]["area_mm2"]
+    assert low < mine.result.metrics["area_mm2"] < high
+    rows = found["steps"]["rows"]
+    assert rows
+    assert {row["parameter"] for row in rows}.isdisjoint({"architecture", "policy"})
+    for row in rows:  # a step that is another trial of the run has that trial's figures
+        params = mine.params | {row["parameter"]: row["to"]}
+        same = [r for r in run.trials.to_dict("records") if run.params(r) == params]
+        for trial in same:
+            for metric, value in row["values"].items():
+                assert value == pytest.approx(trial[metric])
+    assert set(found["importance"]["r2"]) == {"area_mm2", "p99_deadline_frac"}
+    for effects in found["importance"]["effects"].values():
+        shares = [share for _, share in effects]
+        assert shares == sorted(shares, reverse=True)
+    assert metric_of(mine.result, "area_mm2") == pytest.approx(run.row(best)["area_mm2"])

@@ -14,7 +14,7 @@ out = Path(sys.argv[2]) if len(sys.argv) > 2 else Path("runs/notebook")
 study = load_study(Path(__file__).parents[1] / "quickstart.yaml")
 
 # %% the answer: in a notebook the object shows itself
-run = run_study(study, out, trials=trials)
+run = run_study(study, out, trials=trials, workers=1 if trials < 100 else None)
 print(run)
 
 # %% every trial and the front as pandas frames

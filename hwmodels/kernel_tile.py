@@ -9,10 +9,9 @@ the end of a tile where the policy allows to stop (`hwmodels.policies.base.Stops
 * The policy is asked at the first point at or after an arrival, when a task finishes, and, unless it is `run_ahead`, at
   every further point that lies `quantum_s` or more after it was last asked. Elsewhere the running task goes on.
 * Inside a layer a decision that keeps the running task costs it no time: the engine works while the scheduler decides.
-* A task stopped inside a layer saves the activations that wait on chip (those before the layer, and those behind it in
-  proportion to the tiles done) and, under `CHECKPOINT`, the partial sums of an unfinished output piece; it restores
-  them, and fetches its operand tiles again. Under `RECOMPUTE` it redoes the tiles of that piece, with their energy and
-  traffic. Under `KILL` it loses everything, at ends of layers too, and starts again; its lost time counts as overhead.
+* A task stopped inside a layer saves and restores what `hwmodels.stops` says, and fetches its operand tiles again; or
+  it redoes tiles, with their energy and traffic. A killed task loses everything, at ends of layers too, and starts
+  again; its lost time counts as overhead.
 
 So busy time = latency of the layers served + overhead. Without points inside layers, checkpointing, it is the loop of
 `hwmodels.kernel_single`.
@@ -28,13 +27,12 @@ from numpy.typing import NDArray
 
 from hwmodels.errors import InvalidWorkload
 from hwmodels.kernel_parts import NEED_LEFT, NEED_PATTERN, NEED_TRUTH, admit, children_of, heap_pop, heap_push, refresh
-from hwmodels.policies.base import CHEAPER, CHECKPOINT, KILL, Stops
-from hwmodels.tables import CostTable, Tiles
+from hwmodels.policies.base import Stops
+from hwmodels.stops import KILL, kept_bytes, redone_tiles, undivided
+from hwmodels.tables import CostTable
 from hwmodels.workload import RequestTrace
 
-__all__ = ["Points", "kept_bytes", "points_of", "redone_tiles", "run_tile", "undivided"]
-
-_KILL, _CHECKPOINT, _CHEAPER = KILL, CHECKPOINT, CHEAPER
+__all__ = ["Points", "points_of", "run_tile"]
 
 
 class Points(NamedTuple):
@@ -51,12 +49,6 @@ class Points(NamedTuple):
     """First tile >= g before which request r may be stopped: row `first[r] + g`."""
     first: NDArray[np.int64]
     """(n,) row of tile 0."""
-
-
-def undivided(rows: int) -> Tiles:
-    """Every layer one tile."""
-    ones, zeros = np.ones(rows, dtype=np.int64), np.zeros(rows)
-    return Tiles(ones, ones, zeros, zeros)
 
 
 def points_of(table: CostTable, trace: RequestTrace, stops: Stops) -> Points:
@@ -83,26 +75,6 @@ def points_of(table: CostTable, trace: RequestTrace, stops: Stops) -> Points:
         parts.append(places[np.searchsorted(places, np.arange(len(may)))])
     rows = np.cumsum([0, *(len(part) for part in parts)])
     return Points(*tiles, before, np.concatenate(parts), rows[:-1][inverse.ravel()])
-
-
-@njit(cache=True, error_model="numpy")
-def redone_tiles(how, tile, piece, tile_s, accumulator_bytes, bytes_per_s):  # type: ignore[no-untyped-def]
-    """Tiles that a task stopped after `tile` tiles of a layer, 0 < tile, redoes when it resumes."""
-    inside = tile % piece
-    if how == _CHECKPOINT or inside == 0:
-        return 0
-    if how == _CHEAPER and 2.0 * accumulator_bytes / bytes_per_s <= inside * tile_s:
-        return 0
-    return inside
-
-
-@njit(cache=True, error_model="numpy")
-def kept_bytes(tile, n, piece, redone, before_bytes, after_bytes, accumulator_bytes):  # type: ignore[no-untyped-def]
-    """What such a task saves, and restores [byte]."""
-    kept = before_bytes + after_bytes * (tile / n)
-    if redone == 0 and tile % piece > 0:
-        kept += accumulator_bytes
-    return kept
 
 
 @njit(cache=True, error_model="numpy")
@@ -271,7 +243,7 @@ def run_tile(hw, points, requests, lookups, visible, key, select, use_key, run_a
         if switched:
             if resident >= 0:
                 out.preemptions[request_of[resident]] += 1
-                if how == _KILL:
+                if how == KILL:
                     total_overhead += done_s[resident]
                     done_s[resident] = 0.0
                     kept[resident] = 0.0

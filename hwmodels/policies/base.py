@@ -37,6 +37,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from hwmodels.errors import InvalidPolicy
+from hwmodels.stops import CHEAPER, CHECKPOINT, KILL, RECOMPUTE
 from hwmodels.tables import CostTable, Machine
 
 __all__ = ["ALWAYS_VISIBLE", "CHEAPER", "CHECKPOINT", "CHIP", "DECLARABLE", "DISCIPLINES", "GRAIN", "HEAD",
@@ -202,18 +203,13 @@ class Tenants(NamedTuple):
     """Least relative deadline; inf where there is none."""
 
 
-CHECKPOINT, RECOMPUTE, CHEAPER, KILL = range(4)
-"""How a task is stopped inside a layer. Checkpoint: the partial sums of the open output piece are saved too, nothing is
-lost. Recompute: they are dropped, and the piece is redone from its beginning. Cheaper: of these two, at every stop.
-Kill: nothing is saved, the task restarts from its first layer."""
-
-
 class Stops(NamedTuple):
     """Where and how a running task may be stopped for another one; on one undivided engine (elsewhere: layer ends)."""
 
     tiles: bool
     """At the end of every tile; otherwise of every layer."""
     how: int = CHECKPOINT
+    """One of the constants of `hwmodels.stops`."""
     quantum_s: float = 0.0
     """`select` is asked again this long after it was last asked, and where others arrived; 0: at every point [s]. With
     neither tiles, points nor `KILL` it is asked at every end of a layer all the same."""

@@ -13,7 +13,7 @@ from reference_prefetch import reference_prefetch
 
 from hwmodels.kernel import tenants_of
 from hwmodels.kernel_assign import VIEW
-from hwmodels.policies.base import ALWAYS_VISIBLE, DECLARABLE, Policy
+from hwmodels.policies.base import ALWAYS_VISIBLE, DECLARABLE, KILL, Policy
 from hwmodels.tables import DRAM_FIXED, DRAM_PROPORTIONAL, CostTable, Machine, TaskRecords
 from hwmodels.workload import RequestTrace
 
@@ -77,6 +77,12 @@ class Running:
 
 def reference_run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy, params=None) -> TaskRecords:
     """Same result as `hwmodels.kernel.run`."""
+    if policy.stops is not None and table.offset.shape[2:] == (1, 1) and machine.units[0] == 1 and len(trace.network):
+        stops = policy.stops(table, machine, tenants_of(trace, machine), policy.values(params))
+        if stops and (stops.how == KILL or stops.points is not None or (stops.tiles and table.tiles)):
+            from reference_tiles import tile_reference
+
+            return tile_reference(table, machine, trace, policy, params)
     simulation = _Simulation(table, machine, trace, policy, policy.values(params).tolist())
     if policy.issue is not None:
         return reference_prefetch(simulation, interpreted(policy.issue))

@@ -13,11 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from kernel_cases import machine, random_case, table, trace
 
 from hwmodels.errors import InvalidPolicy
-from hwmodels.kernel import simulate, tenants_of
+from hwmodels.kernel import simulate
 from hwmodels.planaria import Request, allocate
-from hwmodels.policies import POLICIES
 from hwmodels.policies.charm import partition
-from hwmodels.policies.derca import tolerance
 from hwmodels.policies.herald import list_schedule
 from hwmodels.policies.magma import group_sizes
 from hwmodels.policies.moca import throttled
@@ -225,47 +223,3 @@ def test_a_better_search_is_never_worse_on_its_group():
     last = {name: simulate(costs, machine(3, units=(1, 1)), requests, name, params).finish_s.max()
             for name, params in (("magma", {"group": 6.0, "generations": 200.0}), ("charm", {}))}
     assert last["magma"] <= last["charm"]
-
-
-# ---- DERCA ----
-def test_derca_tolerance_by_hand():
-    """D = P = 10, e = 3: slack 7 at 10. With a second task of D = P = 15, e = 5: 7 at 15 and 9 at 20."""
-    assert tolerance([10], [10], [3], 15) == 7
-    assert tolerance([10, 15], [10, 15], [3, 5], 30) == 7
-    assert tolerance([10, 10], [10, 10], [3, 5], 10) == 2
-
-
-def test_derca_preempts_only_where_it_must():
-    """The rival needs 2 s within 8 and tolerates 6: ten layers of 1 s are cut once, in the middle, which it passes
-    at 7.5. EDF preempts at the next layer, at 6.5."""
-    costs = table([[[2.0]], [[1.0] * 10]])
-    arrivals, networks, deadlines = [0.0, 2.5, 6.0], [0, 1, 0], [8.0, 60.0, 14.0]
-    requests = trace(arrivals, networks, deadlines=deadlines)
-    eager = simulate(costs, machine(2), requests, "edf", record=True)
-    lazy = simulate(costs, machine(2), requests, "derca", record=True)
-    assert (eager.finish_s[2], lazy.finish_s[2]) == (8.5, 9.5)
-    assert lazy.preemptions.tolist() == [0, 1, 0]
-
-
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 10**6), tasks=st.integers(2, 4))
-def test_derca_without_inner_points_or_with_all_never_misses_what_the_test_admits(seed, tasks):
-    """Periodic tasks, free preemption, demand within every tolerance: no deadline is missed."""
-    rng = np.random.default_rng(seed)
-    periods = np.sort(rng.choice([8, 12, 16, 24, 48], tasks, replace=False))
-    ticks = np.maximum(1, (periods * rng.uniform(0.05, 0.8 / tasks, tasks)).astype(int))
-    arrivals, networks = zip(*sorted((float(k * p), i) for i, p in enumerate(periods) for k in range(96 // p)),
-                             strict=True)
-    deadlines = [a + periods[n] for a, n in zip(arrivals, networks, strict=True)]
-    costs = table([[[1.0] * n] for n in ticks])
-    requests = trace(arrivals, networks, deadlines=deadlines)
-    plan = POLICIES["derca"].prepare(costs, machine(tasks), tenants_of(requests, machine(tasks)), np.empty(0))
-    records = simulate(costs, machine(tasks), requests, "derca")
-    betas = [tolerance(periods[:k + 1].tolist(), periods[:k + 1].tolist(), ticks[:k + 1].tolist(), 96)
-             for k in range(tasks)]
-    longest = 1.0  # of the longest region
-    for t in range(1, tasks):
-        cuts = np.flatnonzero(plan[t, : ticks[t]])
-        longest = max(longest, float(np.diff([*cuts, ticks[t]]).max()))
-    if min(betas) >= longest:
-        assert (records.finish_s <= np.array(deadlines)).all()

@@ -308,9 +308,8 @@ def policy_of(reading: Reading, loc: Loc = ("policy",)) -> tuple[str, dict[str, 
             hint = did_you_mean(key, params) or (f"parameters of {name}: {', '.join(params) or 'none'}")
             reading.report(here, "unknown key", hint=hint, at_key=True)
             continue
-        low, high = params[key].low, params[key].high
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            reading.report_got(here, f"a number in [{low:g}, {high:g}]", hint=reading.document.trap(here, "number"))
+        if not params[key].accepts(value):
+            reading.report_got(here, params[key].rule, hint=reading.document.trap(here, "number"))
             continue
         values[key] = value
     return (name, values) if len(reading.problems) == before else None

@@ -167,11 +167,13 @@ def _domain(reading: Reading, name: str, spec: Any) -> None:
         reading.report(loc, "unknown parameter of the space", hint=hint, at_key=True)
         return
     if policy is not None and name not in PARAMETERS:
-        low, high = policy.params[parameter].low, policy.params[parameter].high
+        param = policy.params[parameter]
+        low, high = param.low, param.high
         for value, at in _domain_values(spec, loc):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                reading.report_got(at, f"a number in [{low:g}, {high:g}]",
-                                   hint=reading.document.trap(at, "number"))
+            if not param.accepts(value):
+                reading.report_got(at, param.rule, hint=reading.document.trap(at, "number"))
+        if param.choice and isinstance(spec, dict) and spec.get("step") not in (1, 2, 3):
+            reading.report_got(loc, "a list of whole numbers, or {low, high, step} of them", hint=param.meaning)
         spec_default: tuple[Any, ...] = (float(low), float(high)) if low < high else (float(low),)
     else:
         spec_default = _legal(name) or PARAMETERS[name][0]

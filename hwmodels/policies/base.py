@@ -227,6 +227,17 @@ class Param(NamedTuple):
     meaning: str
     choice: bool = False
 
+    @property
+    def rule(self) -> str:
+        """What a value must be."""
+        return f"a {'whole ' if self.choice else ''}number in [{self.low:g}, {self.high:g}]"
+
+    def accepts(self, value: object) -> bool:
+        """Whether a value obeys the rule."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        return not self.choice or value == int(value)
+
 
 GRAIN = Param(0.0, 0.0, 1.0, "where a running task may be stopped: 0 = at the end of a layer, 1 = of a tile [-]", True)
 
@@ -317,10 +328,6 @@ class Policy:
                 near = get_close_matches(name, list(self.params), n=1)
                 rule = f"one of {', '.join(self.params)}" if self.params else "absent: the policy has no parameters"
                 raise InvalidPolicy(f"{self.name}.{name}", rule, value, f"did you mean {near[0]!r}?" if near else "")
-            low, high = self.params[name].low, self.params[name].high
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not low <= value <= high:
-                raise InvalidPolicy(f"{self.name}.{name}", f"a number in [{low:g}, {high:g}]", value)
-            if self.params[name].choice and value != int(value):
-                raise InvalidPolicy(f"{self.name}.{name}", f"a whole number in [{low:g}, {high:g}]", value)
+            if not self.params[name].accepts(value):
+                raise InvalidPolicy(f"{self.name}.{name}", self.params[name].rule, value)
         return np.array([given.get(name, param.default) for name, param in self.params.items()], dtype=np.float64)

@@ -46,8 +46,7 @@ def test_parameters_of_policies(capsys):
     entries = json.loads(run(capsys, "policies", "--json")[1])["policies"]
     robin = next(entry for entry in entries if entry["name"] == "round_robin")
     param = POLICIES["round_robin"].params["quantum_layers"]
-    assert robin["params"]["quantum_layers"] == {"default": param.default, "low": param.low, "high": param.high,
-                                                 "meaning": param.meaning}
+    assert robin["params"]["quantum_layers"] == param._asdict()
     assert f"quantum_layers {param.default:g} [{param.low:g}, {param.high:g}]" in run(capsys, "policies")[1]
 
 

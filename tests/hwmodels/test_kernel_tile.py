@@ -161,7 +161,7 @@ def test_choices_are_whole_numbers():
     costs = table(LONG_SHORT)
     with pytest.raises(InvalidPolicy, match=r"whole number in \[0, 3\]"):
         simulate(costs, machine(2), trace([0.0], [0]), "prema", {"mechanism": 0.5})
-    with pytest.raises(InvalidPolicy, match="assign says itself"):
+    with pytest.raises(InvalidPolicy, match="says itself who goes on"):
         Policy(name="x", summary="x.", source="x", origin="textbook", assign=POLICIES["moca"].assign,
                stops=lambda *_: None)
 

@@ -276,37 +276,65 @@ def _dominates(values: tuple[float, ...], bound: list[float]) -> bool:
 
 def _check_bounds(study: Study, blocks: list[_Block], table: dict[str, Any], feasible: dict[int, tuple[float, ...]],
                   rows: NDArray[np.int64], *, exact: bool) -> list[str]:
-    """The bounds, computed anew, still prove what the certificate says."""
-    problems = []
-    metrics = list(study.budgets.items())
+    """The bounds, computed anew, still prove what the certificate says.
+
+    Any valid bound will do. Tried are: all that is known with the tail limited to what has to be proven, without that
+    limit, and of exact costs those of some networks only, the rest bounded by their layers.
+    """
     quickest: dict[int, SchedulerBlock] = {}
     for block in blocks:
         known = quickest.setdefault(block.hardware, block.scheduler)
         if block.scheduler.decision_s < known.decision_s:
             quickest[block.hardware] = block.scheduler
+    costed: list[int | None] = [None, *range(len(study.workload.networks))] if exact else [0]
+    problems: list[str] = []
     for low in range(0, len(rows), _CHUNK):
-        some = rows[low:low + _CHUNK]
-        for row, bounds in zip(some.tolist(), _best_bounds(study, [blocks[row] for row in some], quickest, exact),
-                               strict=True):
-            state, by = table["state"][row], table["by"][row]
-            where = f"block of design {blocks[row].numbers[0]}"
-            if bounds is None or state == 6:
-                if (bounds is None) != (state == 6):
-                    problems.append(f"{where}: cannot run, or says so wrongly")
-            elif state in (2, 4):
-                if not (isinstance(by, int) and 0 <= by < len(metrics)):
-                    continue  # reported by _check_blocks
-                name, bound = metrics[by]
-                if not (bounds[name] > bound if _less(name) else bounds[name] < bound):
-                    problems.append(f"{where}: budget {name} can be met")
-            else:
-                vector = [_at_best(o.metric, o.minimise, bounds) for o in study.objectives]
-                stated = [-math.inf if value is None else value for value in table["bound"][row] or ()]
-                if state == 0 and any(b < a - 1e-9 * abs(a) for a, b in zip(stated, vector, strict=False)):
-                    problems.append(f"{where}: could be better than the certificate says")
-                if state in (3, 5) and not (by in feasible and _dominates(feasible[by], vector)):
-                    problems.append(f"{where}: trial {by} does not dominate the recomputed bound")
+        left = dict.fromkeys(rows[low:low + _CHUNK].tolist(), "")
+        for networks in costed:
+            for limited in (True, False):
+                some = list(left)
+                bounds = _best_bounds(study, [blocks[row] for row in some], quickest, networks,
+                                      [_limits(study, table, row, feasible if limited else {}) for row in some])
+                for row, found in zip(some, bounds, strict=True):
+                    left[row] = _doubt(study, table, row, found, feasible)
+                left = {row: doubt for row, doubt in left.items() if doubt}
+                if not left:
+                    break
+            if not left:
+                break
+        problems += [f"block of design {blocks[row].numbers[0]}: {doubt}" for row, doubt in left.items()]
     return problems
+
+
+def _limits(study: Study, table: dict[str, Any], row: int, feasible: dict[int, tuple[float, ...]]) -> dict[str, float]:
+    """What a bound need not exceed to prove a block: budgets, and the objectives of the trial that dominates it."""
+    limits, by = dict(study.budgets), table["by"][row]
+    if table["state"][row] in (3, 5) and by in feasible:
+        for objective, value in zip(study.objectives, feasible[by], strict=True):
+            if objective.minimise:
+                limits[objective.metric] = min(limits.get(objective.metric, math.inf), value)
+    return limits
+
+
+def _doubt(study: Study, table: dict[str, Any], row: int, bounds: dict[str, float] | None,
+           feasible: dict[int, tuple[float, ...]]) -> str:
+    """What the bounds of a block do not prove, or ''."""
+    state, by = table["state"][row], table["by"][row]
+    metrics = list(study.budgets.items())
+    if bounds is None or state == 6:
+        return "" if (bounds is None) == (state == 6) else "cannot run, or says so wrongly"
+    if state in (2, 4):
+        if not (isinstance(by, int) and 0 <= by < len(metrics)):
+            return ""  # reported by _check_blocks
+        name, bound = metrics[by]
+        return "" if (bounds[name] > bound if _less(name) else bounds[name] < bound) else f"budget {name} can be met"
+    vector = [_at_best(o.metric, o.minimise, bounds) for o in study.objectives]
+    stated = [-math.inf if value is None else value for value in table["bound"][row] or ()]
+    if state == 0 and any(b < a - 1e-9 * abs(a) for a, b in zip(stated, vector, strict=False)):
+        return "could be better than the certificate says"
+    if state in (3, 5) and not (by in feasible and _dominates(feasible[by], vector)):
+        return f"trial {by} does not dominate the recomputed bound"
+    return ""
 
 
 def _less(metric: str) -> bool:
@@ -321,27 +349,33 @@ def _at_best(metric: str, minimise: bool, bounds: dict[str, float]) -> float:
     return bounds[metric] if minimise else -bounds[metric]
 
 
-def _best_bounds(study: Study, some: list[_Block], quickest: "dict[int, SchedulerBlock]",
-                 exact: bool) -> list[dict[str, float] | None]:
+def _best_bounds(study: Study, some: list[_Block], quickest: "dict[int, SchedulerBlock]", costed: int | None,
+                 limits: list[dict[str, float]]) -> list[dict[str, float] | None]:
     """Bounds of blocks, their tails also as those with the quickest scheduler of the hardware: no design beats that.
 
     The bisection that finds a tail may end lower for a slower scheduler, though both bounds hold.
+
+    Parameters
+    ----------
+    costed : networks whose layers are costed exactly, those first that promise most; None = all that is known exactly.
+    limits : per block, what the bounds of tails need not exceed.
     """
-    found = _bounds(study, some, exact)
+    found = _bounds(study, some, costed, limits)
     tails = [metric for metric in ("p99_deadline_frac", "slo_miss_frac", "slo_violation_frac")
              if any(one is not None and metric in one for one in found)]
     if not tails or any(t.service.deadline_x_isolated is not None for t in study.workload.tenants):
         return found
-    quick = _bounds(study, [block._replace(scheduler=quickest[block.hardware]) for block in some], exact)
+    quick = _bounds(study, [block._replace(scheduler=quickest[block.hardware]) for block in some], costed, limits)
     for own, other in zip(found, quick, strict=True):
         if own is not None and other is not None:
             own.update({metric: max(own[metric], other[metric]) for metric in tails})
     return found
 
 
-def _bounds(study: Study, some: list[_Block], exact: bool) -> list[dict[str, float] | None]:
+def _bounds(study: Study, some: list[_Block], costed: int | None,
+            limits: list[dict[str, float]]) -> list[dict[str, float] | None]:
     """Bounds of blocks; None for what cannot be built or run."""
-    from hwmodels.demand_bounds import is_separate, least_finished, metric_bounds, offered_load
+    from hwmodels.demand_bounds import chip_demand, is_separate, least_finished, metric_bounds, offered_load
 
     workload, budgets = study.workload, study.budgets
     load = offered_load(workload, study.seed)
@@ -354,20 +388,36 @@ def _bounds(study: Study, some: list[_Block], exact: bool) -> list[dict[str, flo
     kinds: dict[Any, list[int]] = {}
     for i, chip in enumerate(chips):
         if chip is not None:
-            kinds.setdefault((is_separate(chip), i if exact else None), []).append(i)
+            kinds.setdefault((is_separate(chip), i if costed != 0 else None), []).append(i)
     for members in kinds.values():
         own = [chip for i in members if (chip := chips[i]) is not None]
-        demand = _exact_demand(some[members[0]], study, load) if exact else _layer_demand(own, study, load)
-        if demand is None:
-            continue
+        if costed is None:
+            demand = _exact_demand(some[members[0]], study, load)
+            if demand is None:
+                continue
+        else:
+            demand = chip_demand(own, workload, load, exact=_promising(own[0], study, load)[:costed] if costed else ())
         area = [sum({**chip.area_mm2, "scheduler": some[i].scheduler.area_mm2}.values())
                 for i, chip in zip(members, own, strict=True)]
         bounds = metric_bounds(demand, load, workload, [some[i].scheduler for i in members],
                                area_mm2=np.array(area), leakage_w=np.array([chip.leakage_w for chip in own]),
-                               metrics=wanted, least=least, limits=budgets)
+                               metrics=wanted, least=least,
+                               limits={metric: np.array([limits[i].get(metric, math.inf) for i in members])
+                                       for metric in wanted})
         for at, i in enumerate(members):
             found[i] = {metric: float(column[at]) for metric, column in bounds.items()}
     return found
+
+
+def _promising(chip: "Chip", study: Study, load: Any) -> list[Any]:
+    """Networks by the energy that their layers use at least, per distinct layer; largest first."""
+    from hwmodels.demand_bounds import chip_demand
+
+    demand = chip_demand([chip], study.workload, load)
+    energy: dict[Any, float] = {}
+    for t, tenant in enumerate(study.workload.tenants):
+        energy[tenant.network] = energy.get(tenant.network, 0.0) + load.requests[t] * demand.energy_j[0, t]
+    return sorted(energy, key=lambda network: energy[network] / len(set(network.layers)), reverse=True)
 
 
 def _chip(params: dict[str, Any], study: Study) -> "Chip | None":
@@ -378,12 +428,6 @@ def _chip(params: dict[str, Any], study: Study) -> "Chip | None":
         return decode_design(params, study.workload).architecture.chip(study.workload)
     except ModelError:
         return None
-
-
-def _layer_demand(chips: "list[Chip]", study: Study, load: Any) -> Any:
-    from hwmodels.demand_bounds import chip_demand
-
-    return chip_demand(chips, study.workload, load)
 
 
 def _exact_demand(block: _Block, study: Study, load: Any) -> Any:

@@ -9,7 +9,6 @@ hardware, closer bounds, and the simulation of what they cannot discard.
 """
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, final
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.objective import DesignEvaluator, Result, evaluate_one, judge, minimised
+from dse.objective import DesignEvaluator, Result, evaluate_one, minimised
 from dse.study import Study
 from hwmodels.area import SchedulerBlock, scheduler_block
 from hwmodels.demand_bounds import (
@@ -31,10 +30,11 @@ from hwmodels.demand_bounds import (
     prepared_demand,
     rows_of,
 )
-from hwmodels.design import Chip
+from hwmodels.design import Chip, Design
 from hwmodels.errors import ModelError
 from hwmodels.evaluate import _machine, prepare
 from hwmodels.kernel import isolated_s
+from hwmodels.network import Network
 from hwmodels.outcome import Outcome
 from hwmodels.workload import Workload
 from spaces.designs import PARAMETERS, decode_design
@@ -45,7 +45,8 @@ __all__ = ["Best", "BlockEvaluator", "Blocks", "Group", "Rules", "dominates", "h
 
 Floats = NDArray[np.float64]
 
-_TAILS = ("p99_deadline_frac", "slo_miss_frac", "slo_violation_frac")
+_AT_LEAST = {"p99_deadline_frac": 0.0, "slo_miss_frac": -1.0, "slo_violation_frac": 0.0}
+_TAILS = tuple(_AT_LEAST)
 _CHUNK = 1024
 """Chips whose layers are bounded together."""
 
@@ -224,24 +225,56 @@ def _cannot(count: int, rules: Rules) -> Best:
     return Best(np.full((count, len(rules.study.objectives)), np.inf), np.full(count, -2, dtype=np.int64))
 
 
-def _bounds(rules: Rules, demand: Demand, blocks: Sequence[SchedulerBlock], area_mm2: Floats, leakage_w: Floats,
-            representative: NDArray[np.int64]) -> dict[str, Floats]:
-    """Bounds of blocks; tails once per hardware, with its quickest scheduler (`representative`, (B,))."""
-    study = rules.study
-    if not np.isnan(rules.load.deadline_x).all():  # deadlines that grow with the time of a decision
-        representative = np.arange(len(blocks))
+def _bounds(rules: Rules, demand: Demand, blocks: Sequence[SchedulerBlock], area_mm2: Floats, leakage_w: Floats, *,
+            representative: NDArray[np.int64] | None = None, front: Floats | None = None) -> Best:
+    """Blocks at best.
 
-    def bounds(rows: NDArray[np.int64], metrics: Sequence[str]) -> dict[str, Floats]:
+    Parameters
+    ----------
+    demand, blocks, area_mm2, leakage_w : of every block, (B,).
+    representative : block of the same hardware with the quickest scheduler, whose tails serve for all, (B,).
+    front : (F, objectives) what was found: a tail that is worse than the best of the points that are no worse in all
+        other objectives needs no closer bound, and one that is not is of no use.
+    """
+    study = rules.study
+
+    def bounds(rows: NDArray[np.int64], metrics: Sequence[str], **options: Any) -> dict[str, Floats]:
         return metric_bounds(rows_of(demand, rows), rules.load, study.workload, [blocks[row] for row in rows.tolist()],
                              area_mm2=area_mm2[rows], leakage_w=leakage_w[rows], metrics=metrics, least=rules.least,
-                             limits=study.budgets)
+                             **options)
 
+    everything = np.arange(len(blocks))
     tails = [metric for metric in rules.metrics if metric in _TAILS]
-    found = bounds(np.arange(len(blocks)), [metric for metric in rules.metrics if metric not in tails] or ["area_mm2"])
-    if tails:
-        rows, inverse = np.unique(representative, return_inverse=True)
-        found |= {metric: values[inverse] for metric, values in bounds(rows, tails).items()}
-    return found
+    found = bounds(everything, [metric for metric in rules.metrics if metric not in tails] or ["area_mm2"])
+    found |= {metric: np.full(len(blocks), _AT_LEAST[metric]) for metric in tails}
+    rows = np.flatnonzero(rules.broken(found) == -1)
+    if not tails or not len(rows):
+        return Best(rules.vectors(found), rules.broken(found))
+    if front is None:
+        if representative is None or not np.isnan(rules.load.deadline_x).all():  # deadlines that grow with a decision
+            representative = everything
+        distinct, inverse = np.unique(representative[rows], return_inverse=True)
+        limits: dict[str, Any] = dict(study.budgets)
+        values = bounds(distinct, tails, limits=limits)
+        values = {metric: column[inverse] for metric, column in values.items()}
+    else:
+        vectors = rules.vectors(found)[rows]
+        limits = {metric: np.minimum(_worth(rules, metric, vectors, front), study.budgets.get(metric, np.inf))
+                  for metric in tails}
+        values = bounds(rows, tails, limits=limits, steps=0)
+    for metric, column in values.items():
+        found[metric][rows] = column
+    return Best(rules.vectors(found), rules.broken(found))
+
+
+def _worth(rules: Rules, metric: str, vectors: Floats, front: Floats) -> Floats:
+    """Least value of a metric among the points of the front that are no worse in all other objectives, (B,)."""
+    column = next((i for i, o in enumerate(rules.study.objectives) if o.metric == metric and o.minimise), None)
+    if column is None or not len(front):
+        return np.full(len(vectors), np.inf)
+    others = np.arange(front.shape[1]) != column
+    no_worse = (front[None, :, others] <= vectors[:, None, others]).all(axis=2)
+    return np.where(no_worse, front[None, :, column], np.inf).min(axis=1)
 
 
 def _quickest(hardware: NDArray[np.int64], blocks: Sequence[SchedulerBlock]) -> NDArray[np.int64]:
@@ -275,18 +308,30 @@ def _chunk(blocks: Blocks, rules: Rules, low: int, high: int) -> Best:
         schedulers = [blocks.group(b).block for b in rows.tolist()]
         area = np.array([_area(some[o][1], block) for o, block in zip(owner.tolist(), schedulers, strict=True)])
         leakage = np.array([some[o][1].leakage_w for o in owner.tolist()])
-        bounds = _bounds(rules, rows_of(demand, owner), schedulers, area, leakage, _quickest(owner, schedulers))
-        found.vectors[rows - first] = rules.vectors(bounds)
-        found.broken[rows - first] = rules.broken(bounds)
+        best = _bounds(rules, rows_of(demand, owner), schedulers, area, leakage,
+                       representative=_quickest(owner, schedulers))
+        found.vectors[rows - first], found.broken[rows - first] = best
     return found
 
 
-def _chip(params: Params, workload: Workload) -> Chip | None:
+def _design(params: Params, workload: Workload) -> Design | None:
     """None where the models refuse the hardware."""
     try:
-        return decode_design(params, workload).architecture.chip(workload)
+        return decode_design(params, workload)
     except ModelError:
         return None
+
+
+def _chip_of(design: Design, workload: Workload) -> Chip | None:
+    try:
+        return design.architecture.chip(workload)
+    except ModelError:
+        return None
+
+
+def _chip(params: Params, workload: Workload) -> Chip | None:
+    design = _design(params, workload)
+    return None if design is None else _chip_of(design, workload)
 
 
 def _area(chip: Chip, block: SchedulerBlock) -> float:
@@ -297,29 +342,47 @@ def _area(chip: Chip, block: SchedulerBlock) -> float:
 # --- workers ----------------------------------------------------------------------------------------------------------
 
 
-def second_bounds(params: Params, groups: Sequence[SchedulerBlock], rules: Rules) -> Best:
-    """Bounds of the blocks of one hardware from its exact cost tables.
+def closer_bounds(params: Params, groups: Sequence[SchedulerBlock], rules: Rules, front: Floats) -> Iterator[Best]:
+    """Bounds of the blocks of one hardware, closer and closer: the layers of one network after the other are costed
+    exactly instead of bounded, at last all of them.
 
     Parameters
     ----------
     params : of any design of the hardware.
+    front : see `_bounds`.
     """
     workload, count = rules.study.workload, len(groups)
-    cannot = _cannot(count, rules)
-    try:
-        prepared = prepare(decode_design(params, workload), workload)
-    except ModelError:
-        return cannot
+    design = _design(params, workload)
+    chip = None if design is None else _chip_of(design, workload)
+    if design is None or chip is None:
+        yield _cannot(count, rules)
+        return
+    area = np.array([_area(chip, block) for block in groups])
+    leakage, same = np.full(count, chip.leakage_w), np.zeros(count, dtype=np.int64)
+    order = _most_uncertain(chip, rules)
+    for known in range(len(order)):
+        demand = rows_of(chip_demand([chip], workload, rules.load, exact=order[:known]), same)
+        yield _bounds(rules, demand, groups, area, leakage, front=front)
+    prepared = prepare(design, workload)
     if prepared.problem:
-        return cannot
+        yield _cannot(count, rules)
+        return
     networks = workload.networks
     machine = _machine(prepared.chip, workload, groups[0]._replace(decision_s=0.0))
     alone = isolated_s(prepared.table, machine, np.array([networks.index(t.network) for t in workload.tenants]))
-    demand = rows_of(prepared_demand(prepared, workload, rules.load, alone), np.zeros(count, dtype=np.int64))
-    area = np.array([_area(prepared.chip, block) for block in groups])
-    bounds = _bounds(rules, demand, groups, area, np.full(count, prepared.chip.leakage_w),
-                     _quickest(np.zeros(count, dtype=np.int64), groups))
-    return Best(rules.vectors(bounds), rules.broken(bounds))
+    demand = rows_of(prepared_demand(prepared, workload, rules.load, alone), same)
+    yield _bounds(rules, demand, groups, area, leakage, front=front)
+
+
+def _most_uncertain(chip: Chip, rules: Rules) -> list[Network]:
+    """The networks of the workload, those first that use most energy per layer to be costed."""
+    workload, load = rules.study.workload, rules.load
+    demand = chip_demand([chip], workload, load)
+    networks = workload.networks
+    gain = dict.fromkeys(networks, 0.0)
+    for t, tenant in enumerate(workload.tenants):
+        gain[tenant.network] += float(load.requests[t] * demand.energy_j[0, t])
+    return sorted(networks, key=lambda network: -gain[network] / len(set(network.layers)))
 
 
 @final
@@ -351,22 +414,23 @@ class BlockEvaluator:
 def _answer(task: dict[str, Any], rules: Rules, evaluate: DesignEvaluator) -> dict[str, Any]:
     groups = [SchedulerBlock(*group["scheduler"]) for group in task["groups"]]
     designs = [[(number, task["hardware"] | tail) for number, tail in group["designs"]] for group in task["groups"]]
-    best = second_bounds(designs[0][0][1], groups, rules)
     front = [(number, np.array(values)) for number, values in task["front"]]
-    verdicts, results = [], []
-    for g in range(len(groups)):
-        by = next((number for number, values in front if dominates(values, best.vectors[g:g + 1])[0]), None)
-        broken = int(best.broken[g])
-        verdicts.append({"bound": best.vectors[g].tolist(), "broken": broken,
-                         "by": by if broken == -1 else None})
-        if broken != -1 or by is not None:
-            continue
+    points = np.array([values for _, values in front]).reshape(len(front), len(rules.study.objectives))
+    verdicts: list[dict[str, Any]] = [{}] * len(groups)
+    left = list(range(len(groups)))
+    for best in closer_bounds(designs[0][0][1], groups, rules, points):
+        for g in list(left):
+            by = next((number for number, values in front if dominates(values, best.vectors[g:g + 1])[0]), None)
+            broken = int(best.broken[g])
+            verdicts[g] = {"bound": best.vectors[g].tolist(), "broken": broken, "by": by if broken == -1 else None}
+            if broken != -1 or by is not None:
+                left.remove(g)
+        if not left:
+            break
+    results = []
+    for g in left:
         for number, params in designs[g]:
-            result = evaluate_one(evaluate, number, params)
-            results.append(result.as_dict())
-            verdict = judge(rules.study, result)
-            if verdict.feasible and verdict.values is not None and all(map(math.isfinite, verdict.values)):
-                front.append((number, np.array(verdict.values)))
+            results.append(evaluate_one(evaluate, number, params).as_dict())
     return {"groups": verdicts, "results": results}
 
 

@@ -11,6 +11,7 @@ For every layer, whatever its mapping, tiling and order:
                       + input, unless the layer before writes it and it fits the buffer (or is passed on tile by tile)
                       + output, unless only the next layer reads it and it fits
     DRAM bytes     >= b (2 MACs / sqrt(rho S / b) - 2 S / b)      S bytes of buffer, b the narrowest operand
+    DRAM bytes     >= those of the best tiling for S              plain nests (`hwmodels.least_traffic`)
     buffer bytes   >= DRAM bytes + untiled edge accesses of the array (every input counted once, however often copied)
     latency        >= max(cycles / clock, DRAM bytes / bandwidth)
     energy         >= MACs, hops and scratchpads + vector operations + buffer bytes + DRAM bytes, each at its energy
@@ -22,8 +23,8 @@ reaching them (a bound of the mean) or not at all (of a quantile).
 
 Limits
 ------
-Halos, spilled partial sums, head and tail, and contention are left out: the bound is lower, never wrong. Row-stationary
-arrays are bounded by their PEs alone.
+Head and tail and contention are left out: the bound is lower, never wrong. Row-stationary arrays are bounded by their
+PEs alone.
 
 References
 ----------
@@ -43,6 +44,7 @@ from numpy.typing import NDArray
 
 from hwmodels.area import accumulator_bits, engine_area_mm2
 from hwmodels.engine import DATAFLOWS, NODES_NM, PRECISION_BITS, Engine
+from hwmodels.least_traffic import Waiting, least_dram_bytes
 from hwmodels.network import Layer, Network
 from hwmodels.technology import (
     dram_energy_j_per_byte,
@@ -81,6 +83,8 @@ class EngineColumns(NamedTuple):
     """Index into the keys of `PRECISION_BITS`."""
     sum_bytes: Floats
     """Partial sum in the buffer."""
+    buffers: Ints
+    """2 where tiles are double-buffered, else 1."""
     vector_lanes: Ints
     node: Ints
     """Index into `NODES_NM`."""
@@ -127,6 +131,8 @@ class _Work(NamedTuple):
     """A network as columns over its distinct layers, (L,), and over layers x precisions (x nodes)."""
 
     times: Floats
+    least_bytes: Floats
+    """(L, C) DRAM bytes of the best tiling, per capacity of the engines at hand (`_with_tilings`)."""
     m: Floats
     n: Floats
     k: Floats
@@ -172,6 +178,7 @@ def engine_columns(engines: Sequence[Engine], *, rigid: bool = True) -> EngineCo
         freq_hz=np.array([e.freq_hz for e in engines], dtype=float),
         precision=ints([_OF_PRECISION[e.precision] for e in engines]),
         sum_bytes=np.array([(e.accumulator_bits or accumulator_bits(e.precision)) / 8.0 for e in engines]),
+        buffers=ints([2 if e.double_buffered_sram else 1 for e in engines]),
         vector_lanes=ints([e.vector_lanes for e in engines]), node=ints([_OF_NODE[e.node_nm] for e in engines]),
         rigid=np.array([rigid and e.stacks == 1 for e in engines]),
         packed=np.array([e.multi_precision == "packed" for e in engines]),
@@ -292,14 +299,20 @@ def _activations(network: Network) -> list[_Activations]:
 
 
 @lru_cache(maxsize=256)
-def _work(network: Network, quantile: bool) -> _Work:
+def _distinct(network: Network, quantile: bool) -> list[tuple[Layer, _Activations, float]]:
+    """Distinct layers of a network, and how often each occurs [-]."""
     reach = 1.0
     counts: dict[tuple[Layer, _Activations], float] = {}
     for layer, kept in zip(network.layers, _activations(network), strict=True):
         key = (replace(layer, name="", inputs=None, sharing_group="", exit_frac=0.0), kept)
         counts[key] = counts.get(key, 0.0) + reach
         reach *= (0.0 if quantile and layer.exit_frac > 0.0 else 1.0 - layer.exit_frac)
-    pairs = [(*key, count) for key, count in counts.items() if count > 0.0]
+    return [(*key, count) for key, count in counts.items() if count > 0.0]
+
+
+@lru_cache(maxsize=256)
+def _work(network: Network, quantile: bool) -> _Work:
+    pairs = _distinct(network, quantile)
     layers = [layer for layer, _, _ in pairs]
     kept_columns = np.array([kept for _, kept, _ in pairs], dtype=np.float64).T
 
@@ -309,7 +322,7 @@ def _work(network: Network, quantile: bool) -> _Work:
     width = column(lambda x: min(x.weight_bits, x.input_bits, x.output_bits) / 8.0)
     rho = column(lambda x: max(1.0, x.fy * x.fx / (x.stride_y * x.stride_x)))
     return _Work(
-        times=np.array([count for _, _, count in pairs]),
+        times=np.array([count for _, _, count in pairs]), least_bytes=np.zeros((len(pairs), 0)),
         m=column(lambda x: x.gemm[1]), n=column(lambda x: x.gemm[2]), k=column(lambda x: x.gemm[3]),
         steps=column(lambda x: x.groups * x.repeat), macs=column(lambda x: x.macs),
         useful_macs=column(lambda x: x.macs * _useful_frac(x)),
@@ -351,8 +364,29 @@ def _product(dataflow, rows, cols, overlapped, drained, m, n, k):  # type: ignor
     return cycles, x_times, w_times, y_times
 
 
+@lru_cache(maxsize=4096)
+def _tilings(network: Network, quantile: bool, sram_bytes: int, sum_bytes: float, buffers: int) -> Floats:
+    """Least DRAM bytes of the distinct layers of a network under a capacity, (L,)."""
+    pairs = _distinct(network, quantile)
+    return least_dram_bytes([layer for layer, _, _ in pairs],
+                            [Waiting(kept.input_room, kept.output_room, kept.moved > 0.0) for _, kept, _ in pairs],
+                            sram_bytes=sram_bytes, sum_bytes=sum_bytes, buffers=buffers)
+
+
+def _with_tilings(network: Network, quantile: bool, engines: EngineColumns) -> tuple[_Work, Ints]:
+    """The work with the column `least_bytes`, and which entry of it every engine takes, -1 = none, (E,)."""
+    plain = np.flatnonzero(~engines.skipping & ~engines.weights_stay)
+    which = np.full(len(engines.rows), -1, dtype=np.int64)
+    capacities = np.stack([engines.sram_bytes[plain], engines.buffers[plain], 8.0 * engines.sum_bytes[plain]], axis=1)
+    distinct, which[plain] = np.unique(capacities, axis=0, return_inverse=True)
+    columns = [_tilings(network, quantile, int(sram), bits / 8.0, int(buffers)) for sram, buffers, bits in distinct]
+    work = _work(network, quantile)
+    least = np.stack(columns, axis=1) if columns else work.least_bytes
+    return work._replace(least_bytes=least), which
+
+
 @njit(cache=True)
-def _network_bounds(first, e, w, sram_j, dram_j, out):  # type: ignore[no-untyped-def]
+def _network_bounds(first, e, which, w, sram_j, dram_j, out):  # type: ignore[no-untyped-def]
     """One design after the other, every layer on each of its engines; the laws are in the module's docstring."""
     for d in range(len(first) - 1):
         total = compute_total = transfer_total = bytes_total = joules_total = 0.0
@@ -393,6 +427,8 @@ def _network_bounds(first, e, w, sram_j, dram_j, out):  # type: ignore[no-untype
                 reuse = w.traffic_macs[layer] / np.sqrt(sram) - 2.0 * sram
                 if reuse > moved:
                     moved = reuse
+                if which[i] >= 0 and (e.plain_depthwise[i] or not w.depthwise[layer]):
+                    moved = max(moved, w.least_bytes[layer, which[i]])
                 joules = (w.array_j[layer, p, e.node[i], e.dataflow[i]] + w.vector_j[layer, e.node[i]]
                           + (edge + moved) * sram_j[i] + moved * dram_j)
                 compute, transfer = cycles / e.freq_hz[i], moved / e.dram_bytes_per_s[i]
@@ -435,16 +471,16 @@ def network_bounds(network: Network, engines: EngineColumns, *, first: Ints | No
     """
     if first is None:
         first = np.arange(len(engines.rows) + 1, dtype=np.int64)
-    work = _work(network, quantile)
+    work, which = _with_tilings(network, quantile, engines)
     sram_j = _per_buffer(engines, sram_energy_j_per_byte)
     bounds = Bounds(*(np.empty(len(first) - 1) for _ in Bounds._fields))
-    _network_bounds(first, engines, work, sram_j, dram_energy_j_per_byte(), bounds)
+    _network_bounds(first, engines, which, work, sram_j, dram_energy_j_per_byte(), bounds)
     return Bounds(*(column * (1.0 - _ROUNDING) for column in bounds))
 
 
 def layer_bounds(network: Network, engines: EngineColumns, *, quantile: bool = False) -> LayerBounds:
     """Bounds of one execution of every distinct layer on every engine; parameters as in `network_bounds`."""
-    work = _work(network, quantile)
+    work, which = _with_tilings(network, quantile, engines)
     sram_j = _per_buffer(engines, sram_energy_j_per_byte)
     each, shape = np.arange(len(engines.rows) + 1, dtype=np.int64), (len(work.times), len(engines.rows))
     found = LayerBounds(work.times, *(np.empty(shape) for _ in LayerBounds._fields[1:]))
@@ -452,7 +488,7 @@ def layer_bounds(network: Network, engines: EngineColumns, *, quantile: bool = F
     for at in range(len(work.times)):
         one = _Work(*(column[at:at + 1] for column in work))._replace(times=np.ones(1))  # type: ignore[arg-type]
         row = Bounds(found.latency_s[at], unused, found.dram_bytes[at], found.energy_j[at])
-        _network_bounds(each, engines, one, sram_j, dram_energy_j_per_byte(), row)
+        _network_bounds(each, engines, which, one, sram_j, dram_energy_j_per_byte(), row)
     scale = 1.0 - _ROUNDING
     return LayerBounds(found.times, found.latency_s * scale, found.dram_bytes * scale, found.energy_j * scale)
 

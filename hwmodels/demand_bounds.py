@@ -19,7 +19,8 @@ late         requests that cannot meet deadlines arrival + theta D, for any poli
              window is late. What arrives after the window starts anew, so windows are disjoint and their misses add.
 p99 / D      of the worst tenant > theta if more requests are late at theta than the percentiles of all tenants leave
              free, n - 1 - floor(0.99 (n - 1)) each; or if the demand of some window exceeds its length even without
-             the free ones (a lasting overload)
+             the free ones (a lasting overload); or if, where one is free, it must take longer than the interpolated
+             percentile lets it
 energy       dynamic energy of the requests that must finish + leakage x duration; per inference: the least ratio over
              all numbers of finished requests
 area         exact
@@ -34,7 +35,7 @@ C. L. Liu, J. W. Layland, JACM 20(1), 1973, doi:10.1145/321738.321743; S. Baruah
 doi:10.1007/BF01995675 (demand of a window against its length).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +43,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from hwmodels.area import SchedulerBlock
-from hwmodels.bounds import engine_columns, layer_bounds
+from hwmodels.bounds import EngineColumns, engine_columns, layer_bounds
+from hwmodels.cost import layer_costs
 from hwmodels.design import Chip
 from hwmodels.engine import Engine
 from hwmodels.evaluate import PreparedChip
@@ -63,7 +65,6 @@ _ROUNDING = 1e-9
 _STARTS = 3
 """Windows that are tried for overload start at the first request, and a third and two thirds through."""
 _STEPS = 6
-"""Halvings of the interval that holds the bound of a tail (on a logarithmic axis)."""
 
 
 class Load(NamedTuple):
@@ -250,8 +251,14 @@ def is_separate(chip: Chip) -> bool:
     return all(slot.tenants for slot in chip.slots)
 
 
-def chip_demand(chips: Sequence[Chip], workload: Workload, load: Load) -> Demand:
-    """From the bounds of the layers (`hwmodels.bounds`); all chips separate, or none."""
+def chip_demand(chips: Sequence[Chip], workload: Workload, load: Load, *,
+                exact: Collection[Network] = ()) -> Demand:
+    """From the bounds of the layers (`hwmodels.bounds`); all chips separate, or none.
+
+    Parameters
+    ----------
+    exact : networks whose layers are costed instead, by mapping search.
+    """
     separate = is_separate(chips[0])
     known: dict[Engine, int] = {}
     names = [tenant.name for tenant in workload.tenants]
@@ -259,17 +266,36 @@ def chip_demand(chips: Sequence[Chip], workload: Workload, load: Load) -> Demand
         each = [_chip_places(chips, name, known) for name in names]
     else:
         each = [_chip_places(chips, names[0], known)] * len(names)
-    columns = engine_columns(list(known))
+    engines = list(known)
+    columns = engine_columns(engines)
 
     def matrices(network: Network) -> tuple[Floats, Floats, Floats, Floats]:
-        # a request takes its earliest exit at best, and no metric may count on the mean of the exits
-        found = layer_bounds(network, columns, quantile=True)
-        return found.times, found.latency_s, found.energy_j, found.dram_bytes
+        used = np.unique(np.concatenate([where.column for tenant, where in zip(workload.tenants, each, strict=True)
+                                         if tenant.network == network]))
+        if network in exact:
+            times, some = np.ones(len(network)), _costed(network, [engines[c] for c in used.tolist()])
+        else:
+            # a request takes its earliest exit at best, and no metric may count on the mean of the exits
+            found = layer_bounds(network, EngineColumns(*(column[used] for column in columns)), quantile=True)
+            times, some = found.times, np.stack([found.latency_s, found.energy_j, found.dram_bytes])
+        whole = np.full((3, len(times), len(engines)), np.inf)
+        whole[:, :, used] = some
+        return times, whole[0], whole[1], whole[2]
 
     networks = workload.networks
     alone = np.array([_alone(chip) for chip in chips])
     return _demand([matrices(network) for network in networks], [networks.index(t.network) for t in workload.tenants],
                    each.__getitem__, load, np.array([chip.dram_bytes_per_s for chip in chips]), alone, separate)
+
+
+def _costed(network: Network, engines: Sequence[Engine]) -> Floats:
+    """Latency, energy and moved bytes of every layer on every engine, (3, L, E); inf where the network cannot run."""
+    found = np.full((3, len(network), len(engines)), np.inf)
+    for e, engine in enumerate(engines):
+        costs = layer_costs(network, engine)
+        if not costs.unsupported:
+            found[:, :, e] = costs.latency_s, costs.energy_j, costs.dram_read_bytes + costs.dram_write_bytes
+    return found
 
 
 def _alone(chip: Chip) -> bool:
@@ -316,7 +342,7 @@ def prepared_demand(prepared: PreparedChip, workload: Workload, load: Load, isol
 
 
 @njit(cache=True)
-def _late(theta, arrival, tenant, order, ahead, work, deadline, use, left, keys, orders, heap):  # type: ignore[no-untyped-def]
+def _late(arrival, tenant, order, ahead, work, allowed, use, left, keys, orders, heap):  # type: ignore[no-untyped-def]
     """Requests of the tenants in `use` that must be late; see the module's docstring. The last four are scratch."""
     n = len(order)
     late, size, at, now = 0, 0, 0, -np.inf
@@ -335,7 +361,7 @@ def _late(theta, arrival, tenant, order, ahead, work, deadline, use, left, keys,
                 break
             if use[tenant[r]]:
                 left[r] = work[tenant[r]]
-                size = heap_push(keys, orders, heap, size, arrival[r] + theta * deadline[tenant[r]], at, r)
+                size = heap_push(keys, orders, heap, size, arrival[r] + allowed[tenant[r]], at, r)
             at += 1
         r, due = heap[0], keys[0]
         end = now + left[r]
@@ -358,14 +384,14 @@ def _late(theta, arrival, tenant, order, ahead, work, deadline, use, left, keys,
 
 
 @njit(cache=True)
-def _overloaded(theta, arrival, tenant, ahead, work, deadline, use, spare, due):  # type: ignore[no-untyped-def]
+def _overloaded(arrival, tenant, ahead, work, allowed, use, spare, due):  # type: ignore[no-untyped-def]
     """Whether some long window has more demand than room, even without the `spare` requests of every tenant in it."""
     n, wanted = len(arrival), 0
     rows = np.empty(n, dtype=np.int64)
     for r in range(n):
         if use[tenant[r]]:
             rows[wanted] = r
-            due[wanted] = arrival[r] + theta * deadline[tenant[r]]
+            due[wanted] = arrival[r] + allowed[tenant[r]]
             wanted += 1
     order = np.argsort(due[:wanted])
     met = np.empty(len(spare), dtype=np.int64)
@@ -388,16 +414,16 @@ def _overloaded(theta, arrival, tenant, ahead, work, deadline, use, spare, due):
 
 
 @njit(cache=True)
-def _must_be_late(theta, separate, load, order, ahead, chain, work, deadline, spare, use, scratch):  # type: ignore[no-untyped-def]
-    """(late requests of all tenants, whether that is more than their percentiles leave free)."""
+def _must_be_late(allowed, separate, load, order, ahead, chain, work, spare, use, scratch):  # type: ignore[no-untyped-def]
+    """(late requests of all tenants, whether some have more than their `spare`) if each may take `allowed` (T,)."""
     left, keys, orders, heap = scratch
     tenants = len(chain)
     hopeless, free, beyond = 0, 0, False
     for t in range(tenants):
-        use[t] = load.requests[t] > 0 and deadline[t] < np.inf
+        use[t] = load.requests[t] > 0 and allowed[t] < np.inf
         if use[t]:
             free += spare[t]
-            if chain[t] > theta * deadline[t] * (1.0 + 1e-9):
+            if chain[t] > allowed[t] * (1.0 + 1e-9):
                 use[t] = False
                 hopeless += load.requests[t]
                 if load.requests[t] > spare[t]:
@@ -409,34 +435,58 @@ def _must_be_late(theta, separate, load, order, ahead, chain, work, deadline, sp
             if wanted[t]:
                 use[:] = False
                 use[t] = True
-                own = _late(theta, load.arrival_s, load.tenant, order, ahead, work[:, 0], deadline, use, left, keys,
-                            orders, heap)
+                own = _late(load.arrival_s, load.tenant, order, ahead, work[:, 0], allowed, use, left, keys, orders,
+                            heap)
                 most += own
                 if own > spare[t] or (not beyond and _overloaded(
-                        theta, load.arrival_s, load.tenant, ahead, work[:, 0], deadline, use, spare, keys)):
+                        load.arrival_s, load.tenant, ahead, work[:, 0], allowed, use, spare, keys)):
                     beyond = True
     else:
         for resource in range(work.shape[1]):
             if resource > 0 and work[:, resource].max() <= 0.0:
                 continue
-            late = _late(theta, load.arrival_s, load.tenant, order, ahead, work[:, resource], deadline, use, left,
-                         keys, orders, heap)
+            late = _late(load.arrival_s, load.tenant, order, ahead, work[:, resource], allowed, use, left, keys,
+                         orders, heap)
             if late > most:
                 most = late
             if not beyond and hopeless + late <= free:
-                beyond = _overloaded(theta, load.arrival_s, load.tenant, ahead, work[:, resource], deadline, use,
-                                     spare, keys)
+                beyond = _overloaded(load.arrival_s, load.tenant, ahead, work[:, resource], allowed, use, spare, keys)
     return hopeless + most, beyond or hopeless + most > free
 
 
 @njit(cache=True)
-def _tails(load, latency, work, deadline, decision, alone, separate, spare, limit, steps, fraction, late):  # type: ignore[no-untyped-def]
+def _beyond(theta, above, separate, load, order, ahead, chain, work, deadline, spare, use, scratch):  # type: ignore[no-untyped-def]
+    """Whether some tenant's percentile must exceed theta times its deadline.
+
+    Twice: with `spare` requests of every tenant free, and with the interpolation of the percentile in mind. It weighs
+    the last but one request 1 - `above` and the last `above`, so of a tenant with one spare request that one must take
+    no more than (theta D - (1 - above) chain) / above.
+    """
+    tenants = len(chain)
+    allowed, none_free, closer = theta * deadline, spare.copy(), False
+    _, beyond = _must_be_late(allowed, separate, load, order, ahead, chain, work, spare, use, scratch)
+    if beyond:
+        return True
+    for t in range(tenants):
+        if spare[t] == 1 and above[t] > 1e-6 and allowed[t] < np.inf:
+            most = (allowed[t] - (1.0 - above[t]) * chain[t] * (1.0 - 1e-9)) / above[t] * (1.0 + 1e-9)
+            allowed[t], none_free[t], closer = max(most, allowed[t]), 0, True
+    if not closer:
+        return False
+    _, beyond = _must_be_late(allowed, separate, load, order, ahead, chain, work, none_free, use, scratch)
+    return beyond
+
+
+@njit(cache=True)
+def _tails(load, latency, work, deadline, decision, alone, separate, spare, above, limit, steps, count, fraction, late):  # type: ignore[no-untyped-def]
     """Writes the bound of the worst tenant's tail / deadline, and the requests that must be late at the deadlines.
 
     Parameters
     ----------
-    latency, deadline : (D, T); work (D, T, 3); decision, alone, separate (D,); spare (T,).
-    limit : a design proven above it needs no closer bound.
+    latency, deadline : (D, T); work (D, T, 3); decision, alone, separate (D,); spare, above (T,).
+    limit : (D,) a design proven above it needs no closer bound.
+    steps : halvings of the interval that holds the bound; 0 tries the limit only.
+    count : whether `late` is wanted.
     """
     n, tenants = len(load.arrival_s), latency.shape[1]
     scratch = np.empty(n), np.empty(n), np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
@@ -452,6 +502,15 @@ def _tails(load, latency, work, deadline, decision, alone, separate, spare, limi
             ahead[t] = total
             chain[t] = total + latency[d, t] + decision[d]
             later = later or total > 0.0
+        low = 0.0
+        for t in range(tenants):
+            if load.requests[t] > 0 and deadline[d, t] < np.inf and chain[t] / deadline[d, t] > low:
+                low = chain[t] / deadline[d, t]
+        low *= 1.0 - 1e-9
+        fraction[d], late[d] = low, 0.0
+        hopeless = low <= 0.0 or low > limit[d]
+        if hopeless and not count:
+            continue
         order = in_order
         if later:
             release = np.empty(n)
@@ -461,46 +520,38 @@ def _tails(load, latency, work, deadline, decision, alone, separate, spare, limi
         cost = work[d].copy()
         if alone[d] or separate[d]:
             cost[:, 0] += decision[d]
-        low = 0.0
-        for t in range(tenants):
-            if load.requests[t] > 0 and deadline[d, t] < np.inf and chain[t] / deadline[d, t] > low:
-                low = chain[t] / deadline[d, t]
-        low *= 1.0 - 1e-9
-        count, _ = _must_be_late(1.0, separate[d], load, order, ahead, chain, cost, deadline[d], spare, use, scratch)
-        late[d] = count
-        fraction[d] = low
-        if low <= 0.0 or low > limit:
+        if count:
+            late[d], _ = _must_be_late(deadline[d], separate[d], load, order, ahead, chain, cost, spare, use, scratch)
+        if hopeless:
             continue
-        if limit < np.inf:
-            _, beyond = _must_be_late(limit, separate[d], load, order, ahead, chain, cost, deadline[d], spare, use,
-                                      scratch)
-            if beyond:
-                fraction[d] = limit * (1.0 + 1e-14)
+        high = limit[d]
+        if high < np.inf:
+            if _beyond(high, above, separate[d], load, order, ahead, chain, cost, deadline[d], spare, use, scratch):
+                fraction[d] = high * (1.0 + 1e-14)
                 continue
-        growth, high = 1.1, low * 1.1
-        for _ in range(12):
-            _, beyond = _must_be_late(high, separate[d], load, order, ahead, chain, cost, deadline[d], spare, use,
-                                      scratch)
-            if not beyond:
-                break
-            low = high
-            growth *= growth
-            high = low * growth
+        elif steps > 0:
+            growth, high = 1.1, low * 1.1
+            for _ in range(12):
+                if not _beyond(high, above, separate[d], load, order, ahead, chain, cost, deadline[d], spare, use,
+                               scratch):
+                    break
+                low = high
+                growth *= growth
+                high = low * growth
         for _ in range(steps):
             middle = np.sqrt(low * high)
-            _, beyond = _must_be_late(middle, separate[d], load, order, ahead, chain, cost, deadline[d], spare, use,
-                                      scratch)
-            if beyond:
+            if _beyond(middle, above, separate[d], load, order, ahead, chain, cost, deadline[d], spare, use, scratch):
                 low = middle
             else:
                 high = middle
         fraction[d] = low
 
 
-def _spare(load: Load, percentile: Floats) -> Ints:
-    """Requests of every tenant that may be late without moving the percentile, (T,)."""
-    below = np.floor(percentile / 100.0 * (load.requests - 1))
-    return np.where(load.requests > 0, load.requests - 1 - below, 0).astype(np.int64)
+def _spare(load: Load, percentile: Floats) -> tuple[Ints, Floats]:
+    """Requests of every tenant above its percentile, and the weight of the first of them in it, (T,) each."""
+    position = percentile / 100.0 * (load.requests - 1)
+    below = np.floor(position)
+    return np.where(load.requests > 0, load.requests - 1 - below, 0).astype(np.int64), position - below
 
 
 def least_finished(load: Load, *, finite_tail: bool = False, finite_miss: bool = False,
@@ -547,7 +598,7 @@ def _least_ratio(fixed_j: Floats, each_j: Floats, least: Ints, count: Ints) -> F
 
 def metric_bounds(demand: Demand, load: Load, workload: Workload, blocks: Sequence[SchedulerBlock], *,
                   area_mm2: Floats, leakage_w: Floats, metrics: Sequence[str], least: Ints,
-                  limits: Mapping[str, float] | None = None) -> dict[str, Floats]:
+                  limits: Mapping[str, float | Floats] | None = None, steps: int = _STEPS) -> dict[str, Floats]:
     """Bounds of the wanted metrics: lower bounds, and upper bounds of those that are better when larger.
 
     Parameters
@@ -557,7 +608,8 @@ def metric_bounds(demand: Demand, load: Load, workload: Workload, blocks: Sequen
     leakage_w : of the chip without the scheduler, (D,).
     metrics : `METRIC` or `TENANT.METRIC`; what has no bound gets its trivial one (0, or infinity).
     least : requests of each tenant that finish at least (`least_finished`), (T,).
-    limits : budgets; a design proven beyond one needs no closer bound of that metric.
+    limits : of metrics, also per design (D,); one proven beyond its limit needs no closer bound of that metric.
+    steps : halvings of the interval that holds the bound of a tail (on a logarithmic axis); 0 tries the limit only.
 
     Returns
     -------
@@ -578,8 +630,9 @@ def metric_bounds(demand: Demand, load: Load, workload: Workload, blocks: Sequen
             percentile = load.percentile if name == "slo_miss_frac" else np.full(len(load.requests), 99.0)
             above = 1.0 if name == "slo_miss_frac" else 0.0
             fraction, late = np.empty(count), np.empty(count)
+            limit = np.broadcast_to(np.asarray(limits.get(name, np.inf), dtype=float) + above, (count,))
             _tails(load, demand.latency_s, demand.work_s, deadline, decision_s, demand.alone, demand.separate,
-                   _spare(load, percentile), limits.get(name, np.inf) + above, _STEPS, fraction, late)
+                   *_spare(load, percentile), limit, steps, "slo_violation_frac" in metrics, fraction, late)
             tails[name] = fraction, late
         return tails[name]
 

@@ -7,15 +7,17 @@ C. Bouganis, FPL 2018, doi:10.1109/FPL.2018.00072).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar, final
 
 from hwmodels.architectures.common import chip_area_mm2, chip_leakage_w, require_common
 from hwmodels.design import Chip, EngineSlot
 from hwmodels.engine import Engine
 from hwmodels.errors import InvalidEngine
+from hwmodels.network import Network
 from hwmodels.tables import DRAM_FIXED
 from hwmodels.traffic import mean_rate_hz
-from hwmodels.workload import Tenant, Workload
+from hwmodels.workload import Workload
 
 __all__ = ["Dedicated"]
 
@@ -63,7 +65,8 @@ class Dedicated:
         """
         rates = [mean_rate_hz(workload, tenant) for tenant in workload.tenants]
         compute = _shares([t.network.macs * r for t, r in zip(workload.tenants, rates, strict=True)], exponent)
-        traffic = _shares([_traffic_elements(t) * r for t, r in zip(workload.tenants, rates, strict=True)], exponent)
+        traffic = _shares([_traffic_elements(t.network) * r
+                           for t, r in zip(workload.tenants, rates, strict=True)], exponent)
         engines = tuple(
             replace(
                 total,
@@ -98,9 +101,10 @@ class Dedicated:
         )
 
 
-def _traffic_elements(tenant: Tenant) -> int:
+@lru_cache(maxsize=1024)
+def _traffic_elements(network: Network) -> int:
     """Elements that cross the DRAM port per inference when nothing stays on chip [-]."""
-    return sum(layer.weight_elements + layer.input_elements + layer.output_elements for layer in tenant.network)
+    return sum(layer.weight_elements + layer.input_elements + layer.output_elements for layer in network)
 
 
 def _shares(loads: Sequence[float], exponent: float) -> list[float]:

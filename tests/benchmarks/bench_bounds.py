@@ -23,7 +23,7 @@ def random_designs(count: int, seed: int = 0) -> EngineColumns:
         dataflow=rng.integers(0, 4, count), sram_bytes=rng.choice(2 ** np.arange(16, 25), count),
         dram_bytes_per_s=rng.choice([4e9, 8e9, 16e9, 32e9, 64e9], count), freq_hz=rng.choice([5e8, 7e8, 1e9], count),
         precision=rng.integers(1, 4, count),
-        sum_bytes=np.full(count, 4.0), vector_lanes=rng.choice([16, 64, 256], count),
+        sum_bytes=np.full(count, 4.0), buffers=np.full(count, 2), vector_lanes=rng.choice([16, 64, 256], count),
         node=rng.integers(0, 5, count), rigid=np.ones(count, dtype=bool),
         packed=no, skipping=no, overlapped=~no, drained=no, plain_depthwise=~no,
         weights_stay=no)

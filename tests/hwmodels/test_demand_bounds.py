@@ -158,3 +158,49 @@ def test_rows_of_repeats() -> None:
     work = workload()
     demand = chip_demand([TimeMux(engine=ENGINE).chip(work)], work, offered_load(work, 0))
     assert rows_of(demand, np.array([0, 0])).latency_s.shape == (2, 4)
+
+
+def test_interpolation_of_the_percentile_counts() -> None:
+    """Two requests at once: 0.01 of the first and 0.99 of the second, which ends after two latencies."""
+    alone = Design(architecture=TimeMux(engine=ENGINE), policy="fcfs", scheduler="hardware")
+    work = one_tenant(0.0, 0.0, deadline_s=1.0)
+    _, exact = both_bounds(alone, work, 0, ["p99_deadline_frac"])
+    outcome = evaluate_detail(alone, work, record=False).outcome
+    value = outcome.metrics["p99_deadline_frac"]
+    assert 0.98 * value < exact["p99_deadline_frac"] <= value == pytest.approx(
+        0.01 * outcome.metrics["max_latency_s"] / 2 + 0.99 * outcome.metrics["max_latency_s"], rel=1e-3)
+
+
+def test_a_limit_is_all_that_has_to_be_shown() -> None:
+    """Below the bound the answer is just above the limit; beyond the value of the simulation nothing can be shown."""
+    alone = Design(architecture=TimeMux(engine=ENGINE), policy="fcfs", scheduler="hardware")
+    work = one_tenant(0.0, 0.0, 0.0, deadline_s=1.0)
+    load, prepared = offered_load(work, 0), prepare(alone, work)
+    detail = evaluate_detail(alone, work, record=False)
+    assert detail.isolated_s is not None
+    value = detail.outcome.metrics["p99_deadline_frac"]
+    demand = rows_of(prepared_demand(prepared, work, load, detail.isolated_s), np.zeros(2, dtype=np.int64))
+    limits = np.array([0.9 * value, 1.1 * value])
+    bounds = metric_bounds(demand, load, work, [scheduler_block("hardware", "fcfs", 16)] * 2, area_mm2=np.ones(2),
+                           leakage_w=np.zeros(2), metrics=["p99_deadline_frac"], least=load.requests,
+                           limits={"p99_deadline_frac": limits}, steps=0)["p99_deadline_frac"]
+    assert limits[0] < bounds[0] < 0.91 * value
+    assert bounds[1] <= value
+
+
+@pytest.mark.parametrize("kind", ["time_mux", "composable", "heterogeneous", "dedicated"])
+def test_costing_more_networks_bounds_closer(kind: str) -> None:
+    work = workload(multiple=None)
+    design = random_design(np.random.default_rng(3), work, kind, "edf")
+    outcome = evaluate_detail(design, work, record=False).outcome
+    load, chip = offered_load(work, 0), design.architecture.chip(work)
+    energies = []
+    for known in range(len(work.networks) + 1):
+        demand = chip_demand([chip], work, load, exact=work.networks[:known])
+        bounds = metric_bounds(demand, load, work, [scheduler_block("software", "edf", 16)],
+                               area_mm2=np.ones(1), leakage_w=np.array([chip.leakage_w]),
+                               metrics=["energy_j", "max_latency_s"], least=load.requests)
+        energies.append(float(bounds["energy_j"][0]))
+        assert bounds["max_latency_s"][0] <= outcome.metrics["max_latency_s"]
+    assert energies == sorted(energies)
+    assert energies[-1] <= outcome.metrics["energy_j"]

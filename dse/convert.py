@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from dse.errors import InputError, Problem, did_you_mean
-from dse.located import Document, Loc, names_in, near_file
-from dse.schema import LOG_KEYS, DesignFile, EngineFile, InlineNetwork, Tenant, Traffic, WorkloadFile
+from dse.located import Document, Loc, names_in, near_file, read
+from dse.schema import LOG_KEYS, DesignFile, EngineFile, InlineNetwork, TechnologyFile, Tenant, Traffic, WorkloadFile
 from dse.traces import read_arrivals
+from hwmodels.constants import Constant
 from hwmodels.design import Design
 from hwmodels.engine import PRECISION_BITS, Engine
 from hwmodels.errors import ModelError
@@ -22,7 +23,8 @@ from hwmodels.workload import ServiceLevel, Workload
 from hwmodels.workload import Tenant as TenantRecord
 from hwmodels.workload import Traffic as TrafficRecord
 
-__all__ = ["Reading", "design_record", "engine_record", "policy_of", "workload_record"]
+__all__ = ["Reading", "design_record", "engine_record", "policy_of", "technology_record",
+           "workload_record"]
 
 LANGUAGE_KEYS = ("phase", "tokens", "context", "batch", "head", "mlp")
 NETWORK_SUFFIXES = (".onnx", ".pt2", ".json", ".csv", ".yaml", ".yml")
@@ -272,6 +274,56 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
 # --- hardware ---------------------------------------------------------------------------------------------------------
 
 
+def technology_record(reading: Reading, loc: Loc = ()) -> tuple[Constant, ...]:
+    """Own constants: of the mapping at `loc`, or of the file that it names; none where there is nothing."""
+    given = reading.raw(loc)
+    if isinstance(given, str):
+        from dse.problems import check
+
+        try:
+            document = read(_shown(reading, given))
+        except InputError as error:
+            for problem in error.problems:
+                reading.report(loc, ": ".join(p for p in (problem.file, problem.message) if p), hint=problem.hint)
+            return ()
+        file, problems = check(document, TechnologyFile)
+        inner = Reading(document, problems)
+        found = () if file is None else _constants(inner, file, ())
+        reading.problems += inner.problems
+        return found
+    try:
+        file = TechnologyFile.model_validate(given) if isinstance(given, dict) else None
+    except ValueError:  # reported already, with its place
+        file = None
+    return () if file is None else _constants(reading, file, loc)
+
+
+def _constants(reading: Reading, file: TechnologyFile, loc: Loc) -> tuple[Constant, ...]:
+    from dataclasses import replace
+
+    from hwmodels.technology import CONSTANTS, QUANTITIES
+
+    if not file.constants:
+        reading.report_got((*loc, "constants"), "a mapping of at least one constant")
+    found = []
+    for key, own in file.constants.items():
+        at = (*loc, "constants", key)
+        published = CONSTANTS.get(key)
+        if published is None:
+            nodes = [point.key for point in QUANTITIES[key].points] if key in QUANTITIES else []
+            reading.report(at, f"must be a constant of `dse explain`, got {key!r}", at_key=True,
+                           hint=f"a curve: name one of {', '.join(nodes)}" if nodes else did_you_mean(key, CONSTANTS))
+            continue
+        low = own.value * published.low / published.value if own.low is None else own.low
+        high = own.value * published.high / published.value if own.high is None else own.high
+        if not low <= own.value <= high:
+            reading.report(at, f"must be a range with low <= value <= high, got {low:g}, {own.value:g}, {high:g}")
+            continue
+        found.append(replace(published, value=own.value, low=low, high=high, trust="own", note="",
+                             source=own.source or f"technology {file.name!r}"))
+    return tuple(sorted(found, key=lambda record: record.key))
+
+
 def engine_record(reading: Reading, file: EngineFile | None) -> Engine | None:
     """An engine from a whole document."""
     if file is None or reading.problems:
@@ -323,6 +375,9 @@ def design_record(reading: Reading, file: DesignFile | None) -> Design | None:
     if file is None or policy is None or reading.problems:
         return None
     common: dict[str, Any] = {key: getattr(file, key) for key in ("node_nm", "freq_hz", "dram_bytes_per_s")}
+    common["technology"] = technology_record(reading, ("technology",))
+    if reading.problems:
+        return None
     engines = []
     for index, item in enumerate(file.engines):
         with reading.blaming(("engines", index)):

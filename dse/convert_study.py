@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dse.convert import Reading
+from dse.convert import Reading, technology_record
 from dse.errors import did_you_mean
 from dse.located import Loc
 from dse.schema import MAX_REQUESTS, StudyFile
@@ -41,10 +41,14 @@ def study_record(reading: Reading, file: StudyFile | None, workload: Workload | 
     space = _space(reading, file, workload)
     if space is None:
         return None
+    technology = technology_record(reading, ("technology",))
+    if technology and file.fidelity != "simulate":
+        reading.report(("technology",), f"must be left out with fidelity {file.fidelity}, which knows the published "
+                       "constants only", at_key=True)
     search = file.search
     return Study(
         name=file.name, workload=workload, objectives=objectives, budgets=dict(file.budgets), space=space,
-        robust=_robust(file, more),
+        technology=technology, robust=_robust(file, more),
         sampler=search.sampler, trials=search.trials, seed=search.seed, fidelity=file.fidelity, workers=search.workers,
         eval_timeout_s=search.eval_timeout_s, source=reading.document.text, path=reading.document.path,
     )

@@ -107,7 +107,6 @@ def _parameters(a: Design, b: Design) -> list[ParameterDiff]:
 def _of_run(path: Path, trial: int | None, field: str) -> Side:
     from dse.advice import recommended
     from dse.errors import NothingFeasible
-    from spaces.designs import decode_design
 
     run = read_run(path)
     study = open_study(run)
@@ -117,7 +116,7 @@ def _of_run(path: Path, trial: int | None, field: str) -> Side:
             raise NothingFeasible(f"{path}: no design meets the budgets; name a trial as {path}:TRIAL")
         trial = int(found[0]["trial"])
     try:
-        design = decode_design(run.params(run.row(trial)), study.served)
+        design = study.design(run.params(run.row(trial)))
     except (ModelError, KeyError) as error:
         raise InputError(Problem(field=field, message=f"must be a design of the study: {error}")) from None
     return Side(f"{path}:{trial}", design, study.seed, study.workload)

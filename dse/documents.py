@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dse.convert import Reading, design_record, engine_record, workload_record
+from dse.convert import Reading, design_record, engine_record, technology_record, workload_record
 from dse.convert_study import study_record
 from dse.dump import dump_design, dump_workload, self_contained
 from dse.errors import InputError, Problem, did_you_mean
 from dse.located import Document, near_file, read
 from dse.problems import check
-from dse.schema import KINDS, DesignFile, EngineFile, Search, StudyFile, WorkloadFile
+from dse.schema import KINDS, DesignFile, EngineFile, Search, StudyFile, TechnologyFile, WorkloadFile
 from dse.study import Study
 from hwmodels.design import Design
 from hwmodels.engine import Engine
@@ -73,6 +73,10 @@ def load(path: str | Path, kinds: Sequence[str] = tuple(KINDS)) -> Loaded:
         reading = Reading(document, problems)
         design = design_record(reading, design_file)
         record = DesignDocument(design, design_file.seed, design_file.provenance) if design and design_file else None
+    elif kind == "technology":
+        technology_file, problems = check(document, TechnologyFile)
+        reading = Reading(document, problems)
+        record = technology_record(reading) if technology_file is not None else None
     else:
         study_file, problems = check(document, StudyFile)
         reading = Reading(document, problems)

@@ -433,14 +433,13 @@ def _study_text(study: Study) -> str:
 def _describe(study: Study) -> Callable[[Result], str]:
     """Design YAML of a trial, with where it came from."""
     from dse.dump import dump_design
-    from spaces.designs import decode_design
 
     def text(result: Result) -> str:
         provenance = {"study": study.name, "trial": result.number, "tool": f"npu-codesign {_version('npu-codesign')}",
                       "budgets": dict(study.budgets), "params": result.params, "metrics": result.metrics}
         if result.scenarios:
             provenance["scenarios"] = result.scenarios
-        return dump_design(decode_design(result.params, study.served), seed=study.seed, provenance=provenance)
+        return dump_design(study.design(result.params), seed=study.seed, provenance=provenance)
 
     return text
 
@@ -460,6 +459,8 @@ def _manifest(study: Study, sampler: str, reason: str, command: str) -> dict[str
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "python": sys.version.split()[0], "platform": platform.platform(), "cores": os.cpu_count(),
         "versions": {package: _version(package) for package in packages},
+        **({"technology": {own.key: {"value": own.value, "low": own.low, "high": own.high, "source": own.source}
+                           for own in study.technology}} if study.technology else {}),
     }
 
 

@@ -7,6 +7,7 @@ import yaml
 
 from dse.study import Robust, Study
 from hwmodels.architectures import Composable, Dedicated
+from hwmodels.constants import Constant
 from hwmodels.design import Design
 from hwmodels.engine import PRECISION_BITS, Engine
 from hwmodels.network import Layer, Network
@@ -85,6 +86,8 @@ def dump_design(design: Design, *, seed: int | None = None, provenance: dict[str
     if isinstance(architecture, Dedicated):
         for item, tenant, frac in zip(document["engines"], architecture.tenants, architecture.dram_fracs, strict=True):
             item |= {"tenant": tenant, "dram_frac": frac}
+    if engines[0].technology:
+        document["technology"] = _technology(engines[0].technology)
     document |= {"policy": {"name": design.policy} | dict(design.policy_params), "scheduler": design.scheduler}
     if seed is not None:
         document["seed"] = seed
@@ -103,7 +106,12 @@ def _engine(engine: Engine) -> dict[str, Any]:
     given = _given(engine)
     return {item.name: getattr(engine, item.name) for item in fields(engine)
             if (item.name in always or item.name in given)
-            and item.name not in ("node_nm", "freq_hz", "dram_bytes_per_s")}
+            and item.name not in ("node_nm", "freq_hz", "dram_bytes_per_s", "technology")}
+
+
+def _technology(own: tuple[Constant, ...]) -> dict[str, Any]:
+    return {"constants": {item.key: {"value": item.value, "low": item.low, "high": item.high, "source": item.source}
+                          for item in own}}
 
 
 # --- workloads --------------------------------------------------------------------------------------------------------
@@ -197,6 +205,8 @@ def self_contained(study: Study) -> str:
     }
     if study.robust is not None:
         document["robust"] = _robust(study.robust)
+    if study.technology:
+        document["technology"] = _technology(study.technology)
     if study.fidelity != "simulate":
         document["fidelity"] = study.fidelity
     return f"# As run: dse run THIS_FILE --out RUN\n{_yaml(document)}"

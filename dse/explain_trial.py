@@ -27,7 +27,6 @@ from hwmodels.outcome import METRICS, Outcome
 from hwmodels.policies import POLICIES
 from hwmodels.policies.base import HIDDEN_TRUTH
 from hwmodels.robust import Scenario
-from spaces.designs import decode_design
 from spaces.errors import SpaceError
 from spaces.space import Params
 
@@ -87,7 +86,7 @@ def open_trial(run: RunData | Path, trial: int | None = None, study: Study | Non
     params = run.params(row)
     try:
         codes = study.space.encode(params)
-        design = decode_design(params, study.served)
+        design = study.design(params)
         seen = see(study, design)
     except (SpaceError, ModelError, KeyError) as error:
         raise InputError(Problem(file=str(run.path / "trials.csv"), field=f"trial {trial}",

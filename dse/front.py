@@ -162,6 +162,10 @@ def _check(study: Study) -> None:
     if study.fidelity != "simulate":
         raise InputError(Problem(field="fidelity", message=f"must be simulate for an exact front, got "
                                  f"{study.fidelity!r}"))
+    if study.technology:
+        raise InputError(Problem(file=study.path, field="technology",
+                                 message="must be left out: the bounds of an exact front know the published constants",
+                                 hint="dse run searches with own constants"))
     if study.robust is not None:
         raise InputError(Problem(field="robust", message="must be left out for an exact front: its bounds are those of "
                                  "one workload with one seed"))

@@ -18,7 +18,6 @@ from hwmodels.design import Design
 from hwmodels.evaluate import Detail, evaluate_detail
 from hwmodels.outcome import METRICS, Outcome
 from hwmodels.robust import Scenario
-from spaces.designs import decode_design
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +57,7 @@ class TrialView:
     @cached_property
     def design(self) -> Design:
         """The design as a record, for `dse.evaluate`."""
-        return decode_design(self.params, self.study.served)
+        return self.study.design(self.params)
 
     @cached_property
     def scenario(self) -> Scenario:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, final
 
 from dse.study import Objective, Study, minimised
+from hwmodels.constants import Constant
 from hwmodels.errors import ModelError
 from hwmodels.outcome import Outcome
 from hwmodels.robust import robust_outcome
@@ -35,13 +36,15 @@ class DesignEvaluator:
     workload: Workload
     seed: int
     fidelity: str = "simulate"
+    technology: tuple[Constant, ...] = ()
 
     def __call__(self, params: Params) -> Outcome:
         from hwmodels.evaluate import evaluate
         from spaces.designs import decode_design
 
         try:
-            return evaluate(decode_design(params, self.workload), self.workload, seed=self.seed, fidelity=self.fidelity)
+            design = decode_design(params, self.workload, self.technology)
+            return evaluate(design, self.workload, seed=self.seed, fidelity=self.fidelity)
         except ModelError as error:
             # the space holds a design that the models refuse: a result with its reason, not a crash
             return Outcome(status=str(error), metrics={})
@@ -57,11 +60,10 @@ class RobustEvaluator:
 
     def __call__(self, params: Params) -> Outcome:
         from hwmodels.evaluate import evaluate
-        from spaces.designs import decode_design
 
         study = self.study
         try:
-            design = decode_design(params, study.served)
+            design = study.design(params)
             outcomes = {scenario.name: evaluate(design, scenario.workload, seed=scenario.seed, fidelity=self.fidelity)
                         for scenario in study.scenarios}
         except ModelError as error:
@@ -81,7 +83,7 @@ def evaluator(study: Study, fidelity: str | None = None) -> Evaluate:
     if study.robust is not None:
         # workers get what they need, not the text of the study
         return RobustEvaluator(study=replace(study, source="", path=""), fidelity=chosen)
-    return DesignEvaluator(workload=study.workload, seed=study.seed, fidelity=chosen)
+    return DesignEvaluator(workload=study.workload, seed=study.seed, fidelity=chosen, technology=study.technology)
 
 
 @final

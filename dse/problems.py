@@ -45,7 +45,8 @@ def location(loc: Loc) -> tuple[str | int, ...]:
     """`loc` without the tags that pydantic puts in for the branch of a union (see `dse.schema`)."""
     return tuple(part for before, part in zip(("", *loc), loc, strict=False)
                  if not (part in UNION_TAGS
-                         and (isinstance(before, int) or before in ("network", "workload", "arrivals_s", "seeds"))))
+                         and (isinstance(before, int) or before in ("network", "workload", "arrivals_s", "seeds",
+                                                                   "technology"))))
 
 
 def _problems(document: Document, model: type[BaseModel], start: Loc, error: ErrorDetails) -> list[Problem]:

@@ -23,7 +23,7 @@ from hwmodels.outcome import METRICS
 from hwmodels.robust import MEAN, WORST
 
 __all__ = ["KINDS", "LOG_KEYS", "MAX_REQUESTS", "UNION_TAGS", "DesignFile", "EngineFile", "InlineNetwork", "Model",
-           "RobustSection", "Search", "StudyFile", "Tenant", "Traffic", "WorkloadFile", "json_schema"]
+           "RobustSection", "Search", "StudyFile", "TechnologyFile", "Tenant", "Traffic", "WorkloadFile", "json_schema"]
 
 MAX_REQUESTS = 20_000_000
 """Requests of one workload: their columns must fit in memory."""
@@ -250,10 +250,45 @@ class WorkloadFile(Model):
         return self
 
 
+# --- technology -------------------------------------------------------------------------------------------------------
+
+
+class OwnConstant(Model):
+    """A constant in place of the published one of its key."""
+
+    WHAT: ClassVar[str] = "a number, or a mapping with the keys value, low, high and source"
+    value: Positive
+    """In the unit at the end of the key's name."""
+    low: Positive | None = None
+    """Range, for uncertainty; without, as wide as the published one in proportion."""
+    high: Positive | None = None
+    source: Annotated[str, text("a text")] | None = None
+    """Where the number is from: it goes into the manifest of a run."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, value: Any) -> Any:
+        return value if isinstance(value, dict | OwnConstant) else {"value": value}
+
+
+class TechnologyFile(Model):
+    """Own constants of the cost model."""
+
+    WHAT: ClassVar[str] = "a mapping with the keys kind, name and constants"
+    kind: Annotated[str, one_of(("technology",))] = "technology"
+    name: Name = "own"
+    constants: dict[str, OwnConstant]
+    """Key of `dse explain`, on a curve with its node (`mac_int8_energy_j.16nm`) -> a number, or a mapping with the keys
+    value, low, high and source."""
+
+
+TechnologyKey = Annotated[Annotated[str, text("a technology file"), Tag(UNION_TAGS[0])]
+                          | Annotated[TechnologyFile, Tag(UNION_TAGS[1])], Discriminator(_text_or_more)]
+
 # --- hardware ---------------------------------------------------------------------------------------------------------
 
 
-_CHIP = ("node_nm", "freq_hz", "dram_bytes_per_s")
+_CHIP = ("node_nm", "freq_hz", "dram_bytes_per_s", "technology")
 _ENGINE_RULES: dict[str, Any] = {
     "rows": Side, "cols": Side, "sram_bytes": Bytes, "vector_lanes": Lanes, "node_nm": Node,
     "freq_hz": Clock, "dram_bytes_per_s": Bandwidth, "precision": Precision,
@@ -286,7 +321,7 @@ class _DesignEngine(Model):
 
 
 EngineFile: Any = create_model("EngineFile", __base__=_EngineFile, __doc__=_EngineFile.__doc__,
-                               **record_fields(engine.Engine, _ENGINE_RULES))
+                               **record_fields(engine.Engine, _ENGINE_RULES, without=("technology",)))
 DesignEngine: Any = create_model("DesignEngine", __base__=_DesignEngine, __doc__=_DesignEngine.__doc__,
                                  **record_fields(engine.Engine, _ENGINE_RULES, without=_CHIP))
 
@@ -310,6 +345,8 @@ class DesignFile(Model):
     """Name, or {name: NAME, PARAMETER: value ...}; see `dse list policies`."""
     scheduler: Annotated[str, _names("hwmodels.design", "SCHEDULERS")] = "software"
     """Who runs the policy."""
+    technology: TechnologyKey | None = None
+    """Own constants, in place of the published ones: a file, or {constants: ...}."""
     seed: Annotated[int, count(0)] | None = None
     """Of the traffic it was evaluated with."""
     provenance: dict[str, Any] = {}
@@ -479,6 +516,8 @@ class StudyFile(Model):
     """Metric -> bound: upper for a metric that is better when smaller, lower otherwise."""
     space: SpaceSection = SpaceSection()
     search: Search = Search()
+    technology: TechnologyKey | None = None
+    """Own constants of all designs, in place of the published ones: a file, or {constants: ...}."""
     robust: RobustSection | None = None
     """Judge designs under several workloads, traffic levels and seeds."""
     fidelity: Annotated[str, _names("hwmodels.evaluate", "FIDELITIES")] = "simulate"
@@ -492,6 +531,7 @@ class StudyFile(Model):
 
 KINDS: dict[str, type[Model]] = {
     "workload": WorkloadFile, "engine": EngineFile, "design": DesignFile, "study": StudyFile,
+    "technology": TechnologyFile,
 }
 
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
-from typing import final
+from typing import Any, final
 
+from hwmodels.constants import Constant
+from hwmodels.design import Design
 from hwmodels.outcome import METRICS
 from hwmodels.robust import WORST, Scenario, all_tenants, at_rate
 from hwmodels.workload import Workload
@@ -64,8 +66,9 @@ class Study:
     objectives : at least one.
     budgets : metric -> upper bound (lower bound for a metric that is better when larger); a trial's violation is the
         amount beyond it, <= 0 is feasible.
-    space : the designs; decode with `spaces.designs.decode_design(params, study.served)`.
+    space : the designs; `design` decodes one.
     seed : of the sampler and of the traffic.
+    technology : constants in place of the published ones, of every design.
     robust : None judges a design under the one workload with the one seed.
     source : the YAML text as read, and `path` where from.
     """
@@ -78,6 +81,7 @@ class Study:
     sampler: str = "auto"
     trials: int = 400
     seed: int = 0
+    technology: tuple[Constant, ...] = ()
     robust: Robust | None = None
     fidelity: str = "simulate"
     workers: int | None = None
@@ -98,6 +102,12 @@ class Study:
     def served(self) -> Workload:
         """The tenants of all workloads: what a design is made for (the dedicated class has an engine for each)."""
         return all_tenants([self.workload, *(self.robust.workloads if self.robust else ())])
+
+    def design(self, params: Mapping[str, Any]) -> Design:
+        """The design that parameters of the space stand for. Raises `ModelError` where there is none."""
+        from spaces.designs import decode_design
+
+        return decode_design(params, self.served, self.technology)
 
     @cached_property
     def scenarios(self) -> tuple[Scenario, ...]:

@@ -29,6 +29,8 @@ from hwmodels.engine import PRECISION_BITS, Engine
 from hwmodels.errors import InvalidEngine
 from hwmodels.technology import (
     Corner,
+    central,
+    constants_of,
     logic_leakage_w_per_mm2,
     pe_area_mm2,
     quantity,
@@ -69,7 +71,7 @@ def accumulator_bits(precision: str) -> int:
 
 def flip_flop_area_mm2(node_nm: float, *, corner: Corner = "value") -> float:
     """One flip-flop [mm2]."""
-    return quantity("flip_flop_area_28nm_mm2", corner=corner) * scale("logic_area_frac", 28, node_nm)
+    return quantity("flip_flop_area_28nm_mm2", corner=corner) * scale("logic_area_frac", 28, node_nm, central(corner))
 
 
 def processing_element_area_mm2(node_nm: float, precision: str, dataflow: str, *, corner: Corner = "value") -> float:
@@ -85,7 +87,7 @@ def processing_element_area_mm2(node_nm: float, precision: str, dataflow: str, *
 
 def engine_area_mm2(engine: Engine, *, corner: Corner = "value") -> dict[str, float]:
     """Area of one engine by part: pes, sram, vector, noc [mm2]; every part is above zero."""
-    node = engine.node_nm
+    node, corner = engine.node_nm, constants_of(engine, corner)
     skew_bits = (engine.rows * (engine.rows + 1) // 2 * PRECISION_BITS[engine.precision]
                  + engine.cols * (engine.cols + 1) // 2 * accumulator_bits(engine.precision))
     parts = {
@@ -102,6 +104,7 @@ def engine_area_mm2(engine: Engine, *, corner: Corner = "value") -> dict[str, fl
 
 def engine_leakage_w(engine: Engine, *, corner: Corner = "value") -> float:
     """Leakage of one engine at 350 K: its logic by area, its buffer by capacity [W]."""
+    corner = constants_of(engine, corner)
     parts = engine_area_mm2(engine, corner=corner)
     logic = sum(area for part, area in parts.items() if part != "sram")
     return (logic * logic_leakage_w_per_mm2(engine.node_nm, corner=corner)
@@ -138,10 +141,11 @@ def fission_area_mm2(engine: Engine, subarrays: int, *, corner: Corner = "value"
     side = round(subarrays**0.5) if subarrays >= 1 else 0
     if side * side != subarrays or not side or engine.rows % side or engine.cols % side:
         raise InvalidEngine("subarrays", "a square number whose root divides rows and cols", subarrays)
+    corner = constants_of(engine, corner)
     bits = PRECISION_BITS[engine.precision] + accumulator_bits(engine.precision)
     per_bit = quantity("fission_link_area_28nm_mm2_per_bit", corner=corner)
     links = subarrays * (engine.rows + engine.cols) / side * bits
-    return links * per_bit * scale("logic_area_frac", 28, engine.node_nm)
+    return links * per_bit * scale("logic_area_frac", 28, engine.node_nm, central(corner))
 
 
 def scheduler_block(kind: str, policy: str = "static", node_nm: float = 16, *, freq_hz: float = 1e9, tasks: int = 8,
@@ -176,7 +180,8 @@ def scheduler_block(kind: str, policy: str = "static", node_nm: float = 16, *, f
     if policy not in STATIC_POLICIES:
         gates += tasks * quantity("scheduler_score_nand2_per_task", corner=corner)
         cycles += tasks
-    area = gates * quantity("nand2_area_28nm_mm2", corner=corner) * scale("logic_area_frac", 28, node_nm)
+    area = gates * quantity("nand2_area_28nm_mm2", corner=corner) * scale("logic_area_frac", 28, node_nm,
+                                                                                  central(corner))
     macs = gates * quantity("scheduler_activity_frac", corner=corner) / quantity("mac_int8_nand2_count", corner=corner)
     decision_j = cycles * macs * quantity("mac_int8_energy_j", node_nm, corner)
     return SchedulerBlock(area, cycles / freq_hz, area * logic_leakage_w_per_mm2(node_nm, corner=corner), decision_j)

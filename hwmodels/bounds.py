@@ -44,6 +44,7 @@ from numpy.typing import NDArray
 
 from hwmodels.area import accumulator_bits, engine_area_mm2
 from hwmodels.engine import DATAFLOWS, NODES_NM, PRECISION_BITS, Engine
+from hwmodels.errors import InvalidEngine
 from hwmodels.least_traffic import Waiting, least_dram_bytes
 from hwmodels.network import Layer, Network
 from hwmodels.technology import (
@@ -167,7 +168,15 @@ class _Work(NamedTuple):
 
 
 def engine_columns(engines: Sequence[Engine], *, rigid: bool = True) -> EngineColumns:
-    """Columns of engine records; `rigid` False for compositions of a fissile array."""
+    """Columns of engine records; `rigid` False for compositions of a fissile array.
+
+    Raises
+    ------
+    InvalidEngine : an engine with constants of its own: the bounds are those of the published ones.
+    """
+    if any(engine.technology for engine in engines):
+        raise InvalidEngine("technology", "left out: bounds (analytic, dse front) know the published constants")
+
     def ints(values: list[int]) -> Ints:
         return np.array(values, dtype=np.int64)
 

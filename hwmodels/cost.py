@@ -44,6 +44,8 @@ from hwmodels.errors import ModelError
 from hwmodels.mapping import OBJECTIVES, Mapping, Problem, search_mappings
 from hwmodels.network import Layer, Network
 from hwmodels.technology import (
+    Corner,
+    constants_of,
     dram_energy_j_per_byte,
     hop_energy_j_per_byte,
     mac_energy_j,
@@ -164,9 +166,11 @@ class _Case(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _energies(node_nm: int, precision: str, sram_bytes: int) -> _Energies:
-    return _Energies(hop_energy_j_per_byte(node_nm, precision), register_file_energy_j_per_byte(node_nm),
-                     sram_energy_j_per_byte(node_nm, sram_bytes), dram_energy_j_per_byte(), vector_op_energy_j(node_nm))
+def _energies(node_nm: int, precision: str, sram_bytes: int, corner: Corner) -> _Energies:
+    return _Energies(hop_energy_j_per_byte(node_nm, precision, corner=corner),
+                     register_file_energy_j_per_byte(node_nm, corner=corner),
+                     sram_energy_j_per_byte(node_nm, sram_bytes, corner=corner), dram_energy_j_per_byte(corner=corner),
+                     vector_op_energy_j(node_nm, corner=corner))
 
 
 def _accumulator_bits(engine: Engine) -> int:
@@ -177,7 +181,7 @@ def _array_energy_j(layer: Layer, engine: Engine, form: Form, each: _Energies) -
     """(multiply-accumulates, hops and scratchpads) of a matrix layer [J]."""
     done = layer.macs * work_frac(layer, engine)
     mac = mac_energy_j(engine.node_nm, engine.precision, weight_bits=min(64, layer.weight_bits),
-                       input_bits=min(64, layer.input_bits))
+                       input_bits=min(64, layer.input_bits), corner=constants_of(engine))
     if form.kind == "vector":
         return 0.0, 0.0
     return done * mac, done * (form.hop_bytes_per_mac * each.hop_byte
@@ -371,7 +375,7 @@ _CONTENT = attrgetter(*(field.name for field in fields(Layer) if field.name not 
 def _rows(cases: dict[tuple[int, int, int], _Case], edges: list[_Edge], engine: Engine,
           objective: str) -> dict[tuple[int, int, int], _Row]:
     """The best row of every case that can run; layers of equal content are costed once."""
-    each = _energies(engine.node_nm, engine.precision, engine.sram_bytes)
+    each = _energies(engine.node_nm, engine.precision, engine.sram_bytes, constants_of(engine))
     content: dict[tuple[int, int, int], tuple[object, ...]] = {}
     found: dict[tuple[object, ...], _Row] = {}
     options: dict[tuple[object, ...], tuple[_Case, list[_Option]]] = {}

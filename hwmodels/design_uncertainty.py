@@ -23,6 +23,7 @@ from hwmodels.evaluate import Detail, evaluate_detail
 from hwmodels.technology import (
     Constants,
     Corner,
+    constants_of,
     dram_energy_j_per_byte,
     hop_energy_j_per_byte,
     mac_energy_j,
@@ -47,6 +48,7 @@ def _part_mm2(part: str, engines: list[Engine], corner: Corner) -> float:
     """Area that scales as this part of the chip does [mm2]."""
     prefix, _, name = part.rpartition(".")
     engine = engines[int(prefix.removeprefix("engine"))] if prefix else engines[0]
+    corner = constants_of(engine, corner)
     if name == "dram_phy":
         return dram_phy_area_mm2(engine.dram_bytes_per_s, engine.node_nm, corner=corner)
     if name == "fission":
@@ -56,7 +58,7 @@ def _part_mm2(part: str, engines: list[Engine], corner: Corner) -> float:
 
 def _level_j(level: str, engine: Engine, corner: Corner) -> float:
     """Energy that scales as this level does [J]."""
-    node = engine.node_nm
+    node, corner = engine.node_nm, constants_of(engine, corner)
     if level == "mac":
         return mac_energy_j(node, engine.precision, corner=corner)
     if level == "noc":
@@ -108,7 +110,7 @@ def design_evaluation(design: Design, workload: Workload, *,
     node_nm = engines[0].node_nm
 
     def block(corner: Corner) -> SchedulerBlock:
-        return scheduler_block(design.scheduler, design.policy, node_nm, corner=corner)
+        return scheduler_block(design.scheduler, design.policy, node_nm, corner=constants_of(engines[0], corner))
 
     areas = {part: mm2 for part, mm2 in outcome.breakdown["area_mm2"].items() if part != "scheduler"}
     area_base = {part: _part_mm2(part, engines, "value") for part in areas}

@@ -6,6 +6,7 @@ What a layer costs on it is `hwmodels.cost`; what it occupies and leaks is `hwmo
 from dataclasses import dataclass
 from typing import final
 
+from hwmodels.constants import QUANTITIES, Constant
 from hwmodels.errors import InvalidEngine
 
 __all__ = [
@@ -55,6 +56,8 @@ class Engine:
     skipping_efficiency_frac : share of the skippable work that the hardware really skips [-], in [0, 1].
     inter_layer_reuse : an activation that fits stays on chip for the next layer.
     weights_stay : if all weights of a network fit beside a working set, they stay on chip between inferences.
+    technology : own constants, each in place of the one of its key in `hwmodels.technology.CONSTANTS`; part of the
+        engine, so that nothing computed with others is ever taken for it.
 
     The defaults of the array are the reference mode, which gives the cycles of SCALE-Sim (without its off-by-one).
 
@@ -86,6 +89,7 @@ class Engine:
     skipping_efficiency_frac: float = 1.0
     inter_layer_reuse: bool = True
     weights_stay: bool = False
+    technology: tuple[Constant, ...] = ()
 
     def __post_init__(self) -> None:
         for field in ("rows", "cols", "sram_bytes", "vector_lanes", "stacks"):
@@ -113,6 +117,14 @@ class Engine:
         fracs = self.sram_fracs
         if fracs is not None and (len(fracs) != 3 or min(fracs) <= 0.0 or sum(fracs) > 1.0 + 1e-9):
             raise InvalidEngine("sram_fracs", "three shares > 0 with a sum <= 1", fracs)
+
+        keys = {point.key for item in QUANTITIES.values() for point in item.points} if self.technology else set()
+        for own in self.technology:
+            if own.key not in keys:
+                raise InvalidEngine("technology", "made of constants listed by `dse explain`", own.key)
+            if not 0.0 < own.low <= own.value <= own.high < float("inf"):
+                raise InvalidEngine(f"technology {own.key}", "a range with 0 < low <= value <= high",
+                                    (own.low, own.value, own.high))
 
     @property
     def pes(self) -> int:

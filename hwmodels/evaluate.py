@@ -27,7 +27,7 @@ from hwmodels.metrics import metrics
 from hwmodels.network import Network
 from hwmodels.outcome import Outcome
 from hwmodels.tables import CostTable, Machine, TaskRecords, Tiles
-from hwmodels.technology import dram_energy_j_per_byte
+from hwmodels.technology import constants_of, dram_energy_j_per_byte
 from hwmodels.traffic import generate, relative_deadline_s
 from hwmodels.workload import RequestTrace, Workload
 
@@ -153,7 +153,7 @@ def _machine(chip: Chip, workload: Workload, block: SchedulerBlock) -> Machine:
         reconfigure_s=chip.reconfigure_s,
         decision_s=block.decision_s,
         engine_dram_bytes_per_s=np.array([slot.dram_frac * chip.dram_bytes_per_s for slot in chip.slots]),
-        dram_j_per_byte=dram_energy_j_per_byte(),
+        dram_j_per_byte=dram_energy_j_per_byte(corner=constants_of(chip.slots[0].levels[0][1][0])),
         prefetch_bytes=_prefetch_bytes(chip),
     )
 
@@ -207,7 +207,8 @@ def _analytic(design: Design, workload: Workload, seed: int) -> Outcome:
 
 
 def _block_and_area(design: Design, chip: Chip) -> tuple[SchedulerBlock, dict[str, float]]:
-    block = scheduler_block(design.scheduler, design.policy, chip.slots[0].levels[0][1][0].node_nm)
+    first = chip.slots[0].levels[0][1][0]
+    block = scheduler_block(design.scheduler, design.policy, first.node_nm, corner=constants_of(first))
     return block, {**chip.area_mm2, "scheduler": block.area_mm2}
 
 

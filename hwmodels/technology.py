@@ -34,13 +34,14 @@ from types import MappingProxyType
 from typing import final
 
 from hwmodels.constants import DRAM_KINDS, QUANTITIES, Constant
-from hwmodels.engine import PRECISION_BITS
+from hwmodels.engine import PRECISION_BITS, Engine
 from hwmodels.errors import InvalidEngine, ModelError
 from hwmodels.sram import SRAM_CELLS, sram_macro
 
 __all__ = [
     "CONSTANTS", "DEFAULT_CELL", "DRAM_KINDS", "QUANTITIES", "SRAM_CELLS", "TRUST_GRADES", "Constant", "Constants",
-    "Corner", "constant", "dram_energy_j_per_byte", "hop_energy_j_per_byte", "logic_leakage_w_per_mm2", "mac_energy_j",
+    "Corner", "central", "constant", "constants_of", "dram_energy_j_per_byte", "hop_energy_j_per_byte",
+    "logic_leakage_w_per_mm2", "mac_energy_j",
     "noc_energy_j_per_byte", "pe_area_mm2", "quantity", "register_energy_j_per_byte", "register_file_energy_j_per_byte",
     "scale", "sram_area_mm2", "sram_energy_j_per_byte", "sram_leakage_w", "vector_lane_area_mm2", "vector_op_energy_j",
 ]
@@ -50,6 +51,7 @@ TRUST_GRADES = MappingProxyType({
     "shipped": "read in the named tool's data; the primary source behind it was not checked",
     "secondary": "published figure, read in a text that quotes it",
     "inferred": "computed or interpolated from other entries by the stated rule",
+    "own": "given by the user",
 })
 
 DEFAULT_CELL = "lop"
@@ -65,11 +67,13 @@ _LARGE_MACRO_BYTES = 512.0 * 1024.0
 class Constants:
     """Where in its range each quantity lies: pairs (quantity, position in [-1, 1]); those not named lie at `others`.
 
-    Hashable, so that it can be part of a cache key.
+    `own` are constants that stand in for the published ones of their keys. Hashable, so that it can be part of a cache
+    key.
     """
 
     positions: tuple[tuple[str, float], ...] = ()
     others: float = 0.0
+    own: tuple[Constant, ...] = ()
 
     @classmethod
     def of(cls, positions: Mapping[str, float] | Iterable[tuple[str, float]] = (), others: float = 0.0) -> "Constants":
@@ -104,6 +108,20 @@ def _position(name: str, corner: Corner) -> float:
     return _CORNERS[corner]
 
 
+def constants_of(engine: Engine, corner: Corner = "value") -> Corner:
+    """The corner with the engine's own constants in it; as given for an engine without any."""
+    if not engine.technology:
+        return corner
+    if isinstance(corner, Constants):
+        return Constants(corner.positions, corner.others, engine.technology)
+    return Constants(others=_CORNERS[corner], own=engine.technology)
+
+
+def central(corner: Corner) -> Corner:
+    """All quantities at their values, own constants kept: for ratios between nodes, which have no range."""
+    return Constants(own=corner.own) if isinstance(corner, Constants) and corner.own else "value"
+
+
 def _records() -> dict[str, Constant]:
     return {record.key: record for item in QUANTITIES.values() for record in item.points}
 
@@ -113,13 +131,14 @@ CONSTANTS: Mapping[str, Constant] = MappingProxyType(_records())
 
 
 @cache
-def constant(name: str, node_nm: float | None = None) -> Constant:
+def constant(name: str, node_nm: float | None = None, own: tuple[Constant, ...] = ()) -> Constant:
     """The record of a quantity at a node; between its points an interpolated one (trust `inferred`).
 
     Parameters
     ----------
     name : key of `QUANTITIES`.
     node_nm : required for a curve, ignored for a single constant [nm].
+    own : constants in place of the published ones of their keys.
 
     Raises
     ------
@@ -127,7 +146,8 @@ def constant(name: str, node_nm: float | None = None) -> Constant:
     """
     if name not in QUANTITIES:
         raise ModelError("quantity", "one of those listed by `dse explain`", name)
-    points = QUANTITIES[name].points
+    replaced = {record.key: record for record in own}
+    points = tuple(replaced.get(point.key, point) for point in QUANTITIES[name].points)
     if len(points) == 1:
         return points[0]
     nodes = [point.node_nm or 0.0 for point in points]
@@ -150,7 +170,7 @@ def constant(name: str, node_nm: float | None = None) -> Constant:
 @cache
 def quantity(name: str, node_nm: float | None = None, corner: Corner = "value") -> float:
     """A quantity at a node and at a corner of its range, in the unit its name ends with."""
-    record = constant(name, node_nm)
+    record = constant(name, node_nm, corner.own if isinstance(corner, Constants) else ())
     at = _position(name, corner)
     if at >= 0.0:
         return record.value * (record.high / record.value) ** at
@@ -242,7 +262,8 @@ def noc_energy_j_per_byte(node_nm: float, distance_mm: float, hops: float = 0.0,
     wire = 8.0 * quantity("wire_energy_j_per_bit_mm", corner=corner) * distance_mm
     if not hops:
         return wire
-    router = quantity("router_energy_7nm_j_per_byte", corner=corner) * scale("mac_int8_energy_j", 7, node_nm)
+    router = quantity("router_energy_7nm_j_per_byte", corner=corner)
+    router *= scale("mac_int8_energy_j", 7, node_nm, central(corner))
     return wire + hops * router
 
 
@@ -262,12 +283,12 @@ def dram_energy_j_per_byte(kind: str = "lpddr4", *, corner: Corner = "value") ->
 
 def vector_op_energy_j(node_nm: float, *, corner: Corner = "value") -> float:
     """One scalar 16-bit operation of the vector unit with its operand registers [J]."""
-    return quantity("vector_op_energy_45nm_j", corner=corner) * scale("mac_int8_energy_j", 45, node_nm)
+    return quantity("vector_op_energy_45nm_j", corner=corner) * scale("mac_int8_energy_j", 45, node_nm, central(corner))
 
 
 def vector_lane_area_mm2(node_nm: float, *, corner: Corner = "value") -> float:
     """One 16-bit lane of the vector unit with its registers and share of the control [mm2]."""
-    return quantity("vector_lane_area_45nm_mm2", corner=corner) * scale("logic_area_frac", 45, node_nm)
+    return quantity("vector_lane_area_45nm_mm2", corner=corner) * scale("logic_area_frac", 45, node_nm, central(corner))
 
 
 def _table_node(node_nm: float) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwmodels.architectures import ARCHITECTURES, Composable, Dedicated, Heterogeneous, TimeMux
+from hwmodels.constants import Constant
 from hwmodels.design import SCHEDULERS, Architecture, Design
 from hwmodels.engine import Engine
 from hwmodels.errors import InvalidEngine
@@ -132,9 +133,10 @@ def design_space(workload: Workload, *, architectures: Sequence[str] | None = No
     return Space(domains=kept, conditions=links, forbidden=[*unfit, *forbidden])
 
 
-def _architecture(params: Mapping[str, Any], workload: Workload) -> Architecture:
+def _architecture(params: Mapping[str, Any], workload: Workload, technology: tuple[Constant, ...]) -> Architecture:
     """The hardware of one point."""
     common = {key: params[key] for key in ("node_nm", "freq_hz", "dram_bytes_per_s", "vector_lanes")} | REAL_ARRAY
+    common["technology"] = technology
     kind = params["architecture"]
     if kind == "heterogeneous":
         count = params["engines"]
@@ -156,13 +158,14 @@ def _architecture(params: Mapping[str, Any], workload: Workload) -> Architecture
     raise InvalidEngine("architecture", f"one of {', '.join(ARCHITECTURES)}", kind)
 
 
-def decode_design(params: Mapping[str, Any], workload: Workload) -> Design:
+def decode_design(params: Mapping[str, Any], workload: Workload, technology: tuple[Constant, ...] = ()) -> Design:
     """The design that a point of the space means.
 
     Parameters
     ----------
     params : active parameters of one point, as `Space.sample` or a trial gives them.
     workload : sizes the engines of the dedicated class.
+    technology : constants in place of the published ones.
 
     Raises
     ------
@@ -170,5 +173,5 @@ def decode_design(params: Mapping[str, Any], workload: Workload) -> Design:
     """
     name = params["policy"]
     chosen = {key.removeprefix(f"{name}."): value for key, value in params.items() if key.startswith(f"{name}.")}
-    return Design(architecture=_architecture(params, workload), policy=name, policy_params=chosen,
+    return Design(architecture=_architecture(params, workload, technology), policy=name, policy_params=chosen,
                   scheduler=params["scheduler"])

@@ -42,6 +42,8 @@ def _summary(kind: str, record: Any) -> str:
     if kind == "design":
         design = record.design
         return f"design, {design.architecture.name} under {design.policy}"
+    if kind == "technology":
+        return f"technology, {_count(record, 'constant')}"
     size = record.space.size()
     designs = "endless designs" if size == float("inf") else f"{size:,} design{'s' if size != 1 else ''}"
     return f"study {record.name!r}, {designs}, {_count(record.objectives, 'objective')}, " \

@@ -25,6 +25,7 @@ from hwmodels.engine import PRECISION_BITS, Engine
 from hwmodels.engines.row_stationary import INPUT_SCRATCHPAD_WORDS
 from hwmodels.network import Layer, Network
 from hwmodels.technology import (
+    constants_of,
     dram_energy_j_per_byte,
     mac_energy_j,
     register_file_energy_j_per_byte,
@@ -66,16 +67,17 @@ def architecture(engine: Engine) -> dict[str, Any]:
         held = {kept: sums if kept == "output" else bits}
     words = engine.sram_words_per_cycle
     sram_bits_per_s = words * bits * engine.freq_hz if words else math.inf
-    rows, cols = _REUSED[engine.dataflow]
-    in_pe = [_memory(f"pe_{tensor}", size, register_file_energy_j_per_byte(engine.node_nm), math.inf, {"keep": tensor})
-             for tensor, size in held.items()]
+    rows, cols, own = *_REUSED[engine.dataflow], constants_of(engine)
+    held_j = register_file_energy_j_per_byte(engine.node_nm, corner=own)
+    in_pe = [_memory(f"pe_{tensor}", size, held_j, math.inf, {"keep": tensor}) for tensor, size in held.items()]
     mac = Tagged("Compute", {"name": "mac", "leak_power": 0, "area": float(area["pes"] / engine.pes * _M2_PER_MM2),
                              "actions": [{"name": "compute", "throughput": float(engine.freq_hz),
-                                          "energy": float(mac_energy_j(engine.node_nm, engine.precision))}]})
+                                          "energy": float(mac_energy_j(engine.node_nm, engine.precision,
+                                                                       corner=own))}]})
     nodes = [
-        _memory("dram", math.inf, dram_energy_j_per_byte(), engine.dram_bytes_per_s * 8.0,
+        _memory("dram", math.inf, dram_energy_j_per_byte(corner=own), engine.dram_bytes_per_s * 8.0,
                 {"keep": "~Intermediates", "may_keep": "All"}),
-        _memory("buffer", engine.sram_bytes * 8, sram_energy_j_per_byte(engine.node_nm, engine.sram_bytes),
+        _memory("buffer", engine.sram_bytes * 8, sram_energy_j_per_byte(engine.node_nm, engine.sram_bytes, corner=own),
                 sram_bits_per_s, {"keep": "~dram", "may_keep": "All"}, area["sram"]),
         Tagged("Container", {"name": "pe", "spatial": [{"name": "rows", "fanout": engine.rows, "reuse": rows},
                                                        {"name": "columns", "fanout": engine.cols, "reuse": cols}]}),

@@ -26,12 +26,11 @@ def design_record(run: RunData, trial: int) -> tuple[Design, Workload, int]:
     ------
     InputError : there is no such trial, or its parameters describe no design of this version.
     """
-    from spaces.designs import decode_design
 
     row = run.row(trial)
     study = _study(run)
     try:
-        return decode_design(run.params(row), study.served), study.workload, study.seed
+        return study.design(run.params(row)), study.workload, study.seed
     except (KeyError, ModelError) as error:
         raise InputError(Problem(file=str(run.path / "trials.csv"), field=f"trial {trial}",
                                  message=f"must have the parameters of a design: {error}")) from None

@@ -14,8 +14,9 @@ from typing import Any
 from dse.exporters.chip import Parts, bits_per_cycle, files_with, yaml_text
 from dse.exporters.record import Exporter
 from dse.exporters.zigzag import accelerator, dram
+from hwmodels.engine import Engine
 from hwmodels.tables import DRAM_FIXED
-from hwmodels.technology import sram_energy_j_per_byte, vector_op_energy_j
+from hwmodels.technology import constants_of, sram_energy_j_per_byte, vector_op_energy_j
 
 __all__ = ["EXPORTER", "LOSES", "design_texts"]
 
@@ -29,10 +30,11 @@ _VECTOR_OPERATORS = ["Add", "Sub", "Mul", "Div", "Exp", "Pow", "Sigmoid", "Gelu"
 _PJ = 1e12
 
 
-def _vector_core(name: str, lanes: int, node_nm: int, bits: int, sram_bytes: int) -> dict[str, Any]:
+def _vector_core(name: str, engine: Engine, bits: int) -> dict[str, Any]:
     """The vector unit of an engine; its buffer is as large as the engine's, which it shares on our chips."""
+    lanes, node_nm, sram_bytes, own = engine.vector_lanes, engine.node_nm, engine.sram_bytes, constants_of(engine)
     width = lanes * bits
-    cost = float(sram_energy_j_per_byte(node_nm, sram_bytes) * width / 8.0 * _PJ)
+    cost = float(sram_energy_j_per_byte(node_nm, sram_bytes, corner=own) * width / 8.0 * _PJ)
     ports = [{"name": "rw_port_1", "type": "read_write", "bandwidth_min": width, "bandwidth_max": width,
               "allocation": ["I1, fh", "I2, fh", "O, fh", "O, fl"]},
              {"name": "rw_port_2", "type": "read_write", "bandwidth_min": width, "bandwidth_max": width,
@@ -40,13 +42,13 @@ def _vector_core(name: str, lanes: int, node_nm: int, bits: int, sram_bytes: int
     return {"name": name, "type": "zigzag.compute",
             "memories": {"sram": {"size": sram_bytes * 8, "r_cost": cost, "w_cost": cost, "area": 0.0, "latency": 1,
                                   "operands": ["I1", "I2", "O"], "ports": ports, "served_dimensions": ["D1"]}},
-            "operational_array": {"unit_energy": float(vector_op_energy_j(node_nm) * _PJ), "unit_area": 0.0,
+            "operational_array": {"unit_energy": float(vector_op_energy_j(node_nm, corner=own) * _PJ), "unit_area": 0.0,
                                   "dimensions": ["D1"], "sizes": [lanes]},
             "operator_types": list(_VECTOR_OPERATORS)}
 
 
-def _offchip(bits: int) -> dict[str, Any]:
-    return {"name": "offchip", "type": "zigzag.offchip", "memories": {"dram": dram(bits)},
+def _offchip(bits: int, engine: Engine) -> dict[str, Any]:
+    return {"name": "offchip", "type": "zigzag.offchip", "memories": {"dram": dram(bits, engine)},
             "operational_array": {"unit_energy": 0.0, "unit_area": 0.0, "dimensions": ["D1", "D2"], "sizes": [0, 0]}}
 
 
@@ -64,15 +66,14 @@ def design_texts(parts: Parts) -> dict[str, str]:
         texts[f"cores/{each.name}.yaml"] = yaml_text(core, *head)
         bits = max([8, *(layer.input_bits for layer in layers)])
         texts[f"cores/{each.name}_vector.yaml"] = yaml_text(
-            _vector_core(f"{each.name}_vector", each.engine.vector_lanes, each.engine.node_nm, bits,
-                         each.engine.sram_bytes), *head)
+            _vector_core(f"{each.name}_vector", each.engine, bits), *head)
         mine = [f"./cores/{each.name}.yaml"] * each.units + [f"./cores/{each.name}_vector.yaml"]
         numbers = list(range(len(ids), len(ids) + len(mine)))
         ids += mine
         links.append((numbers, bits_per_cycle(each.engine.dram_bytes_per_s, each.engine)))
     off = len(ids)
     wide = bits_per_cycle(parts.chip.dram_bytes_per_s, first)
-    texts["cores/offchip.yaml"] = yaml_text(_offchip(wide), *head)
+    texts["cores/offchip.yaml"] = yaml_text(_offchip(wide, first), *head)
     if parts.chip.dram_mode == DRAM_FIXED:
         connections = [{"type": "bus", "cores": [*numbers, off], "bandwidth": width} for numbers, width in links]
     else:

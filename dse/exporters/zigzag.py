@@ -28,6 +28,7 @@ from hwmodels.engine import PRECISION_BITS, Engine
 from hwmodels.engines.row_stationary import INPUT_SCRATCHPAD_WORDS
 from hwmodels.network import Layer, Network
 from hwmodels.technology import (
+    constants_of,
     dram_energy_j_per_byte,
     mac_energy_j,
     register_file_energy_j_per_byte,
@@ -123,7 +124,7 @@ def _held(engine: Engine, bits: dict[str, int]) -> dict[str, dict[str, Any]]:
                  "O": RS_SCRATCHPAD_WORDS[1]}
     else:
         words = {{"ws": "I2", "os": "O", "is": "I1"}[engine.dataflow]: 1}
-    byte_j = register_file_energy_j_per_byte(engine.node_nm)
+    byte_j = register_file_energy_j_per_byte(engine.node_nm, corner=constants_of(engine))
     memories = {}
     for operand, count in words.items():
         ports = [_port("read", number, bits[operand], use) for number, use in enumerate(_READS[operand], start=1)]
@@ -139,7 +140,8 @@ def _buffers(engine: Engine, bits: dict[str, int], area_mm2: float) -> dict[str,
              "is": {"I1": engine.rows, "I2": engine.rows, "O": engine.cols},
              "rs": {"I1": engine.rows + engine.cols, "I2": engine.rows, "O": engine.cols}}[engine.dataflow]
     widths = {operand: sides[operand] * bits[operand] for operand in ("I1", "I2", "O")}
-    byte_j, both = sram_energy_j_per_byte(engine.node_nm, engine.sram_bytes), ["D1", "D2"]
+    byte_j = sram_energy_j_per_byte(engine.node_nm, engine.sram_bytes, corner=constants_of(engine))
+    both = ["D1", "D2"]
     if engine.sram_fracs is not None:
         return {f"sram_{operand}": _memory(max(bits[operand], int(engine.sram_bytes * frac) * 8), byte_j,
                                            _own_ports({operand: widths[operand]}), operands=[operand], served=both,
@@ -154,10 +156,11 @@ def _buffers(engine: Engine, bits: dict[str, int], area_mm2: float) -> dict[str,
                             area_mm2=area_mm2)}
 
 
-def dram(bits: int) -> dict[str, Any]:
+def dram(bits: int, engine: Engine) -> dict[str, Any]:
     """DRAM with one port for everything, `bits` per cycle."""
     uses = [use for operand in _READS for use in (*_WRITES[operand], *_READS[operand])]
-    return _memory(_DRAM_BITS, dram_energy_j_per_byte(), [_port("read_write", 1, bits, *uses)],
+    byte_j = dram_energy_j_per_byte(corner=constants_of(engine))
+    return _memory(_DRAM_BITS, byte_j, [_port("read_write", 1, bits, *uses)],
                    operands=list(_READS), served=["D1", "D2"])
 
 
@@ -167,12 +170,12 @@ def accelerator(engine: Engine, name: str, layers: list[Layer], *, with_dram: bo
     bits = {"I1": max([native, *(layer.input_bits for layer in layers)]),
             "I2": max([native, *(layer.weight_bits for layer in layers)]),
             "O": max([sums, *(layer.output_bits for layer in layers)])}
-    area = engine_area_mm2(engine)
+    area, mac_j = engine_area_mm2(engine), mac_energy_j(engine.node_nm, engine.precision, corner=constants_of(engine))
     memories = {**_held(engine, bits), **_buffers(engine, bits, area["sram"])}
     if with_dram:
-        memories["dram"] = dram(bits_per_cycle(engine.dram_bytes_per_s, engine))
+        memories["dram"] = dram(bits_per_cycle(engine.dram_bytes_per_s, engine), engine)
     return {"name": name, "memories": memories,
-            "operational_array": {"unit_energy": float(mac_energy_j(engine.node_nm, engine.precision) * _PJ),
+            "operational_array": {"unit_energy": float(mac_j * _PJ),
                                   "unit_area": float(area["pes"] / engine.pes), "dimensions": ["D1", "D2"],
                                   "sizes": [engine.rows, engine.cols],
                                   "systolic_dimensions": [] if engine.dataflow == "rs" else ["D1", "D2"]}}

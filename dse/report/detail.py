@@ -263,7 +263,6 @@ def run_details(run: RunData, study: "Study | None", limit: int = MAX_DETAILS) -
     """Evaluate the chosen designs of a run again; without its study there are none."""
     from dse.robust import see
     from hwmodels.evaluate import evaluate_detail
-    from spaces.designs import decode_design
 
     trials = chosen_trials(run, limit)
     if not trials or study is None:
@@ -272,7 +271,7 @@ def run_details(run: RunData, study: "Study | None", limit: int = MAX_DETAILS) -
     breakdown: Mapping[str, Mapping[str, float]] | None = None
     for trial in trials:
         try:
-            design = decode_design(run.params(run.row(trial)), study.served)
+            design = study.design(run.params(run.row(trial)))
             scenario = see(study, design).scenario if study.robust else study.scenarios[0]
             detail = evaluate_detail(design, scenario.workload, seed=scenario.seed)
         except (KeyError, ModelError):  # parameters of an older version: the page shows what the tables hold

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "studies/README.md", "hwmodels/README.md", "hwmodels/VALIDATION.md",
-         "hwmodels/policies/README.md"]
+         "hwmodels/policies/README.md", "studies/OWN_CONSTANTS.md"]
 
 
 def commands(page: str) -> list[str]:
@@ -25,9 +25,12 @@ def test_links_lead_somewhere(page: str) -> None:
         assert "://" in link or ((ROOT / page).parent / link).exists(), link
 
 
-def test_tutorial_runs_as_it_stands(tmp_path: Path) -> None:
-    steps = commands("studies/README.md")
-    assert len(steps) >= 10
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.S)
+
+
+def run(steps: list[str], tmp_path: Path, files: dict[str, str] | None = None) -> Path:
+    """Run commands one after the other in a folder of their own that holds the files; the folder."""
     (tmp_path / "bin").mkdir()
     dse = tmp_path / "bin" / "dse"
     dse.write_text(f"#!/bin/sh\nexec {sys.executable} -c 'from dse.cli import main; main()' \"$@\"\n")
@@ -35,15 +38,30 @@ def test_tutorial_runs_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "bin" / "python").symlink_to(sys.executable)
     folder = tmp_path / "mine"
     folder.mkdir()
+    for name, text in (files or {}).items():
+        (folder / name).write_text(text)
     environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH":
                    ":".join(p for p in sys.path if p)}
     for step in steps:
         done = subprocess.run(["sh", "-c", step], cwd=folder, env=environment, capture_output=True, text=True,
                               timeout=300, check=False)
         assert done.returncode == 0, f"{step}\n{done.stdout}\n{done.stderr}"
+    return folder
+
+
+def test_tutorial_runs_as_it_stands(tmp_path: Path) -> None:
+    steps = commands("studies/README.md")
+    assert len(steps) >= 10
+    folder = run(steps, tmp_path)
     assert (folder / "runs" / "phone" / "report.html").stat().st_size > 1_000_000
     for made in ("design.yaml", "scalesim", "zigzag", "perfetto"):
         assert (folder / made).exists(), made
+
+
+def test_own_constants_run_as_they_stand(tmp_path: Path) -> None:
+    page = "studies/OWN_CONSTANTS.md"
+    folder = run(commands(page), tmp_path, dict(zip(("own.yaml", "study.yaml"), blocks(page, "yaml"), strict=True)))
+    assert "test chip, 2025" in (folder / "run" / "manifest.json").read_text()
 
 
 def test_ci_runs_the_readme() -> None:

@@ -11,7 +11,8 @@ the running region, whichever is first:
    the current task gives way in the middle of a job its swap-out is paid first, and if the next task is in the middle
    of a job its swap-in. A job leaves the queue when its last region is dispatched.
 
-At time 0 the current task is the one of the shortest period. The run stops at the first miss or at the horizon.
+At time 0 the current task is the one of the shortest period. The run stops at the first miss or at the horizon; a job
+whose deadline has passed before it is inserted is a miss.
 
 `published` semantics: a dispatch that preempts does not also pay the swap-in. `clean`: both are paid.
 
@@ -101,6 +102,8 @@ def _run(
                     chosen = i
             if chosen < 0:
                 break
+            if upcoming[chosen] + periods[chosen] < now:  # late before it is inserted: releases outrun the scheduler
+                return True, finished, preemptions, resumes, response, last
             waiting[chosen] += 1
             upcoming[chosen] += periods[chosen]
             now += insert

@@ -203,15 +203,12 @@ def load_task_sets(path: str | Path, networks: dict[str, Layers]) -> dict[str, l
     except csv.Error as error:
         raise InputError(Problem(file=str(path), line=reader.line_num, message=f"must be CSV: {error}")) from None
     header = [cell.strip() for cell in rows[0][1]] if rows else []
-    for name in COLUMNS:
-        if header.count(name) != 1:
-            got = "no such column" if name not in header else "several"
-            hint = did_you_mean(name, [cell for cell in header if cell not in COLUMNS])
-            line = rows[0][0] if rows else 1
-            message = f"must be one of the columns {','.join(COLUMNS)}, got {got}"
-            problems.append(Problem(file=str(path), line=line, field=name, message=message, hint=hint))
-    if problems:
-        raise InputError(*problems)
+    wrong = [name for name in COLUMNS if header.count(name) != 1]
+    if wrong:
+        hints = (did_you_mean(name, [cell for cell in header if cell not in COLUMNS]) for name in wrong)
+        message = f"must be columns with {', '.join(wrong)} once each, got {','.join(header)[:200] or 'nothing'}"
+        raise InputError(Problem(file=str(path), line=rows[0][0] if rows else 1, field="header", message=message,
+                                 hint=next(filter(None, hints), "")))
     sets: dict[str, list[Task]] = {}
     for line, row in rows[1:]:
         try:

@@ -110,7 +110,7 @@ def test_machine_errors_have_a_place(tmp_path, old, new, lines_below, words):
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("set,task,network,period\n1,x,a,5\n", 1, "period_cycles: must be one of the columns"),
+        ("set,task,network,period\n1,x,a,5\n", 1, "header: must be columns with period_cycles once each"),
         (HEADER + "1,x,a,0\n", 2, "must be a positive integer"),
         (HEADER + "1,x,a,nan\n", 2, "must be a positive integer"),
         (HEADER + "1,x,brt,7\n", 2, "did you mean 'bert'?"),
@@ -118,7 +118,7 @@ def test_machine_errors_have_a_place(tmp_path, old, new, lines_below, words):
         (HEADER + "1,x,a\n", 2, "must have 4 fields, got 3"),
         (HEADER + ",x,a,7\n", 2, "set: must be given"),
         (HEADER, 1, "at least one task"),
-        ("", 1, "must be one of the columns"),
+        ("", 1, "header: must be columns with set, task, network, period_cycles"),
     ],
 )
 def test_task_set_errors_have_a_line(tmp_path, text, line, words):

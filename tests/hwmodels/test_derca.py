@@ -256,3 +256,9 @@ def test_bad_input():
         analyse([], [], "np")
     with pytest.raises(InvalidWorkload):
         DercaMachine(tile_m=0)
+
+
+@pytest.mark.parametrize("semantics", ["published", "clean"])
+def test_releases_that_outrun_the_scheduler_are_a_miss(semantics):
+    """A period of one cycle: inserting one job takes longer than the next one needs to come."""
+    assert simulate([REGIONS_11B["np"]], [1], MACHINE, semantics=semantics).missed

@@ -1,4 +1,4 @@
-"""The answer of a run in words: the ranked front, a small plot, one sentence of advice, what to do next.
+"""The answer of a run in words: the ranked front and one sentence of advice; `dse.terminal` prints it.
 
 A front is ranked by the distance to its ideal corner, with every objective scaled to the range it has on the front
 (compromise programming, M. Zeleny, 1973): the first is the recommended design. A class wins when that design is its
@@ -6,7 +6,6 @@ own; every other class is compared through its own nearest design.
 """
 
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -19,15 +18,14 @@ from dse.report.rundata import Row, RunData, metric_column
 from dse.report.words import budget_margin, comparison, describe_hardware, describe_policy, label, quantity
 from dse.robust import worst_scenario
 
-__all__ = ["Advice", "advise", "limits_sentence", "ranked_front", "recommended", "scenario_table", "scores",
-           "summary", "text_plot"]
+__all__ = ["Advice", "advise", "limits_sentence", "margins", "ranked_front", "recommended", "scenario_table", "scores"]
 
 Floats = NDArray[np.float64]
 
-_MARKS = {"time_mux": "T", "composable": "C", "heterogeneous": "H", "dedicated": "D"}
 _LIMITS = {"dram": "DRAM", "sram": "SRAM", "vector": "vector unit", "noc": "on-chip links"}
 _SHORT = {"p99_deadline_frac": "p99/deadline", "energy_per_inference_j": "energy/inf"}
-_TABLE_ROWS = 12
+_NEAR = 0.25
+"""A budget with more room than this, as a share of it, does not limit a design."""
 _LEVELS = (0.75, 0.5, 0.25)
 """Tighter budgets that are answered too, as shares of the one given."""
 
@@ -40,7 +38,7 @@ class Advice:
     Parameters
     ----------
     headline : which class and design; the first words of the sentence.
-    sentence : which class wins, by how much, what limits it.
+    clauses : which class wins, by how much, what limits it.
     winner : class of the recommended design, '' when nothing is feasible.
     trial : the recommended design, or the one nearest to feasible; -1 when every trial failed.
     rivals : class -> its own best trial, for every other class with a feasible design.
@@ -48,11 +46,16 @@ class Advice:
     """
 
     headline: str
-    sentence: str
+    clauses: tuple[str, ...]
     winner: str
     trial: int
     rivals: dict[str, int]
     limits: str
+
+    @property
+    def sentence(self) -> str:
+        """The clauses in one."""
+        return "; ".join(self.clauses) + "."
 
 
 def _values(run: RunData, frame: pd.DataFrame) -> Floats:
@@ -165,8 +168,10 @@ def limits_sentence(run: RunData, row: Row,
     if room:
         metric = min(room, key=lambda m: room[m])
         word = f"{room[metric]:.0%} left" if room[metric] >= 0 else f"{-room[metric]:.0%} beyond it"
-        parts.append(f"the budget of {label(metric)} ({word})")
-    return " and ".join(parts)
+        if room[metric] < _NEAR:
+            return " and ".join([*parts, f"the budget of {label(metric)} ({word})"])
+        parts.append(f"{'not a' if parts else 'no'} budget (the nearest, {label(metric)}, has {word})")
+    return ", ".join(parts)
 
 
 def _listed(items: Sequence[str]) -> str:
@@ -187,7 +192,7 @@ def _nearest(run: RunData) -> Advice:
         why = next((str(s) for s in trials["status"] if str(s) not in ("ok", "")), "")
         why = why or f"all {len(run.trials)} trials failed"
         sentence = f"No design can serve the workload: {why}"
-        return Advice(headline=sentence, sentence=sentence + ".", winner="", trial=-1, rivals={}, limits="")
+        return Advice(headline=sentence, clauses=(sentence,), winner="", trial=-1, rivals={}, limits="")
     nearest = run.row(best)
     parts = []
     for metric, share in sorted(missed.items(), key=lambda item: -item[1]):
@@ -196,8 +201,8 @@ def _nearest(run: RunData) -> Advice:
     params = run.params(nearest)
     headline = (f"No design meets every budget: trial {best} ({_architecture(nearest)}, {describe_hardware(params)}, "
                 f"{describe_policy(params)}) comes nearest")
-    sentence = f"{headline}, but its " + " and its ".join(parts) + "."
-    return Advice(headline=headline, sentence=sentence, winner="", trial=best, rivals={},
+    clauses = (f"{headline}, but its " + " and its ".join(parts),)
+    return Advice(headline=headline, clauses=clauses, winner="", trial=best, rivals={},
                   limits=limits_sentence(run, nearest))
 
 
@@ -240,8 +245,8 @@ def advise(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None = N
     limits = limits_sentence(run, best, breakdown)
     clauses += _scenario_clause(run, trial)
     clauses += [f"what limits it is {limits}"] if limits else []
-    sentence = "; ".join([f"{headline} with {values}", *clauses]) + "."
-    return Advice(headline=headline, sentence=sentence, winner=winner, trial=trial, rivals=rivals, limits=limits)
+    clauses = [f"{headline} with {values}", *clauses]
+    return Advice(headline=headline, clauses=tuple(clauses), winner=winner, trial=trial, rivals=rivals, limits=limits)
 
 
 def _scenario_clause(run: RunData, trial: int) -> list[str]:
@@ -270,121 +275,3 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence
         return "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True)).rstrip()
 
     return [line(header), line(["-" * w for w in widths]), *(line(row) for row in rows)]
-
-
-def front_table(run: RunData, rows: int = _TABLE_ROWS, width: int | None = None) -> list[str]:
-    """The ranked front as lines of text: design, objectives, budgeted metrics, least margin.
-
-    Parameters
-    ----------
-    width : columns to fit into, by default the terminal's; columns that are no objective are left out for it.
-    """
-    width = shutil.get_terminal_size((140, 24)).columns if width is None else width
-    ranked = ranked_front(run)
-    metrics = list(dict.fromkeys([*(o.metric for o in run.objectives), *run.budgets]))
-    metrics = [m for m in metrics if metric_column(m) in ranked.columns]
-    header = ["#", "trial", "class", "hardware", "policy", *(_SHORT.get(m, label(m)) for m in metrics), "least margin"]
-    body = []
-    for row in ranked.head(rows).to_dict("records"):
-        params = run.params(row)
-        room = margins(run, row)
-        least = min(room, key=lambda m: room[m]) if room else None
-        body.append([str(row["rank"]), str(row["trial"]), _architecture(row), describe_hardware(params),
-                     describe_policy(params), *(quantity(m, float(row[metric_column(m)])) for m in metrics),
-                     f"{room[least]:.0%} {_SHORT.get(least, label(least))}" if least else "-"])
-    right = [True, True, False, False, False, *[True] * len(metrics), False]
-    spare = [*range(5 + len(run.objectives), len(header))]
-    kept = [*range(len(header))]
-
-    def table() -> list[str]:
-        return _table([header[i] for i in kept], [[cells[i] for i in kept] for cells in body], [right[i] for i in kept])
-
-    lines = table()
-    while spare and max(map(len, lines)) > width:
-        kept.remove(spare.pop(-2 if len(spare) > 1 else -1))  # the least margin goes last
-        lines = table()
-    if len(ranked) > rows:
-        lines.append(f"... and {len(ranked) - rows} more in front.csv")
-    return lines
-
-
-def text_plot(run: RunData, width: int = 64, height: int = 14) -> list[str]:
-    """Feasible designs over the first two objectives as characters: the front by the letter of its class, the
-    recommended design as `*`, dominated ones as `.`; plain ASCII, so that it survives every terminal and log."""
-    if len(run.objectives) < 2 or run.front.empty:
-        return []
-    x_of, y_of = run.objectives[0].metric, run.objectives[1].metric
-    cloud = run.feasible[[metric_column(x_of), metric_column(y_of)]].to_numpy(dtype=float)
-    front = run.front[[metric_column(x_of), metric_column(y_of)]].to_numpy(dtype=float)
-    finite = cloud[np.isfinite(cloud).all(axis=1)]
-    if not len(finite):
-        return []
-    # Axes show the front with some room: a few far outliers would press it into a corner.
-    low = np.minimum(finite.min(axis=0), front.min(axis=0))
-    high = np.minimum(finite.max(axis=0), low + 1.6 * (front.max(axis=0) - low) + 1e-300)
-    high = np.maximum(high, front.max(axis=0))
-    span = np.where(high > low, high - low, 1.0)
-    grid = [[" "] * width for _ in range(height)]
-
-    def put(point: Floats, mark: str) -> None:
-        at = (point - low) / span
-        if np.isfinite(at).all() and (at <= 1.0).all():
-            grid[height - 1 - round(at[1] * (height - 1))][round(at[0] * (width - 1))] = mark
-
-    for point in finite:
-        put(point, ".")
-    ranked = ranked_front(run)
-    classes = [_architecture(row) for row in ranked.to_dict("records")]
-    marks = {name: _MARKS.get(name, name[:1].upper() or "?") for name in dict.fromkeys(classes)}
-    points = ranked[[metric_column(x_of), metric_column(y_of)]].to_numpy(dtype=float)
-    for point, name in reversed(list(zip(points, classes, strict=True))):
-        put(point, marks[name])
-    put(points[0], "*")
-    legend = ", ".join(f"{mark} {name}" for name, mark in sorted(marks.items()))
-    top, bottom = quantity(y_of, float(high[1])), quantity(y_of, float(low[1]))
-    pad = max(len(top), len(bottom))
-    lines = [f"{label(y_of)} over {label(x_of)}   (* best compromise, {legend}, . dominated)"]
-    for i, cells in enumerate(grid):
-        name = top if i == 0 else bottom if i == height - 1 else ""
-        lines.append(f"{name:>{pad}} |{''.join(cells)}".rstrip())
-    left, right = quantity(x_of, float(low[0])), quantity(x_of, float(high[0]))
-    lines.append(" " * pad + " +" + "-" * width)
-    lines.append(" " * (pad + 2) + left + right.rjust(width - len(left)))
-    return lines
-
-
-def next_commands(run: RunData, trial: int) -> list[str]:
-    """What to type next."""
-    lines = [f"dse report {run.path}"]
-    if trial >= 0:
-        lines.append(f"dse export {run.path} --format yaml --trial {trial} --out design.yaml")
-        if isinstance(run.study.get("workload"), str):
-            lines.append(f"dse evaluate design.yaml --workload {run.study['workload']}")
-    lines.append(f"dse run {run.path / 'study.yaml'} --out {run.path} --resume --trials {2 * len(run.trials)}")
-    return lines
-
-
-def summary(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None = None) -> str:
-    """The answer for a terminal: ranked table, plot, sentence of advice, next commands and the path of the report.
-
-    Parameters
-    ----------
-    breakdown : see `advise`; by default the recommended design is evaluated again for it, where that can be done.
-    """
-    if breakdown is None:
-        from dse.report.detail import run_details, study_of
-
-        breakdown = run_details(run, study_of(run), 1).breakdown
-    found = advise(run, breakdown)
-    counts = (f"{run.name}: {len(run.trials)} trials, {len(run.feasible)} feasible, {len(run.failed)} failed, "
-              f"{len(run.front)} on the front")
-    lines = [counts, ""]
-    if len(run.front):
-        lines += [*front_table(run), ""]
-        plot = text_plot(run)
-        lines += [*plot, ""] if plot else []
-    lines += [found.sentence, "", "next:", *(f"  {command}" for command in next_commands(run, found.trial))]
-    report = run.path / "report.html"
-    if report.is_file():
-        lines += ["", f"report: {report}"]
-    return "\n".join(lines)

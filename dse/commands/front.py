@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from dse.front import FrontRun
+    from dse.report.page import Published
 
 __all__ = ["command"]
 
@@ -81,13 +82,13 @@ def _front(study: Path, out: Path | None, workers: int | None, budget_s: float |
         raise typer.Exit(NothingFeasible.exit_code)
 
 
-def _report(run: "FrontRun") -> Path | None:
+def _report(run: "FrontRun") -> "Published | None":
     """report.html of what was simulated, where there is anything."""
     if not run.results:
         return None
-    from dse.report import write_report
+    from dse.report.page import publish
 
-    return write_report(run.out)
+    return publish(run.out)
 
 
 def _discarded(run: "FrontRun") -> tuple[int, int]:
@@ -97,7 +98,7 @@ def _discarded(run: "FrontRun") -> tuple[int, int]:
             counts["dominated_1"] + counts["dominated_2"])
 
 
-def _lines(run: "FrontRun", report: Path | None) -> list[str]:
+def _lines(run: "FrontRun", report: "Published | None") -> list[str]:
     infeasible, dominated = _discarded(run)
 
     def share(count: int) -> str:
@@ -115,16 +116,11 @@ def _lines(run: "FrontRun", report: Path | None) -> list[str]:
         gap = f"{run.gap:.4g}" if math.isfinite(run.gap) else "unknown"
         lines += [f"undecided            {share(run.counts['open'])}",
                   f"hypervolume          {run.hypervolume:12.5g}  undecided designs could add at most {gap}"]
-    for number in run.front[:12]:
-        result = run.result(number)
-        values = ", ".join(f"{o.metric} {_value(result, o.metric):.4g}" for o in run.study.objectives)
-        params = result.params
-        lines.append(f"  {number:>10}  {values}  {params['architecture']}, {params['policy']}, {params['scheduler']}")
-    if len(run.front) > 12:
-        lines.append(f"  ... {len(run.front) - 12} more in {run.out / 'front.csv'}")
     lines.append(f"wall time {run.wall_s:.1f} s, {run.workers} workers; certificate: {run.out / 'certificate.json'}")
     if report:
-        lines.append(f"report: {report}")
+        from dse.terminal import summary
+
+        lines = [summary(report.run, report.breakdown, lines), "", f"report: {report.path}"]
     return lines
 
 
@@ -134,7 +130,7 @@ def _value(result: Any, metric: str) -> float:
     return metric_of(result, metric)
 
 
-def _as_json(run: "FrontRun", report: Path | None) -> dict[str, Any]:
+def _as_json(run: "FrontRun", report: "Published | None") -> dict[str, Any]:
     infeasible, dominated = _discarded(run)
     return {
         "study": run.study.name, "exact": run.exact, "n_designs": run.size, "n_proven_infeasible": infeasible,
@@ -145,7 +141,8 @@ def _as_json(run: "FrontRun", report: Path | None) -> dict[str, Any]:
         "workers": run.workers,
         "front": [{"trial": number, "params": run.result(number).params, "metrics": run.result(number).metrics}
                   for number in run.front],
-        "out": str(run.out), "certificate": str(run.out / "certificate.json"), "report": str(report or ""),
+        "out": str(run.out), "certificate": str(run.out / "certificate.json"),
+        "report": str(report.path if report else ""),
     }
 
 

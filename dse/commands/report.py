@@ -11,8 +11,12 @@ __all__ = ["command"]
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.", show_default=False)],
 ) -> None:
-    """Write RUN/report.html, one page with everything, and print its path."""
+    """Write RUN/report.html, one page with everything; print the same shortly, its path last."""
     from dse.console import out
-    from dse.report import write_report
+    from dse.report.page import publish
+    from dse.terminal import summary
 
-    out(str(write_report(run)))
+    made = publish(run)
+    out(summary(made.run, made.breakdown))
+    out()
+    out(str(made.path))

@@ -90,21 +90,16 @@ def _exit_code(result: "RunResult") -> int:
 def _report(result: "RunResult") -> str:
     """Write report.html; the answer as text, whose last line is the path of the report."""
     from dse.console import note
-    from dse.report import write_report  # before dse.advice, which needs parts of it
+    from dse.report.page import publish
+    from dse.terminal import summary
 
-    from dse.advice import summary  # isort: skip
-    from dse.report.rundata import read_run
-
-    path = write_report(result.out)
-    lines = [summary(read_run(result.out)).rstrip()]
+    made = publish(result.out)
     if result.n_failed:
         first = next(r for r in result.results if r.state == "failed")
         reason = first.error.strip().splitlines()[-1]
         note(f"{result.n_failed} of {result.n_trials} trials failed; trial {first.number}: {reason} (all in "
              f"{result.out / 'trials.csv'}, column error)")
-    if not lines[0].endswith(str(path)):
-        lines.append(f"report: {path}")
-    return "\n".join(lines)
+    return f"{summary(made.run, made.breakdown)}\n\nreport: {made.path}"
 
 
 def _print_json(result: "RunResult") -> None:

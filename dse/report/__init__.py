@@ -9,12 +9,12 @@ __all__ = ["write_report"]
 
 
 def write_report(run_dir: Path) -> Path:
-    """Write RUN/report.html and return its path; see `dse.report.page`.
+    """Write RUN/report.html and return its path; see `dse.report.page.publish`.
 
     Raises
     ------
     InputError : the folder is no finished run, or one of its files is corrupt.
     """
-    from dse.report.page import write_report as write  # `dse.advice` uses parts of this package, the page uses advice
+    from dse.report.page import publish  # `dse.advice` uses parts of this package, the page uses advice
 
-    return write(run_dir)
+    return publish(run_dir).path

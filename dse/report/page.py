@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dse.advice import advise, ranked_front
 from dse.report.detail import constants_table, run_details, study_of
@@ -16,7 +16,7 @@ from dse.report.payload import embed, payload
 from dse.report.rundata import RunData, metric_column, read_run
 from dse.report.words import describe_hardware, describe_policy, label, quantity
 
-__all__ = ["render", "write_report"]
+__all__ = ["Published", "publish", "render"]
 
 _SCRIPTS = ("core.js", "answer.js", "overview.js", "parallel.js", "ranking.js", "detail.js", "insight.js", "page.js")
 
@@ -83,8 +83,16 @@ def render(run: RunData, details: Mapping[int, Mapping[str, Any]],
     return "".join(out)
 
 
-def write_report(run_dir: Path) -> Path:
-    """Write RUN/report.html and return its path.
+class Published(NamedTuple):
+    """A report: its file, the run, and the breakdown of the recommended design (None: it could not be evaluated)."""
+
+    path: Path
+    run: RunData
+    breakdown: Mapping[str, Mapping[str, float]] | None
+
+
+def publish(run_dir: Path) -> Published:
+    """Write RUN/report.html.
 
     Raises
     ------
@@ -98,4 +106,4 @@ def write_report(run_dir: Path) -> Path:
     part = path.with_name(".report.html.part")
     part.write_text(render(run, found.details, found.breakdown, insight), encoding="utf-8")
     part.replace(path)
-    return path
+    return Published(path, run, found.breakdown)

@@ -2,8 +2,8 @@
 
 A trial that raises is a failed trial. With actors, more can happen: an actor dies (out of memory, SIGKILL, a native
 crash, its node is gone) or hangs. Then its chunk is split and tried again on a new actor; a single trial that kills
-`_ATTEMPTS` actors, or runs past the time limit on its own, is a failed trial with that reason. Evaluation is pure, so
-running one twice does no harm.
+`_ATTEMPTS` actors, or runs past the time limit `_HANGS` times, is a failed trial with that reason. Evaluation is
+pure, so running one twice does no harm.
 """
 
 import math
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, final
 
+from dse.console import note
 from dse.errors import DseError, InputError, Problem
 from dse.objective import Evaluate, Result, evaluate_one
 from spaces.space import Params
@@ -26,6 +27,7 @@ __all__ = ["GrowingPool", "LocalPool", "Pool", "RayPool", "Task", "check_address
 Task = tuple[int, Params]
 
 _ATTEMPTS = 3
+_HANGS = 2  # each costs the whole time limit
 _CHUNK_S = 0.1  # work per actor call: long against the 1 ms of a call, short against a human's patience
 _TRIAL_S, _WORTH_S = 1.0, 12.0  # look at the speed after this; go parallel when more than this is left
 _COLD_S = 300.0  # added to the time limit until the first result of all: imports and compilation
@@ -170,9 +172,14 @@ class GrowingPool:
         return results
 
     def _grow(self, local: LocalPool) -> None:
-        tasks = local.take_back()
-        self._pool, self._local = RayPool(self._evaluate, self._timeout_s, default_workers()), None
-        self._pool.submit(tasks)
+        """Where Ray cannot start (a loaded machine, no shared memory) this process goes on alone."""
+        try:
+            self._pool = RayPool(self._evaluate, self._timeout_s, default_workers())
+        except Exception as error:
+            note(f"note: Ray does not start, evaluating in this process: {type(error).__name__}: {_first_line(error)}")
+        else:
+            self._pool.submit(local.take_back())
+        self._local = None
 
     def close(self) -> None:
         self._pool.close()
@@ -244,18 +251,28 @@ class RayPool:
     def _start(self, address: str | None, workers: int | None) -> None:
         ray = self._ray
         quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+        if not address:
+            self._start_here(workers or default_workers(), quiet)
+            return
         try:
-            if address:
-                ray.init(address=address, **quiet)
-            else:
-                ray.init(address="local", num_cpus=workers or default_workers(), include_dashboard=False,
-                         object_store_memory=128 * 1024**2, **quiet)
+            ray.init(address=address, **quiet)
         except Exception as error:
-            if not address:
-                raise
             message = f"must be the address of a running Ray cluster, got {address!r}"
             hint = f"{type(error).__name__}: {_first_line(error)}"
             raise InputError(Problem(field="--ray-address", message=message, hint=hint)) from None
+
+    def _start_here(self, cpus: int, quiet: dict[str, Any]) -> None:
+        """Ray gives its own processes 15 to 30 s to come up, which is short on a loaded machine: try twice."""
+        for left in (1, 0):
+            try:
+                self._ray.init(address="local", num_cpus=cpus, include_dashboard=False,
+                               object_store_memory=128 * 1024**2, **quiet)
+                return
+            except Exception as error:
+                self._ray.shutdown()
+                if not left:
+                    raise DseError(f"Ray does not start on this machine ({_first_line(error)}); --workers 1 does "
+                                   "without it") from error
 
     def _replace(self, slot: int) -> None:
         self._actors[slot] = self._make.remote(self._payload)
@@ -371,9 +388,8 @@ class RayPool:
             return []
         number = tasks[0][0]
         self._attempts[number] = self._attempts.get(number, 0) + 1
-        if hang or self._attempts[number] >= _ATTEMPTS:
-            tries = "" if hang else f" ({self._attempts[number]} attempts)"
-            return [_failed(tasks[0], reason + tries)]
+        if self._attempts[number] >= (_HANGS if hang else _ATTEMPTS):
+            return [_failed(tasks[0], f"{reason} ({self._attempts[number]} attempts)")]
         self._again.append(tasks)
         return []
 

@@ -1,0 +1,49 @@
+"""A hundred faults at random moments: what of a run survives them.
+
+    python tests/benchmarks/bench_faults.py [--kills 100] [--seed 0]
+
+Half of them kill the driver, the rest workers, nodes and storage (see tests/dse/faults.py). Prints a table and exits 1
+if a told trial was lost, a trial came twice, or a run did not end with the trials and the front of an undisturbed one.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "dse"))
+import faults
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    rng, kills = random.Random(args.seed), args.kills
+    shares = {"node": kills // 10, "disk": kills // 10, "worker": 3 * kills // 10}
+    shares["driver"] = kills - sum(shares.values())
+    rows: list[faults.Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        reference = faults.undisturbed(folder / "reference")
+        for kind, inject in (("driver", faults.driver_faults), ("disk", faults.disk_faults),
+                             ("worker", faults.worker_faults), ("node", faults.node_faults)):
+            start = time.perf_counter()
+            ray = faults.start_ray() if kind == "worker" else None
+            rows += inject(folder, reference, shares[kind], rng)
+            if ray:
+                ray.shutdown()
+            sys.stderr.write(f"{kind}: {shares[kind]} faults in {time.perf_counter() - start:.0f} s\n")
+    sys.stdout.write(f"{'fault':34} times told before  lost twice same trials and front\n")
+    for fault in dict.fromkeys(row.fault for row in rows):
+        mine = [row for row in rows if row.fault == fault]
+        sys.stdout.write(f"{fault:34} {len(mine):5} {sum(r.told for r in mine):11,} {sum(r.lost for r in mine):5} "
+                         f"{sum(r.twice for r in mine):5} {sum(r.same for r in mine):12} of {len(mine):5}\n")
+    sys.exit(any(row.lost or row.twice or not row.same for row in rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,8 @@ from dse.report.rundata import Row, RunData, metric_column
 from dse.report.words import budget_margin, comparison, describe_hardware, describe_policy, label, quantity
 from dse.robust import worst_scenario
 
-__all__ = ["Advice", "advise", "limits_sentence", "margins", "ranked_front", "recommended", "scenario_table", "scores"]
+__all__ = ["Advice", "advise", "confidence_lines", "limits_sentence", "margins", "ranked_front", "recommended",
+           "scenario_table", "scores"]
 
 Floats = NDArray[np.float64]
 
@@ -258,6 +259,37 @@ def _scenario_clause(run: RunData, trial: int) -> list[str]:
     values = ", ".join(f"{label(metric)} {quantity(metric, value)}" for metric, value in found[name].items()
                        if len({other.get(metric) for other in found.values()}) > 1)
     return [f"the worst of its {len(found)} scenarios is {name}" + (f" ({values})" if values else "")]
+
+
+def confidence_lines(run: RunData) -> list[str]:
+    """What the race of a run found: intervals of the front, pairs that cannot be told apart; [] without a race."""
+    found = run.manifest.get("confidence")
+    if not found:
+        return []
+    names = list(dict.fromkeys([*(o.metric for o in run.objectives), *run.budgets]))
+    rows = []
+    for trial in ranked_front(run)["trial"]:
+        one = found["finalists"][str(int(trial))]
+        ends = [one["intervals"].get(metric) for metric in names]
+        rows.append([str(int(trial)), f"{sum(one['requests'].values()):,.0f}", *(_ends(metric, end) for metric, end in
+                                                                               zip(names, ends, strict=True))])
+    lines = [f"intervals at {found['level']:.0%} confidence ({len(found['finalists'])} finalists raced):", ""]
+    lines += _table(["trial", "requests", *map(label, names)], rows, [True, True, *[False] * len(names)])
+    if found["undecided"]:
+        pairs = [f"{a} and {b} ({', '.join(map(label, metrics))})" for a, b, metrics in found["undecided"][:6]]
+        more = len(found["undecided"]) - len(pairs)
+        lines += ["", "cannot be told apart: " + "; ".join(pairs) + (f"; and {more} more pairs" if more else "")]
+    if not found["valid"]:
+        lines += ["", f"some tails rest on fewer than the {found['requests_needed']:,} independent requests that "
+                      "MLPerf asks for: raise confidence.requests"]
+    return [*lines, ""]
+
+
+def _ends(metric: str, end: Sequence[float | None] | None) -> str:
+    if end is None or end[0] is None:
+        return "-"
+    low, high = (quantity(metric, x) if x is not None else "?" for x in end[1:])
+    return quantity(metric, end[0]) if low == high else f"{quantity(metric, end[0])} ({low} to {high})"
 
 
 def scenario_table(scenarios: Mapping[str, Mapping[str, float]], metrics: Sequence[str], worst: str) -> list[str]:

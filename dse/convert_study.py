@@ -7,7 +7,7 @@ from dse.convert import Reading, technology_record
 from dse.errors import did_you_mean
 from dse.located import Loc
 from dse.schema import MAX_REQUESTS, StudyFile
-from dse.study import Objective, Robust, Study
+from dse.study import Confidence, Objective, Robust, Study
 from hwmodels.outcome import METRICS
 from hwmodels.traffic import mean_rate_hz
 from hwmodels.workload import Workload
@@ -49,6 +49,7 @@ def study_record(reading: Reading, file: StudyFile | None, workload: Workload | 
     return Study(
         name=file.name, workload=workload, objectives=objectives, budgets=dict(file.budgets), space=space,
         technology=technology, robust=_robust(file, more),
+        confidence=None if file.confidence is None else Confidence(**file.confidence.model_dump()),
         sampler=search.sampler, trials=search.trials, seed=search.seed, fidelity=file.fidelity, workers=search.workers,
         eval_timeout_s=search.eval_timeout_s, source=reading.document.text, path=reading.document.path,
     )

@@ -16,7 +16,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -25,10 +25,21 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from dse.askers import make_asker
+from dse.console import note
 from dse.errors import DseError, InputError, Problem
 from dse.objective import Evaluate, Result, Verdict, evaluator, judge, metric_of, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Best, Progress, Snapshot
+from dse.race import (
+    RACE,
+    RUNS,
+    Race,
+    RaceEvaluator,
+    finalists,
+    interval_cells,
+    interval_columns,
+    race,
+)
 from dse.runs import (
     JOURNAL,
     SCENARIOS,
@@ -44,7 +55,7 @@ from dse.runs import (
 )
 from dse.samplers import SAMPLERS, make_sampler, pick_sampler
 from dse.study import Study
-from dse.workers import GrowingPool, LocalPool, Pool, RayPool, check_address, default_workers
+from dse.workers import GrowingPool, LocalPool, Pool, RayPool, Task, check_address, default_workers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +86,9 @@ class RunResult:
     ----------
     results : by trial number, complete and failed ones; without gaps unless interrupted.
     front : trial numbers of the feasible non-dominated trials, ordered by the first objective.
-    hypervolume : of the front, from `reference` (objective -> value in its own unit) [-].
+    hypervolume : of the front of the search, from `reference` (objective -> value in its own unit) [-].
     sampler, reason : which sampler ran, and why that one.
+    race : of the finalists, where the study asks for one; the front is then its front.
     """
 
     study: Study
@@ -91,6 +103,7 @@ class RunResult:
     workers: int
     wall_s: float
     interrupted: bool = False
+    race: Race | None = None
     by_number: dict[int, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -169,6 +182,7 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
             interrupted = False
             evaluate = evaluate or evaluator(study)
             manifest = _manifest(study, name, reason, command)
+            found: Race | None = None
             with _sigterm_interrupts():
                 try:
                     folder.write("study.yaml", _study_text(study) if own else study.source)
@@ -176,12 +190,16 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
                     run = _Run(study, folder, journal, name, progress)
                     pool = partial(_pool, evaluate, study, n_workers, ray_address, run.left, run.resumed)
                     run.go(pool)
+                    if own and study.confidence is not None:
+                        found = _race(study, folder, run, partial(_pool, workers=n_workers, ray_address=ray_address))
                 except KeyboardInterrupt:
                     interrupted = True
             if run is None:
                 raise Interrupted("interrupted before the first trial")
             with _uninterrupted():
                 result = run.result(reason, time.monotonic() - start, interrupted)
+                if found is not None:
+                    result = replace(result, race=found, front=found.front)
                 _write_results(folder, result, manifest, describe or (_describe(study) if own else None))
         finally:
             journal.close()
@@ -359,6 +377,41 @@ class _Run:
             sampler=self.sampler_name, reason=reason, workers=self.workers, wall_s=wall_s, interrupted=interrupted)
 
 
+def _race(study: Study, folder: RunFolder, run: _Run, make_pool: Callable[..., Pool]) -> Race:
+    """Let the finalists of a search race, in workers of their own; what was raced before is in a journal."""
+    assert study.confidence is not None
+    header = _header(study, "race") | {"kind": "dse-race", "confidence": list(astuple(study.confidence))}
+    journal = Journal(folder.path / RACE, header)
+    rows = finalists(study, run.told, run.verdicts, study.confidence.finalists)
+    slow = replace(study, eval_timeout_s=study.eval_timeout_s * 100.0)  # one evaluation is many simulations
+    pool: Pool | None = None
+
+    def evaluated(tasks: list[Task]) -> list[Result]:
+        nonlocal pool
+        left = [(number, params) for number, params in tasks if number not in journal.results]
+        _note_round(run.progress, tasks)
+        if left:
+            pool = pool or make_pool(RaceEvaluator(study=replace(study, source="", path="")), slow,
+                                     left=len(left), resumed=False)
+            pool.submit(left)
+        while any(number not in journal.results for number, _ in tasks):
+            assert pool is not None
+            journal.append(pool.poll())
+        return [journal.results[number] for number, _ in tasks]
+
+    try:
+        return race(study, run.told, rows, evaluated)
+    finally:
+        if pool is not None:
+            pool.close()
+        journal.close()
+
+
+def _note_round(progress: Progress | None, tasks: list[Task]) -> None:
+    if progress is not None and tasks:
+        note(f"race: {len(tasks)} finalists with {tasks[0][1][RUNS]} seeds each")
+
+
 def _pool(evaluate: Evaluate, study: Study, workers: int | None, ray_address: str | None, left: int,
           resumed: bool) -> Pool:
     """In process for one worker; when nobody says how many, as long as that is quick.
@@ -477,12 +530,18 @@ def _write_results(folder: RunFolder, result: RunResult, manifest: dict[str, Any
     if study.robust is not None:
         folder.write(SCENARIOS, scenarios_text(study, result.results))
     front = [result.by_number[number] for number in result.front]
-    folder.write("front.csv", csv_text(columns, [rows[i] for i in front]))
+    if result.race is None:
+        folder.write("front.csv", csv_text(columns, [rows[i] for i in front]))
+    else:
+        folder.write("front.csv", csv_text([*columns, *interval_columns(study)], [
+            rows[i] | interval_cells(result.race, result.results[i].number) for i in front]))
     if describe is not None:
         folder.write_best({f"trial_{result.results[i].number:05d}.yaml": describe(result.results[i]) for i in front})
+    raced: dict[str, Any] = {"confidence": result.race.as_dict()} if result.race is not None else {}
     folder.write_json("manifest.json", {
         **manifest, "state": "interrupted" if result.interrupted else "complete", "workers": result.workers,
         "wall_s": result.wall_s, "n_trials": result.n_trials, "n_feasible": result.n_feasible,
         "n_failed": result.n_failed, "front": list(result.front), "hypervolume": result.hypervolume,
         "hypervolume_reference": {name: _finite(value) for name, value in result.reference.items()},
+        **raced,
     })

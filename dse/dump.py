@@ -207,6 +207,8 @@ def self_contained(study: Study) -> str:
         document["robust"] = _robust(study.robust)
     if study.technology:
         document["technology"] = _technology(study.technology)
+    if study.confidence is not None:
+        document["confidence"] = asdict(study.confidence)
     if study.fidelity != "simulate":
         document["fidelity"] = study.fidelity
     return f"# As run: dse run THIS_FILE --out RUN\n{_yaml(document)}"

@@ -36,7 +36,7 @@ SCENARIOS = "scenarios.csv"
 
 _LOCK = ".lock"
 _OURS = {JOURNAL, _LOCK, "study.yaml", "manifest.json", "certificate.json", "trials.csv", "front.csv", TIMINGS,
-         SCENARIOS, "report.html", "best"}
+         SCENARIOS, "race.jsonl", "report.html", "best"}
 _SYNC_S = 0.25  # a killed process loses nothing that was written; a power cut loses what was not synced, at most this
 
 

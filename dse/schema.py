@@ -487,6 +487,19 @@ class RobustSection(Model):
         return self
 
 
+class ConfidenceSection(Model):
+    """The best designs race over more requests, until the front is sure."""
+
+    WHAT: ClassVar[str] = "a mapping with the keys level, requests and finalists"
+    level: Annotated[float, number(above=0, below=1)] = 0.99
+    """Of the intervals [-]."""
+    requests: Annotated[int, count(1, MAX_REQUESTS)] = 300_000
+    """Simulated for a finalist in the last round, all tenants and scenarios together, at most; a p99 at 99 % confidence
+    needs 262,742 of its tenant (MLPerf)."""
+    finalists: Annotated[int, count(1, 10_000)] = 32
+    """Designs that race, at most: the front of the search first, then what it dominates."""
+
+
 class Search(Model):
     """How the space is searched."""
 
@@ -520,6 +533,8 @@ class StudyFile(Model):
     """Own constants of all designs, in place of the published ones: a file, or {constants: ...}."""
     robust: RobustSection | None = None
     """Judge designs under several workloads, traffic levels and seeds."""
+    confidence: ConfidenceSection | None = None
+    """Let the best designs race over more requests; without, the front is that of one run of each design."""
     fidelity: Annotated[str, _names("hwmodels.evaluate", "FIDELITIES")] = "simulate"
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from hwmodels.robust import WORST, Scenario, all_tenants, at_rate
 from hwmodels.workload import Workload
 from spaces.space import Space
 
-__all__ = ["Objective", "Robust", "Study", "minimised"]
+__all__ = ["Confidence", "Objective", "Robust", "Study", "minimised"]
 
 
 def minimised(metric: str) -> bool:
@@ -57,6 +57,23 @@ class Robust:
 
 
 @final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confidence:
+    """How sure the front is to be: the best designs of the search race over more requests, see `dse.race`.
+
+    Parameters
+    ----------
+    level : of the intervals, in (0, 1) [-].
+    requests : simulated for a finalist in the last round, all tenants and scenarios together, at most.
+    finalists : designs that race, at most.
+    """
+
+    level: float = 0.99
+    requests: int = 300_000
+    finalists: int = 32
+
+
+@final
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """Everything `dse run` needs.
@@ -70,6 +87,7 @@ class Study:
     seed : of the sampler and of the traffic.
     technology : constants in place of the published ones, of every design.
     robust : None judges a design under the one workload with the one seed.
+    confidence : None takes the front of the search as it is.
     source : the YAML text as read, and `path` where from.
     """
 
@@ -83,6 +101,7 @@ class Study:
     seed: int = 0
     technology: tuple[Constant, ...] = ()
     robust: Robust | None = None
+    confidence: Confidence | None = None
     fidelity: str = "simulate"
     workers: int | None = None
     eval_timeout_s: float = 60.0
@@ -108,6 +127,11 @@ class Study:
         from spaces.designs import decode_design
 
         return decode_design(params, self.served, self.technology)
+
+    @cached_property
+    def faced(self) -> tuple[Workload, ...]:
+        """The workloads of the scenarios at their traffic levels, whatever the seed."""
+        return tuple(dict.fromkeys(scenario.workload for scenario in self.scenarios))
 
     @cached_property
     def scenarios(self) -> tuple[Scenario, ...]:

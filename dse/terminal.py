@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.advice import _SHORT, _table, advise, margins, ranked_front
+from dse.advice import _SHORT, _table, advise, confidence_lines, margins, ranked_front
 from dse.report.rundata import RunData, metric_column
 from dse.report.words import describe_hardware, describe_policy, label, quantity
 
@@ -163,5 +163,6 @@ def summary(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None, h
         plot = text_plot(run, width=max(40, min(width, 100) - 14), colour=colour)
         lines += [*plot, ""] if plot else []
     first, *rest = found.clauses
+    lines += confidence_lines(run)
     lines += [f"{first}.", *(f"- {clause}" for clause in rest)]
     return "\n".join([*lines, "", "next:", *(f"  {command}" for command in next_commands(run, found.trial))])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hwmodels.workload import RequestTrace, Tenant, Workload
 
-__all__ = ["generate", "mean_rate_hz", "relative_deadline_s"]
+__all__ = ["generate", "is_random", "mean_rate_hz", "relative_deadline_s"]
 
 Floats = NDArray[np.float64]
 
@@ -84,6 +84,12 @@ def mean_rate_hz(workload: Workload, tenant: Tenant) -> float:
         arrivals = np.asarray(root.traffic.arrivals_s) + root.traffic.offset_s
         return probability * float((arrivals < workload.duration_s).sum()) / workload.duration_s
     return probability * root.traffic.rate_hz
+
+
+def is_random(workload: Workload) -> bool:
+    """Whether the seed changes the requests."""
+    return any(tenant.traffic.kind in ("poisson", "bursty") or tenant.traffic.jitter_frac > 0.0
+               if tenant.traffic is not None else 0.0 < tenant.probability < 1.0 for tenant in workload.tenants)
 
 
 def relative_deadline_s(workload: Workload, isolated_s: Floats) -> Floats:

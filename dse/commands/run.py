@@ -82,7 +82,7 @@ def _exit_code(result: "RunResult") -> int:
     """3: designs were evaluated and none is feasible; 4: some trials failed."""
     from dse.errors import NothingFeasible, PartialResult
 
-    if result.n_failed < result.n_trials and not result.n_feasible:
+    if result.n_failed < result.n_trials and not (result.n_feasible and result.front):
         return NothingFeasible.exit_code
     return PartialResult.exit_code if result.n_failed else 0
 
@@ -90,9 +90,12 @@ def _exit_code(result: "RunResult") -> int:
 def _report(result: "RunResult") -> str:
     """Write report.html; the answer as text, whose last line is the path of the report."""
     from dse.console import note
+    from dse.race import tail_note
     from dse.report.page import publish
     from dse.terminal import summary
 
+    if result.race is None and (few := tail_note(result.study)):
+        note(f"note: {few}")
     made = publish(result.out)
     if result.n_failed:
         first = next(r for r in result.results if r.state == "failed")
@@ -114,11 +117,14 @@ def _print_json(result: "RunResult") -> None:
         design = {key: value for key, value in yaml.safe_load(text).items() if key not in ("kind", "provenance")}
         front.append({"trial": trial, "design": design, "params": one.params, "metrics": one.metrics,
                       "tenants": one.tenants})
+        if result.race is not None:
+            front[-1]["intervals"] = result.race.as_dict()["finalists"][str(trial)]["intervals"]
     print_json({
         "n_trials": result.n_trials, "n_feasible": result.n_feasible, "n_failed": result.n_failed, "front": front,
         "hypervolume": result.hypervolume, "hypervolume_reference": result.reference, "wall_s": result.wall_s,
         "sampler": result.sampler, "workers": result.workers, "out": str(result.out),
         "report": str(result.out / "report.html"),
+        "confidence": result.race.as_dict() if result.race is not None else None,
     })
 
 

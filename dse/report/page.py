@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dse.advice import advise, ranked_front
+from dse.advice import advise, confidence_lines, ranked_front
 from dse.report.detail import constants_table, run_details, study_of
 from dse.report.insight import run_insight
 from dse.report.payload import embed, payload
@@ -65,6 +65,7 @@ def render(run: RunData, details: Mapping[int, Mapping[str, Any]],
         "@NAME@": html.escape(run.name),
         "@HEADLINE@": html.escape(data["advice"]["sentence"]),
         "@STATIC@": static_table(run),
+        "@CONFIDENCE@": html.escape("\n".join(confidence_lines(run)).strip()),
         "@CSS@": _asset("page.css"),
         "@DATA@": embed(data),
         "@PLOTLY@": _plotly_base64(),

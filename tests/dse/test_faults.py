@@ -55,7 +55,7 @@ def test_a_run_in_a_folder_that_became_read_only(tmp_path, reference):
     for path in (*out.iterdir(), out):
         path.chmod(0o500)
     try:
-        with pytest.raises(InputError, match="written|writable"):
+        with pytest.raises(InputError, match="writ"):
             run_study(toy_study(), out, workers=1, evaluate=toy_outcome, resume=True)
     finally:
         out.chmod(0o700)

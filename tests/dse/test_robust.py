@@ -18,7 +18,7 @@ from dse.errors import InputError
 from dse.explain_trial import explain
 from dse.front import exact_front
 from dse.report import write_report
-from dse.report.detail import run_details
+from dse.report.detail import run_details, study_of
 from dse.report.rundata import read_run
 from dse.robust import worst_scenario
 from hwmodels.evaluate import evaluate
@@ -126,7 +126,7 @@ def test_the_worst_scenario_is_told(folder):
     assert found.as_dict()["scenario"] == max(fractions, key=fractions.__getitem__)
     assert found.limits["worst_tenant"] in {t.name for t in found.trial.scenario.workload.tenants}
     run = read_run(folder / "run")
-    detail = next(iter(run_details(run, 1).details.values()))
+    detail = next(iter(run_details(run, study_of(run), 1).details.values()))
     assert detail["scenario"] in detail["scenarios"]
     assert "scenarios is" in write_report(folder / "run").read_text(encoding="utf-8")
 

@@ -74,7 +74,9 @@ class FrontRun:
     ties : designs equal in all objectives to one on the front, not listed in it.
     exact : no block is left and nothing failed.
     counts : state -> designs.
-    gap : most hypervolume that undecided designs could add, same unit as `hypervolume` [-].
+    gap : most hypervolume that undecided designs could add, same unit as `hypervolume`; inf where that is not known:
+        an objective has neither a budget nor a value yet, or no bound [-].
+    unreachable : budgets that no design can meet, with the best bound of their metric over all of them.
     """
 
     study: Study
@@ -92,6 +94,7 @@ class FrontRun:
     wall_s: float
     workers: int
     interrupted: bool = False
+    unreachable: dict[str, float] = field(default_factory=dict)
     by_number: dict[int, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -108,6 +111,13 @@ class FrontRun:
     @property
     def never_simulated_frac(self) -> float:
         return 1.0 - len(self.results) / self.size
+
+    @property
+    def gap_frac(self) -> float:
+        """`gap` over the hypervolume that is found [-]; inf where either is not known."""
+        if self.gap == 0.0:
+            return 0.0
+        return self.gap / self.hypervolume if self.hypervolume > 0.0 else math.inf
 
     def result(self, number: int) -> Result:
         return self.results[self.by_number[number]]
@@ -200,7 +210,9 @@ class _Search:
         self.designs = np.array([len(self.blocks.group(b).offsets) for b in range(count)])
         self.state = np.zeros(count, dtype=np.uint8)
         self.by = np.full(count, -1, dtype=np.int64)
-        self.vectors = np.full((count, len(study.objectives)), -np.inf)
+        self.vectors = np.tile(rules_of(study).ideal(), (count, 1))
+        self.nearest = np.full(len(study.budgets), np.nan)
+        """Of every budget, the best bound of its metric over all designs; NaN where some were not looked at."""
         self.front: dict[int, Floats] = {}
         self.ratios: dict[int, tuple[Floats, int]] = {}
         """Architecture -> (sum of log(objective / bound) over hardware, how many)."""
@@ -218,7 +230,9 @@ class _Search:
 
     def _bound(self) -> None:
         rules = rules_of(self.study)
+        bounds = []
         for first, best in first_bounds(self.blocks, rules):
+            bounds.append(best.budgets[best.broken != -2])
             rows = slice(first, first + len(best.broken))
             self.vectors[rows] = best.vectors
             self.state[rows] = np.where(best.broken == -2, State.CANNOT_RUN,
@@ -228,7 +242,14 @@ class _Search:
             if time.monotonic() > self.end:
                 self.note("out of time before every design had its bounds")
                 return
+        self.nearest = self._nearest(np.concatenate(bounds))
         self.open = np.flatnonzero(self.state == State.OPEN)
+
+    def _nearest(self, bounds: Floats) -> Floats:
+        less = np.array([minimised(metric) for metric in self.study.budgets], dtype=bool)
+        if not len(bounds):
+            return np.full(len(less), np.nan)
+        return np.where(less, bounds.min(axis=0), bounds.max(axis=0))
 
     # --- search -----------------------------------------------------------------------------------------------------
 
@@ -482,6 +503,9 @@ class _Search:
             ties=sum(tuple(v) in best for v in values) - len(front),
             exact=not failed and not len(undecided) and not interrupted, size=self.blocks.size, counts=self.counts(),
             hypervolume=volume, gap=gap, wall_s=wall_s, workers=self.workers, interrupted=interrupted,
+            unreachable={metric: float(best) for (metric, bound), best in
+                         zip(study.budgets.items(), self.nearest, strict=True)
+                         if (best > bound if minimised(metric) else best < bound)},
             reference={o.metric: float(r if o.minimise else -r) if math.isfinite(r) else None
                        for o, r in zip(study.objectives, reference, strict=True)})
 
@@ -510,4 +534,5 @@ def _write(folder: RunFolder, run: FrontRun, search: _Search, manifest: dict[str
         "front": list(run.front), "hypervolume": run.hypervolume, "hypervolume_reference": run.reference,
         "exact": run.exact, "designs": run.size, "counts": run.counts,
         "hypervolume_gap": run.gap if math.isfinite(run.gap) else None,
+        "hypervolume_gap_frac": run.gap_frac if math.isfinite(run.gap_frac) else None,
     })

@@ -183,6 +183,18 @@ class Rules:
             columns.append(value)
         return np.stack(columns, axis=1)
 
+    def ideal(self) -> Floats:
+        """What no design of any space beats, (objectives,); -inf where there is no such value."""
+        best = {metric: np.array([_AT_LEAST.get(metric.rpartition(".")[2], 0.0) if minimised(metric) else
+                                  1.0 if metric.endswith("_frac") else np.inf]) for metric in self.metrics}
+        return self.vectors(best)[0]
+
+    def budgets(self, bounds: dict[str, Floats], unseen: Sequence[str]) -> Floats:
+        """Bounds of the metrics with a budget, (D, budgets); NaN for those `unseen`."""
+        count = len(next(iter(bounds.values())))
+        columns = [np.full(count, np.nan) if metric in unseen else bounds[metric] for metric in self.study.budgets]
+        return np.stack(columns, axis=1) if columns else np.empty((count, 0))
+
     def broken(self, bounds: dict[str, Floats]) -> NDArray[np.int64]:
         """Index of the first budget that cannot be met, -1 = none, shape (D,)."""
         found = np.full(len(next(iter(bounds.values()))), -1, dtype=np.int64)
@@ -218,11 +230,14 @@ class Best(NamedTuple):
     """(B, objectives), to be minimised."""
     broken: NDArray[np.int64]
     """Index of a budget that cannot be met, -1 = none; -2 = the design cannot be built."""
+    budgets: Floats
+    """(B, budgets) bounds of the metrics that have one; NaN where not looked at."""
 
 
 def _cannot(count: int, rules: Rules) -> Best:
     """Blocks that cannot be built, until more is known."""
-    return Best(np.full((count, len(rules.study.objectives)), np.inf), np.full(count, -2, dtype=np.int64))
+    return Best(np.full((count, len(rules.study.objectives)), np.inf), np.full(count, -2, dtype=np.int64),
+                np.full((count, len(rules.study.budgets)), np.nan))
 
 
 def _bounds(rules: Rules, demand: Demand, blocks: Sequence[SchedulerBlock], area_mm2: Floats, leakage_w: Floats, *,
@@ -249,7 +264,7 @@ def _bounds(rules: Rules, demand: Demand, blocks: Sequence[SchedulerBlock], area
     found |= {metric: np.full(len(blocks), _AT_LEAST[metric]) for metric in tails}
     rows = np.flatnonzero(rules.broken(found) == -1)
     if not tails or not len(rows):
-        return Best(rules.vectors(found), rules.broken(found))
+        return Best(rules.vectors(found), rules.broken(found), rules.budgets(found, tails))
     if front is None:
         if representative is None or not np.isnan(rules.load.deadline_x).all():  # deadlines that grow with a decision
             representative = everything
@@ -264,7 +279,8 @@ def _bounds(rules: Rules, demand: Demand, blocks: Sequence[SchedulerBlock], area
         values = bounds(rows, tails, limits=limits, steps=0)
     for metric, column in values.items():
         found[metric][rows] = column
-    return Best(rules.vectors(found), rules.broken(found))
+    return Best(rules.vectors(found), rules.broken(found), rules.budgets(found, [] if len(rows) == len(blocks)
+                                                                         else tails))
 
 
 def _worth(rules: Rules, metric: str, vectors: Floats, front: Floats) -> Floats:
@@ -310,7 +326,7 @@ def _chunk(blocks: Blocks, rules: Rules, low: int, high: int) -> Best:
         leakage = np.array([some[o][1].leakage_w for o in owner.tolist()])
         best = _bounds(rules, rows_of(demand, owner), schedulers, area, leakage,
                        representative=_quickest(owner, schedulers))
-        found.vectors[rows - first], found.broken[rows - first] = best
+        found.vectors[rows - first], found.broken[rows - first], found.budgets[rows - first] = best
     return found
 
 

@@ -99,6 +99,8 @@ def _discarded(run: "FrontRun") -> tuple[int, int]:
 
 
 def _lines(run: "FrontRun", report: "Published | None") -> list[str]:
+    from dse.objective import minimised
+
     infeasible, dominated = _discarded(run)
 
     def share(count: int) -> str:
@@ -114,8 +116,13 @@ def _lines(run: "FrontRun", report: "Published | None") -> list[str]:
     ]
     if run.counts["open"]:
         gap = f"{run.gap:.4g}" if math.isfinite(run.gap) else "unknown"
+        gap += f" ({run.gap_frac:.1%})" if math.isfinite(run.gap_frac) else ""
         lines += [f"undecided            {share(run.counts['open'])}",
                   f"hypervolume          {run.hypervolume:12.5g}  undecided designs could add at most {gap}"]
+    for metric, bound in run.unreachable.items():
+        rule = "at least" if minimised(metric) else "at most"
+        lines.append(f"no design meets budgets.{metric} = {run.study.budgets[metric]:g}: it is {rule} {bound:.4g} "
+                     "for all of them")
     lines.append(f"wall time {run.wall_s:.1f} s, {run.workers} workers; certificate: {run.out / 'certificate.json'}")
     if report:
         from dse.terminal import summary
@@ -137,13 +144,18 @@ def _as_json(run: "FrontRun", report: "Published | None") -> dict[str, Any]:
         "n_proven_dominated": dominated, "n_simulated": len(run.results), "n_undecided": run.counts["open"],
         "n_feasible": run.n_feasible, "n_failed": run.n_failed, "never_simulated_frac": run.never_simulated_frac,
         "counts": run.counts, "ties": run.ties, "hypervolume": run.hypervolume,
-        "hypervolume_reference": run.reference, "hypervolume_gap": run.gap, "wall_s": run.wall_s,
+        "hypervolume_reference": run.reference, "hypervolume_gap": _known(run.gap),
+        "hypervolume_gap_frac": _known(run.gap_frac), "unreachable_budgets": run.unreachable, "wall_s": run.wall_s,
         "workers": run.workers,
         "front": [{"trial": number, "params": run.result(number).params, "metrics": run.result(number).metrics}
                   for number in run.front],
         "out": str(run.out), "certificate": str(run.out / "certificate.json"),
         "report": str(report.path if report else ""),
     }
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _check(folder: Path, everything: bool, json_: bool) -> None:

@@ -178,6 +178,8 @@ def test_undecided_hypervolume_holds(tmp_path: Path, monkeypatch: pytest.MonkeyP
     whole = exact_front(wanted, tmp_path / "run", workers=1, resume=True)
     assert part.reference == whole.reference  # all three have budgets
     assert 0.0 < whole.hypervolume - part.hypervolume <= part.gap
+    assert part.gap_frac == part.gap / part.hypervolume
+    assert whole.gap_frac == 0.0
 
 
 def test_crashed_tasks_are_done_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

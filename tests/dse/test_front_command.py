@@ -80,6 +80,35 @@ def test_nothing_feasible_ends_with_three(dse, tmp_path):
     code, out, _ = dse("study.yaml", "--out", "run", "--workers", "1")
     assert code == 3
     assert "exact front: 0 designs" in out
+    assert "no design meets budgets.area_mm2 = 0.001: it is at least 0." in out
+    code, out, _ = dse("study.yaml", "--out", "run", "--workers", "1", "--resume", "--json")
+    least = json.loads(out)["unreachable_budgets"]["area_mm2"]
+    (tmp_path / "study.yaml").write_text(STUDY.replace("area_mm2: 0.5", f"area_mm2: {least}"))
+    code, out, _ = dse("study.yaml", "--out", "least", "--workers", "1", "--json")
+    assert json.loads(out)["unreachable_budgets"] == {}
+    assert json.loads(out)["front"][0]["metrics"]["area_mm2"] == least
+
+
+def test_out_of_time_says_what_is_missing(dse, tmp_path):
+    (tmp_path / "study.yaml").write_text(STUDY.replace("{area_mm2: 0.5}", "{area_mm2: 0.5, p99_deadline_frac: 1.0}"))
+    code, out, _ = dse("study.yaml", "--out", "run", "--workers", "1", "--budget-s", "1e-6", "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert not answer["exact"]
+    assert answer["n_undecided"] > 0
+    assert 0.0 < answer["hypervolume_gap"] <= 1.0  # share of the box between zero and the budgets
+    assert dse("--check", "run")[0] == 0
+
+
+@pytest.mark.parametrize("content", ["{}\n", "not json\n", '{"kind": "dse-journal", "format": 1}\n'])
+def test_corrupt_and_foreign_runs_are_named(dse, tmp_path, content):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "journal.jsonl").write_text(content)
+    code, out, err = dse("study.yaml", "--out", "run", "--workers", "1", "--resume")
+    assert (code, out) == (2, "")
+    assert "run" in err
+    assert "Traceback" not in err
+    assert (tmp_path / "run" / "journal.jsonl").read_text() == content
 
 
 @pytest.mark.parametrize(("args", "message"), [

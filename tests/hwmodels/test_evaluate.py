@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hwmodels.architectures import ARCHITECTURES, Composable, Dedicated, Heterogeneous, TimeMux
+from hwmodels.area import scheduler_block
 from hwmodels.cost import layer_costs
 from hwmodels.design import Architecture, Design
 from hwmodels.engine import Engine
@@ -101,6 +102,26 @@ def test_more_load_never_reduces_waiting_on_one_fcfs_engine() -> None:
     before, after = evaluate(design("time_mux"), WORKLOAD), evaluate(design("time_mux"), busier)
     for tenant in WORKLOAD.tenants:
         assert after.tenants[tenant.name]["mean_latency_s"] >= before.tenants[tenant.name]["mean_latency_s"] - 1e-12
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+def test_the_scheduler_enters_area_energy_and_time(pair: tuple[str, str]) -> None:
+    for kind in ("software", "hardware"):
+        detail = evaluate_detail(design(*pair, scheduler=kind), WORKLOAD, record=False)
+        assert detail.machine is not None
+        assert detail.records is not None
+        node_nm = detail.prepared.chip.slots[0].levels[0][1][0].node_nm
+        block, found = scheduler_block(kind, pair[1], node_nm), detail.outcome
+        assert found.breakdown["area_mm2"]["scheduler"] == block.area_mm2
+        assert (block.area_mm2 > 0.0) == (kind == "hardware")
+        elapsed = found.metrics["energy_j"] / found.metrics["power_w"]
+        energy = block.power_w * elapsed + block.decision_j * detail.records.decisions
+        assert found.breakdown["energy_j"]["scheduler"] == pytest.approx(energy, rel=1e-9)
+        # at the least the first layer of every request waits for its decision
+        started = int(np.isfinite(detail.records.start_s).sum())
+        assert detail.machine.decision_s == block.decision_s > 0.0
+        assert detail.records.decisions >= started > 0
+        assert detail.records.overhead_s >= started * block.decision_s * (1 - 1e-9)
 
 
 def test_software_scheduler_pays_time_hardware_pays_area() -> None:

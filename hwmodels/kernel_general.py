@@ -36,7 +36,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
     n = len(requests.arrival_s)
     n_engines = units.size
     first_child, sibling = children_of(requests.parent)
-    state = np.zeros(8)
+    state = np.zeros(16)
     request_of = np.full(n, -1, dtype=np.int64)
     free_slots = np.arange(n - 1, -1, -1)
     n_free = n

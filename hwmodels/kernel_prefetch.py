@@ -168,7 +168,7 @@ def run_prefetch(hw, cut, room, requests, lookups, visible, issue, params, plan,
     n = len(requests.arrival_s)
     tenants = heads.size
     first_child, sibling = children_of(requests.parent)
-    state = np.zeros(8)
+    state = np.zeros(16)
     request_of = np.full(n, -1, dtype=np.int64)
     free_slots = np.arange(n - 1, -1, -1)
     n_free = n

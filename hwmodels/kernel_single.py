@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from hwmodels.kernel_parts import admit, children_of, heap_pop, heap_push, refresh
+from hwmodels.policies.base import WHOLE
 
 __all__ = ["run_single"]
 
@@ -26,7 +27,8 @@ def run_single(hw, requests, lookups, visible, key, select, use_key, run_ahead, 
     """
     n = len(requests.arrival_s)
     first_child, sibling = children_of(requests.parent)
-    state = np.zeros(8)
+    state = np.zeros(16)
+    state[WHOLE] = 1.0
     request_of = np.empty(n, dtype=np.int64)
     free_slots = np.arange(n - 1, -1, -1)
     n_free = n

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from hwmodels.errors import InvalidWorkload
 from hwmodels.kernel_parts import NEED_LEFT, NEED_PATTERN, NEED_TRUTH, admit, children_of, heap_pop, heap_push, refresh
-from hwmodels.policies.base import Stops
+from hwmodels.policies.base import WHOLE, Stops
 from hwmodels.stops import KILL, kept_bytes, redone_tiles, undivided
 from hwmodels.tables import CostTable
 from hwmodels.workload import RequestTrace
@@ -105,7 +105,8 @@ def run_tile(hw, points, requests, lookups, visible, key, select, use_key, run_a
     """
     n = len(requests.arrival_s)
     first_child, sibling = children_of(requests.parent)
-    state = np.zeros(8)
+    state = np.zeros(16)
+    state[WHOLE] = 1.0
     request_of = np.full(n, -1, dtype=np.int64)
     free_slots = np.arange(n - 1, -1, -1)
     n_free = n

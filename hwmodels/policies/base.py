@@ -6,7 +6,8 @@ Four forms (a policy gives exactly one):
   runs but not while it waits, so the kernel keeps the waiting tasks in a heap. With `run_ahead` the number of a running
   task never rises: then nothing can change between arrivals and completions, and the kernel skips those decisions.
 * `select(tasks, queue, count, now, params, state) -> int`: position in `queue[:count]` of the task to run. `queue`
-  holds indices into `tasks`, in queue order. `state` is the policy's own array (8 zeros at the start).
+  holds indices into `tasks`, in queue order. `state` is the policy's own array: zeros at the start, but
+  for `state[WHOLE]`, where the kernel says whether the queue always holds every task.
 * `assign(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan)`: who
   gets which units of which engine, how much bandwidth, and who is dropped. It writes the lower columns of `SEAT` for
   the waiting tasks `queue[:count]`; the kernel starts them in queue order on what is idle, and charges. `left[i, e, u]`
@@ -40,9 +41,35 @@ from hwmodels.errors import InvalidPolicy
 from hwmodels.stops import CHEAPER, CHECKPOINT, KILL, RECOMPUTE
 from hwmodels.tables import CostTable, Machine
 
-__all__ = ["ALWAYS_VISIBLE", "CHEAPER", "CHECKPOINT", "CHIP", "DECLARABLE", "DISCIPLINES", "GRAIN", "HEAD",
-           "HIDDEN_TRUTH", "KILL", "MACHINES", "PORT", "RECOMPUTE", "SEAT", "TASK", "Compiled", "Param", "Policy",
-           "Stops", "Tenants", "assign", "at_grain", "inline", "issue", "key", "select"]
+__all__ = [
+    "ALWAYS_VISIBLE",
+    "CHEAPER",
+    "CHECKPOINT",
+    "CHIP",
+    "DECLARABLE",
+    "DISCIPLINES",
+    "GRAIN",
+    "HEAD",
+    "HIDDEN_TRUTH",
+    "KILL",
+    "MACHINES",
+    "PORT",
+    "RECOMPUTE",
+    "SEAT",
+    "TASK",
+    "WHOLE",
+    "Compiled",
+    "Param",
+    "Policy",
+    "Stops",
+    "Tenants",
+    "assign",
+    "at_grain",
+    "inline",
+    "issue",
+    "key",
+    "select",
+]
 
 MACHINES = {
     "any": ("time_mux", "composable", "heterogeneous", "dedicated"),
@@ -85,6 +112,10 @@ DECLARABLE = {
 
 DISCIPLINES = ("arrival", "deadline", "shortest", "shared")
 """Queues of whole requests that the analytic fidelity may take for a policy (`hwmodels.queueing`)."""
+
+WHOLE = 15
+"""Index into `state` of a policy (shape (16,)): 1 where the queue holds every task in the system at every decision, the
+running one too (one undivided engine), else 0."""
 
 HIDDEN_TRUTH = frozenset(name for name in DECLARABLE if name.startswith("true_"))
 """What only an oracle can know."""

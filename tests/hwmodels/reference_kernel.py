@@ -109,7 +109,7 @@ class _Simulation:
         self.places = lru_cache(None)(self._places)
         self.left = lru_cache(None)(self._left)
         self.told = lru_cache(None)(self._told)
-        self.state = [0.0] * 8
+        self.state = [0.0] * 16
         self.assign = interpreted(policy.assign) if policy.assign is not None else None
         self.plan = np.empty((0, 0))
         if policy.prepare is not None:

@@ -15,13 +15,14 @@ __all__ = ["app", "main"]
 # In the order of `dse --help`.
 COMMANDS = (
     "init", "run", "watch", "report", "why", "diff", "sensitivity", "export", "convert", "front", "evaluate",
-    "compare-policies", "cost", "inspect", "list", "check", "explain", "simulate", "schedulability", "schema",
-    "validate", "doctor",
+    "compare-policies", "capacity", "xrbench", "cost", "inspect", "list", "check", "explain", "simulate",
+    "schedulability", "schema", "validate", "doctor",
 )
 
 _SECTIONS = {
     "Explore": ("init", "run", "watch", "report", "why", "diff", "sensitivity", "export", "convert", "front"),
-    "One design, one network": ("evaluate", "compare-policies", "simulate", "schedulability", "cost", "inspect"),
+    "One design, one network": ("evaluate", "compare-policies", "capacity", "xrbench", "simulate", "schedulability",
+                                "cost", "inspect"),
     "The models behind it": ("explain", "validate", "bounds"),
     "Files and choices": ("check", "list", "schema", "doctor"),
 }

@@ -213,13 +213,13 @@ def _legal(name: str) -> tuple[Any, ...]:
     """All values a parameter can have (its default domain may hold fewer); empty for sizes and rates."""
     from hwmodels.architectures import ARCHITECTURES
     from hwmodels.design import SCHEDULERS
-    from hwmodels.engine import DATAFLOWS, NODES_NM
+    from hwmodels.engine import ALL_DATAFLOWS, NODES_NM
     from hwmodels.policies import POLICIES
     from spaces.designs import MAX_ENGINES
 
     return {
         "architecture": tuple(ARCHITECTURES), "policy": tuple(POLICIES), "scheduler": SCHEDULERS,
-        "dataflow": DATAFLOWS, "node_nm": NODES_NM, "subarrays": (4, 16, 64),
+        "dataflow": ALL_DATAFLOWS, "node_nm": NODES_NM, "subarrays": (4, 16, 64),
         "engines": tuple(range(2, MAX_ENGINES + 1)),
     }.get(name.rstrip("0123456789"), ())
 

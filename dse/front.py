@@ -31,6 +31,7 @@ from dse.progress import Progress, Snapshot
 from dse.runs import JOURNAL, TIMINGS, Journal, RunFolder, csv_text, timings_text, trial_columns, trial_row
 from dse.study import Study
 from dse.workers import Pool
+from hwmodels.engine import DATAFLOWS
 from hwmodels.policies import POLICIES
 
 __all__ = ["MOST_HARDWARE", "FrontRun", "State", "exact_front"]
@@ -172,6 +173,12 @@ def _check(study: Study) -> None:
     if study.fidelity != "simulate":
         raise InputError(Problem(field="fidelity", message=f"must be simulate for an exact front, got "
                                  f"{study.fidelity!r}"))
+    for name, domain in study.space.domains.items():
+        other = [value for value in getattr(domain, "values", ()) if value not in DATAFLOWS]
+        if name.rstrip("0123456789") == "dataflow" and other:
+            raise InputError(Problem(file=study.path, field=f"space.domains.{name}",
+                                     message=f"must be of {', '.join(DATAFLOWS)}, whose bounds are known, "
+                                             f"got {other[0]!r}"))
     if study.technology:
         raise InputError(Problem(file=study.path, field="technology",
                                  message="must be left out: the bounds of an exact front know the published constants",

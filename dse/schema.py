@@ -298,7 +298,7 @@ _ENGINE_RULES: dict[str, Any] = {
     "sram_fracs": list[Annotated[float, number(above=0, at_most=1)]] | None,
 } | {
     name: Annotated[str, _names("hwmodels.engine", options)] for name, options in (
-        ("dataflow", "DATAFLOWS"), ("fold_overlap", "FOLD_OVERLAPS"), ("im2col", "IM2COL"),
+        ("dataflow", "ALL_DATAFLOWS"), ("fold_overlap", "FOLD_OVERLAPS"), ("im2col", "IM2COL"),
         ("multi_precision", "MULTI_PRECISION"), ("zero_skipping", "ZERO_SKIPPING"))
 }
 

@@ -172,8 +172,13 @@ def engine_columns(engines: Sequence[Engine], *, rigid: bool = True) -> EngineCo
 
     Raises
     ------
-    InvalidEngine : an engine with constants of its own: the bounds are those of the published ones.
+    InvalidEngine : an engine of another package, or with constants of its own: the bounds are those of our engines
+        with the published constants.
     """
+    for engine in engines:
+        if engine.dataflow not in DATAFLOWS:
+            raise InvalidEngine("dataflow", f"one of {', '.join(DATAFLOWS)} for bounds (analytic, dse front)",
+                                engine.dataflow)
     if any(engine.technology for engine in engines):
         raise InvalidEngine("technology", "left out: bounds (analytic, dse front) know the published constants")
 

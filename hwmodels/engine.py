@@ -4,17 +4,21 @@ What a layer costs on it is `hwmodels.cost`; what it occupies and leaks is `hwmo
 """
 
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import final
 
 from hwmodels.constants import QUANTITIES, Constant
 from hwmodels.errors import InvalidEngine
 
 __all__ = [
-    "DATAFLOWS", "DEPTHWISE_MODES", "FOLD_OVERLAPS", "IM2COL", "MULTI_PRECISION", "NODES_NM", "PRECISION_BITS",
-    "ZERO_SKIPPING", "Engine",
+    "ALL_DATAFLOWS", "DATAFLOWS", "DEPTHWISE_MODES", "ENGINES_GROUP", "FOLD_OVERLAPS", "IM2COL", "MULTI_PRECISION",
+    "NODES_NM", "PRECISION_BITS", "ZERO_SKIPPING", "Engine",
 ]
 
 DATAFLOWS = ("ws", "os", "is", "rs")
+ENGINES_GROUP = "npu_codesign.engines"
+ALL_DATAFLOWS = (*DATAFLOWS, *sorted({entry.name for entry in entry_points(group=ENGINES_GROUP)} - {*DATAFLOWS}))
+"""With those of installed packages (`hwmodels.engines.plugins`), known by name before they are loaded."""
 FOLD_OVERLAPS = ("double_buffered", "none")
 DEPTHWISE_MODES = ("per_channel", "packed_diagonal", "vector_unit")
 IM2COL = ("expanded", "on_the_fly")
@@ -32,7 +36,7 @@ class Engine:
     Parameters
     ----------
     rows, cols : PE array [PEs].
-    dataflow : one of `DATAFLOWS`.
+    dataflow : one of `ALL_DATAFLOWS`.
     sram_bytes : on-chip buffer shared by weights, inputs and outputs [byte].
     dram_bytes_per_s : bandwidth the engine can draw [byte/s].
     freq_hz : clock [Hz].
@@ -100,7 +104,7 @@ class Engine:
             value = getattr(self, field)
             if not 0.0 < value < float("inf"):
                 raise InvalidEngine(field, "a finite number > 0", value)
-        for field, allowed in (("dataflow", DATAFLOWS), ("precision", tuple(PRECISION_BITS)),
+        for field, allowed in (("dataflow", ALL_DATAFLOWS), ("precision", tuple(PRECISION_BITS)),
                                ("fold_overlap", FOLD_OVERLAPS), ("node_nm", NODES_NM), ("im2col", IM2COL),
                                ("multi_precision", MULTI_PRECISION), ("zero_skipping", ZERO_SKIPPING)):
             if getattr(self, field) not in allowed:

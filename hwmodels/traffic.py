@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hwmodels.workload import RequestTrace, Tenant, Workload
 
-__all__ = ["generate", "is_random", "mean_rate_hz", "relative_deadline_s"]
+__all__ = ["generate", "is_random", "mean_rate_hz", "relative_deadline_s", "root_of"]
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def _arrivals(tenant: Tenant, duration_s: float, rng: np.random.Generator) -> Fl
     return np.sort(times)
 
 
-def _root(workload: Workload, tenant: Tenant) -> tuple[Tenant, float]:
+def root_of(workload: Workload, tenant: Tenant) -> tuple[Tenant, float]:
     """The tenant whose traffic drives this one, and the probability that one of its requests reaches it."""
     probability = 1.0
     by_name = {t.name: t for t in workload.tenants}
@@ -78,7 +78,7 @@ def _root(workload: Workload, tenant: Tenant) -> tuple[Tenant, float]:
 
 def mean_rate_hz(workload: Workload, tenant: Tenant) -> float:
     """Mean arrivals per second of a tenant, followers included [Hz]."""
-    root, probability = _root(workload, tenant)
+    root, probability = root_of(workload, tenant)
     assert root.traffic is not None
     if root.traffic.kind == "trace":
         arrivals = np.asarray(root.traffic.arrivals_s) + root.traffic.offset_s
@@ -102,7 +102,7 @@ def relative_deadline_s(workload: Workload, isolated_s: Floats) -> Floats:
     deadline = np.full(len(workload.tenants), np.inf)
     for index, tenant in enumerate(workload.tenants):
         service = tenant.service
-        root = _root(workload, tenant)[0].traffic
+        root = root_of(workload, tenant)[0].traffic
         if service.deadline_s is not None:
             deadline[index] = service.deadline_s
         elif service.deadline_x_isolated is not None:

@@ -136,14 +136,19 @@ def command(
     from dse.commands.inspect import _parse_bind
     from dse.console import note, print_json
     from dse.documents import load_engine
+    from dse.errors import InputError, Problem
     from dse.readers import load_network
     from hwmodels.cost import layer_costs
+    from hwmodels.errors import InvalidEngine
 
     _chosen(objective, precision)
     record = load_engine(engine)
     read = load_network(network, bind=_parse_bind(bind) if bind is not None else None)
     nest = _at_precision(read.network, record, precision)
-    costs = layer_costs(nest, record, objective=objective)
+    try:
+        costs = layer_costs(nest, record, objective=objective)
+    except InvalidEngine as error:  # an engine of another package
+        raise InputError(Problem(file=engine, field=error.field, message=str(error).partition(": ")[2])) from error
     _refuse_unsupported(costs, engine)
     for item in read.unsupported:
         note(f"not supported, not costed: node '{item.node}' ({item.op}, domain {item.domain}): {item.reason}")

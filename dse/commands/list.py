@@ -12,7 +12,7 @@ Rows = list[dict[str, Any]]
 
 def command(
     topic: Annotated[str, typer.Argument(
-        metavar="TOPIC", help="architectures, policies, networks, workloads, samplers or metrics.")],
+        metavar="TOPIC", help="architectures, dataflows, policies, networks, workloads, samplers or metrics.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List what a study can name: every entry with one sentence."""
@@ -46,6 +46,14 @@ def _architectures() -> Rows:
     from hwmodels.architectures import ARCHITECTURES
 
     return [{"name": name, "summary": str(getattr(record, "summary", ""))} for name, record in ARCHITECTURES.items()]
+
+
+def _dataflows() -> Rows:
+    from hwmodels.engine import ALL_DATAFLOWS
+
+    known = {"ws": "weights stay in the PEs of a systolic array", "os": "outputs stay", "is": "inputs stay",
+             "rs": "rows of filter, input and output meet in a PE (Eyeriss)"}
+    return [{"name": name, "summary": known.get(name, "of another package")} for name in ALL_DATAFLOWS]
 
 
 def _policies() -> Rows:
@@ -106,6 +114,7 @@ def _metrics() -> Rows:
 # topic -> (entries, the columns of the table; --json has all)
 _TOPICS: dict[str, tuple[Callable[[], Rows], tuple[str, ...]]] = {
     "architectures": (_architectures, ("name", "summary")),
+    "dataflows": (_dataflows, ("name", "summary")),
     "policies": (_policies, ("name", "machines", "params", "summary")),
     "networks": (_networks, ("name", "layers", "macs", "parameters", "summary")),
     "workloads": (_workloads, ("name", "count", "duration_s", "summary")),

@@ -12,7 +12,7 @@ from dse.exporters.design import design_record, design_text
 from dse.exporters.record import Files
 from dse.report.rundata import RunData
 from hwmodels.design import Chip, Design
-from hwmodels.engine import Engine
+from hwmodels.engine import DATAFLOWS, Engine
 from hwmodels.errors import ModelError
 from hwmodels.network import Layer, Network
 from hwmodels.workload import Workload
@@ -79,12 +79,17 @@ def parts_of(design: Design, workload: Workload, title: str) -> Parts:
 
     Raises
     ------
-    InputError : the architecture contradicts the workload.
+    InputError : the architecture contradicts the workload, or an engine is of another package.
     """
     try:
         chip = design.architecture.chip(workload)
     except ModelError as error:
         raise InputError(Problem(field=title, message=str(error))) from None
+    for slot in chip.slots:
+        dataflow = slot.levels[-1][1][0].dataflow
+        if dataflow not in DATAFLOWS:
+            raise InputError(Problem(field=title, message=f"must have engines of a dataflow that other tools can be "
+                                     f"given ({', '.join(DATAFLOWS)}), got {dataflow!r} of another package"))
     distinct = list(dict.fromkeys(workload.networks))
     named = dict(zip(unique_names(network.name for network in distinct), distinct, strict=True))
     name_of = {network: name for name, network in named.items()}

@@ -128,7 +128,8 @@ def test_a_crash_is_one_sentence_and_a_saved_traceback(capsys, monkeypatch, tmp_
 def test_as_a_program():
     result = dse("list", "metrik")
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == ("TOPIC: must be one of architectures, policies, networks, workloads, samplers, metrics, "
+    assert result.stderr == ("TOPIC: must be one of architectures, dataflows, policies, networks, workloads, "
+                             "samplers, metrics, "
                              "got 'metrik' (did you mean 'metrics'?)\n")
 
 

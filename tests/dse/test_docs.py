@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "studies/README.md", "hwmodels/README.md", "hwmodels/VALIDATION.md",
-         "hwmodels/policies/README.md", "studies/OWN_CONSTANTS.md"]
+         "hwmodels/policies/README.md", "hwmodels/engines/README.md", "studies/OWN_CONSTANTS.md"]
 
 
 def commands(page: str) -> list[str]:

@@ -58,5 +58,6 @@ def test_units_of_metrics(capsys):
 
 @pytest.mark.parametrize(("topic", "hint"), [("polices", " (did you mean 'policies'?)"), ("x", "")])
 def test_unknown_topic(capsys, topic, hint):
-    assert run(capsys, topic) == (2, "", "TOPIC: must be one of architectures, policies, networks, workloads, "
+    assert run(capsys, topic) == (2, "", "TOPIC: must be one of architectures, dataflows, policies, networks, "
+                                  "workloads, "
                                   f"samplers, metrics, got '{topic}'{hint}\n")

@@ -1,7 +1,8 @@
 """Reading measured profiles and request lists: CSV files in, records out, every broken rule with its file and line.
 
-A profile is one CSV `family,network,sample,layer,latency_s,sparsity_frac`, or a folder of traces in the format of the
-Dysta artefact (one CSV per network, plain or gzip, columns read by name):
+A profile is one CSV `family,network,sample,layer,latency_s,sparsity_frac`, with a column `tiles` where policies may
+stop inside layers (equal tiles of the layer, the same for all samples; 1 without it), or a folder of traces in the
+format of the Dysta artefact (one CSV per network, plain or gzip, columns read by name):
 
 * CNNs (`sim_lat`, `overall-sparsity` = share of zeros): family = name up to the first `_`;
 * attention (`50%-skip` = load balance, `overall-sparsity` = **density**, despite its name): latency by Sanger's formula
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.errors import InputError, Problem, did_you_mean
-from hwmodels.tables import DRAM_FIXED, CostTable, Machine
+from hwmodels.tables import DRAM_FIXED, CostTable, Machine, Tiles
 from hwmodels.workload import RequestTrace
 
 __all__ = ["Profile", "Requests", "profile_machine", "profile_table", "read_profile", "read_requests"]
@@ -50,6 +51,7 @@ class Profile:
     ----------
     samples : numbers of the samples, in the order of the file.
     latency_s, sparsity_frac : shape (samples, layers).
+    tiles : equal parts of every layer, shape (layers,).
     """
 
     network: str
@@ -57,6 +59,7 @@ class Profile:
     samples: tuple[int, ...]
     latency_s: Floats
     sparsity_frac: Floats
+    tiles: NDArray[np.int64]
 
 
 @final
@@ -167,10 +170,10 @@ def _number(row: _Row, column: str, problems: _Problems, rule: str, low: float, 
     return value
 
 
-def _index(row: _Row, column: str, problems: _Problems) -> int:
+def _index(row: _Row, column: str, problems: _Problems, least: int = 0) -> int:
     text = row.cells[column]
-    if not (text.isascii() and text.isdigit()) or len(text) > 9:
-        problems.add(row.line, column, "an integer >= 0", text)
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < least:
+        problems.add(row.line, column, f"an integer >= {least}", text)
         return -1
     return int(text)
 
@@ -184,9 +187,9 @@ class _Layers:
     def __init__(self, family: str, line: int) -> None:
         self.family = family
         self.line = line
-        self.cells: dict[tuple[int, int], tuple[int, float, float]] = {}
+        self.cells: dict[tuple[int, int], tuple[int, float, float, int]] = {}
 
-    def add(self, row: _Row, sample: int, layer: int, values: tuple[float, float], problems: _Problems,
+    def add(self, row: _Row, sample: int, layer: int, values: tuple[float, float, int], problems: _Problems,
             column: str) -> None:
         if sample < 0 or layer < 0:
             return
@@ -204,7 +207,7 @@ class _Layers:
             for sample in samples:
                 missing = list(islice((layer for layer in range(count) if (sample, layer) not in self.cells), 5))
                 if missing:
-                    last = max(line for (s, _), (line, _, _) in self.cells.items() if s == sample)
+                    last = max(cell[0] for (s, _), cell in self.cells.items() if s == sample)
                     layers = ", ".join(map(str, missing))
                     rule = f"complete: sample {sample} of {network} lacks layer {layers} of {count}"
                     problems.add(last, "layer", rule)
@@ -212,13 +215,17 @@ class _Layers:
         if not complete or not self.cells:
             return None
         values = np.array([self.cells[sample, layer][1:] for sample in samples for layer in range(count)])
-        grid = values.reshape(len(samples), count, 2)
+        grid = values.reshape(len(samples), count, 3)
+        for layer in np.flatnonzero((grid[:, :, 2] != grid[0, :, 2]).any(axis=0)).tolist():
+            sample = samples[int(np.flatnonzero(grid[:, layer, 2] != grid[0, layer, 2])[0])]
+            problems.add(self.cells[sample, layer][0], "tiles", f"the same for all samples of layer {layer}",
+                         self.cells[sample, layer][3])
         for sample, alone in zip(samples, grid[:, :, 0].sum(axis=1).tolist(), strict=True):
             if alone == 0.0:
                 problems.add(self.cells[sample, count - 1][0], "latency_s",
                              f"> 0 in some layer: sample {sample} of {network} takes no time at all")
         return Profile(network=network, family=self.family, samples=samples, latency_s=grid[:, :, 0].copy(),
-                       sparsity_frac=grid[:, :, 1].copy())
+                       sparsity_frac=grid[:, :, 1].copy(), tiles=grid[0, :, 2].astype(np.int64))
 
 
 def read_profile(path: Path) -> tuple[Profile, ...]:
@@ -246,7 +253,8 @@ def _read_table(path: Path) -> tuple[Profile, ...]:
         if layers.family != family:
             rule = f"{layers.family!r} as on line {layers.line}: a network has one family"
             problems.add(row.line, "family", rule, family)
-        layers.add(row, sample, layer, (latency, sparsity), problems, "layer")
+        tiles = _index(row, "tiles", problems, least=1) if "tiles" in row.cells else 1
+        layers.add(row, sample, layer, (latency, sparsity, tiles), problems, "layer")
     profiles = [layers.profile(network, problems) for network, layers in sorted(networks.items())]
     problems.finish()
     return tuple(p for p in profiles if p is not None)
@@ -305,10 +313,10 @@ def _read_trace(file: Path, name: str, problems: _Problems) -> Profile | None:
         if attention:
             density = _number(row, "overall-sparsity", problems, "a density in (0, 1]", 0.0, 1.0, open_low=True)
             balance = _number(row, "50%-skip", problems, "a number in (0, 1]", 0.0, 1.0, open_low=True)
-            values = (sanger_latency_s(density, balance), 1.0 - density)
+            values = (sanger_latency_s(density, balance), 1.0 - density, 1)
         else:
             values = (_number(row, "sim_lat", problems, "a finite number >= 0", 0.0, _LARGEST),
-                      _number(row, "overall-sparsity", problems, "a number in [0, 1]", 0.0, 1.0))
+                      _number(row, "overall-sparsity", problems, "a number in [0, 1]", 0.0, 1.0), 1)
         layers.add(row, sample, layer, values, problems, "layer-indx")
     return layers.profile(name, problems)
 
@@ -412,7 +420,17 @@ def profile_table(profiles: tuple[Profile, ...]) -> CostTable:
         estimate_s=repeated([family[p.family][: p.latency_s.shape[1]] for p in profiles]),
         pattern_s=repeated(averages),
         pattern_sparsity_frac=repeated([_mean(profile.sparsity_frac) for profile in profiles]),
+        tiles=_tiles(profiles),
     )
+
+
+def _tiles(profiles: tuple[Profile, ...]) -> Tiles | None:
+    """Tiles that can be stopped between at no cost but `Machine.switch_s`; None if there are none inside layers."""
+    tiles = np.concatenate([np.tile(profile.tiles, len(profile.samples)) for profile in profiles])
+    if tiles.max() == 1:
+        return None
+    nothing = np.zeros(len(tiles))
+    return Tiles(tiles, np.ones(len(tiles), dtype=np.int64), nothing, nothing)
 
 
 def profile_machine(profiles: tuple[Profile, ...], *, switch_s: float = 0.0, decision_s: float = 0.0) -> Machine:

@@ -125,6 +125,28 @@ def test_micro_as_csv_and_as_folder(tmp_path, compat, column):
             assert [float(r["finish_s"]) for r in csv.DictReader(file)] == [float(r[name]) for r in expected]
 
 
+def test_tiles(small):
+    """a runs layers of 4 tiles of 1/4 s; c comes at 0.5, runs at once at tiles and pays nothing, or 1/8 s to resume a;
+    with the artefact's policies layers stay whole."""
+    (small / "profile.csv").write_text(
+        PROFILE.replace("\n", ",tiles\n") + "f,a,0,0,1.0,0.0,4\nf,a,0,1,1.0,0.5,4\ng,c,3,0,0.5,0.25,1\n")
+    (small / "requests.csv").write_text(REQUESTS + "x,0,a,0,1,9\ny,0.4,c,3,3,1.0\n")
+    for flags, finish in (((), ("2.5", "1.5")), (("--set", "grain=1"), ("2.5", "1.0")),
+                          (("--set", "grain=1", "--switch-s", "0.125"), ("2.625", "1.0"))):
+        done = dse("simulate", *SJF, *flags, "--out", "f.csv", "--trace", "t.json", cwd=small)
+        assert done.returncode == 0, done.stderr
+        with (small / "f.csv").open() as file:
+            assert tuple(row["finish_s"] for row in csv.DictReader(file)) == finish
+        spans = [(e["ts"], e["dur"]) for e in json.loads((small / "t.json").read_text())["traceEvents"]
+                 if e["ph"] == "X"]
+        assert sum(duration for _, duration in spans) == (2.625e6 if "--switch-s" in flags else 2.5e6)
+    (small / "profile.csv").write_text(
+        PROFILE.replace("\n", ",tiles\n") + "f,a,0,0,1.0,0.0,4\nf,a,1,0,1.0,0.5,2\nf,a,2,0,1,0,0\n")
+    with pytest.raises(InputError) as caught:
+        read_profile(small / "profile.csv")
+    assert [(p.line, p.field) for p in caught.value.problems] == [(3, "tiles"), (4, "tiles")]
+
+
 def test_sanger_formula():
     """Checks of the specification, section 9."""
     for density, seconds in ((0.1, 0.94240768e-3), (0.5, 1.277952e-3), (1.0, 1.933312e-3)):

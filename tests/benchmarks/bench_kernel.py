@@ -15,7 +15,7 @@ from reference_kernel import reference_run  # type: ignore[import-not-found]
 
 from hwmodels.kernel import run
 from hwmodels.policies import POLICIES
-from hwmodels.tables import DRAM_FIXED, CostTable, Machine
+from hwmodels.tables import DRAM_FIXED, CostTable, Machine, Tiles
 from hwmodels.workload import RequestTrace
 
 
@@ -48,11 +48,16 @@ def _queue(trace: RequestTrace, finish_s: np.ndarray) -> float:
     return float((finish_s - trace.arrival_s).sum() / (finish_s.max() - trace.arrival_s[0]))
 
 
-def _measure(title: str, count: int, load: float, engines: int = 1,
-             policies: tuple[str, ...] = tuple(POLICIES)) -> None:
+def _measure(title: str, count: int, load: float, engines: int = 1, policies: tuple[str, ...] = tuple(POLICIES),
+             tiles: int = 0) -> None:
     rng = np.random.default_rng(1)
     networks, layers = 4, 40
     table, machine = _table(networks, layers, engines, rng), _machine(engines, networks)
+    params = {"grain": 1.0} if tiles else None
+    if tiles:
+        rows = len(table.latency_s)
+        table = table._replace(tiles=Tiles(np.full(rows, tiles), np.full(rows, 4), np.full(rows, 1e4),
+                                           np.full(rows, 1e4)))
     trace = _trace(count, load * engines / (layers * 1e-3), networks, rng)
     short = RequestTrace(*(column[:150] for column in trace))
     print(f"\n{title}")
@@ -60,14 +65,14 @@ def _measure(title: str, count: int, load: float, engines: int = 1,
     for name in policies:
         if engines > 1 and POLICIES[name].machines != "any":
             continue
-        run(table, machine, short, POLICIES[name])
+        run(table, machine, short, POLICIES[name], params)
         begin = time.process_time()
-        records = run(table, machine, trace, POLICIES[name])
+        records = run(table, machine, trace, POLICIES[name], params)
         seconds = time.process_time() - begin
         ratio = ""
         if engines == 1:
             begin = time.process_time()
-            slow = reference_run(table, machine, short, POLICIES[name])
+            slow = reference_run(table, machine, short, POLICIES[name], params)
             ratio = f"{(time.process_time() - begin) / slow.events * records.events / seconds:>10.0f}"
         print(f"{name:<14}{_queue(trace, records.finish_s):>8.1f}{records.events / seconds / 1e6:>12.2f}"
               f"{seconds / records.events * 1e9:>10.1f}{ratio}")
@@ -76,5 +81,7 @@ def _measure(title: str, count: int, load: float, engines: int = 1,
 if __name__ == "__main__":
     _measure("one engine, load 0.92", 20_000, 0.92)
     _measure("one engine, overload 3x: queues of thousands", 3_000, 3.0)
+    _measure("one engine, layers of 64 tiles, load 0.92", 20_000, 0.92, policies=("sjf", "edf", "prema", "derca"),
+             tiles=64)
     _measure("three engines (general loop), load 0.9", 5_000, 0.9, engines=3)
     _measure("three engines (general loop), overload 3x", 2_000, 3.0, engines=3, policies=("fcfs", "edf", "prema"))

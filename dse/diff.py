@@ -10,6 +10,7 @@ from dse.errors import InputError, Problem
 from dse.explain_trial import open_study
 from dse.objective import minimised
 from dse.report.rundata import read_run
+from dse.report.words import comparison
 from hwmodels.design import Design
 from hwmodels.errors import ModelError
 from hwmodels.outcome import METRICS
@@ -18,6 +19,9 @@ from hwmodels.workload import Workload
 
 __all__ = ["Diff", "MetricDiff", "ParameterDiff", "Side", "design_parameters", "diff"]
 
+_NEUTRAL = ("engine_utilisation_frac", "dram_utilisation_frac")
+"""Neither more nor less of them is better."""
+_SAME_FRAC = 5e-4
 _TENANT_METRICS = ("p99_latency_s", "p99_deadline_frac", "slo_violation_frac", "energy_per_inference_j")
 
 
@@ -40,7 +44,8 @@ class ParameterDiff(NamedTuple):
 
 
 class MetricDiff(NamedTuple):
-    """A metric; `relative` = (b - a) / |a|, NaN where that means nothing; `better` is `A`, `B` or ''."""
+    """A metric; `relative` = (b - a) / |a|, NaN where that means nothing; `better` is `A`, `B`, or '' where they are
+    the same, to half a thousandth, or where neither more nor less is better."""
 
     name: str
     a: float
@@ -62,9 +67,18 @@ class Diff:
     metrics: list[MetricDiff]
     tenant_metrics: list[MetricDiff]
 
+    @property
+    def sentence(self) -> str:
+        """B in terms of A: area, the tail of the worst tenant, energy per inference."""
+        known = {m.name: m for m in self.metrics}
+        found = [known[name] for name in ("area_mm2", "p99_deadline_frac", "energy_per_inference_j")
+                 if name in known and not math.isnan(known[name].a) and not math.isnan(known[name].b)]
+        return "B has " + ", ".join(comparison(m.name, m.a, m.b) for m in found) + "." if found else ""
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
+            "sentence": self.sentence,
             "a": {"name": self.a.name, "status": self.a.status}, "b": {"name": self.b.name, "status": self.b.status},
             "workload": self.workload, "seed": self.seed, "parameters": [p._asdict() for p in self.parameters],
             "metrics": [m._asdict() for m in self.metrics],
@@ -157,7 +171,8 @@ def _metric(name: str, a: float, b: float) -> MetricDiff:
     if a == b or (math.isnan(a) and math.isnan(b)):
         return MetricDiff(name, a, b, 0.0, "")
     relative = (b - a) / abs(a) if a and math.isfinite(a) and math.isfinite(b) else math.nan
-    better = "" if math.isnan(a) or math.isnan(b) else "A" if (a < b) == minimised(name) else "B"
+    no_verdict = name in _NEUTRAL or math.isnan(a) or math.isnan(b) or abs(relative) < _SAME_FRAC
+    better = "" if no_verdict else "A" if (a < b) == minimised(name) else "B"
     return MetricDiff(name, a, b, relative, better)
 
 

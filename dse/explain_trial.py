@@ -18,7 +18,7 @@ from dse.documents import load_study
 from dse.errors import InputError, NothingFeasible, Problem
 from dse.objective import Result, Verdict, evaluate_one, evaluator, judge, metric_of, minimised
 from dse.report.rundata import RunData, read_run
-from dse.report.words import budget_margin, comparison, label
+from dse.report.words import budget_margin, comparison, label, parameter
 from dse.robust import see
 from dse.study import Study
 from hwmodels.design import Design
@@ -212,7 +212,8 @@ def neighbours_sentence(trial: Trial, found: Sequence[Neighbour]) -> str:
     better = sorted((n for n in found if n.dominates), key=gain, reverse=True)
     if not better:
         return "No design one step away dominates it."
-    named = ", ".join(f"{n.parameter} {n.before} -> {n.after}" for n in better[:3])
+    named = ", ".join(f"{n.parameter} {parameter(n.parameter, n.before)} -> "
+                      f"{parameter(n.parameter, n.after)}" for n in better[:3])
     more = f" and {len(better) - 3} more" if len(better) > 3 else ""
     return f"A step that improves it: {named}{more}."
 

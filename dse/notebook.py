@@ -247,6 +247,26 @@ class StudyRun:
         view = self._chosen(trial)
         return breakdown_figure(view.outcome, str(view))
 
+    def plot_limits(self, trial: "int | TrialView | None" = None) -> "go.Figure":
+        """Where the time of each tenant goes."""
+        from dse.plots import limits_figure
+
+        view = self._chosen(trial)
+        return limits_figure(view.detail.outcome, str(view))
+
+    def plot_roofline(self, trial: "int | TrialView | None" = None) -> "go.Figure":
+        """Layers as points under the roofs of the engines."""
+        from dse.plots import roofline_figure
+
+        view = self._chosen(trial)
+        return roofline_figure(view.detail, view.scenario.workload, str(view))
+
+    def plot_parallel(self) -> "go.Figure":
+        """Parallel coordinates of the front: parameters and objectives."""
+        from dse.plots import parallel_figure
+
+        return parallel_figure(self.run)
+
 
 def load_run(path: str | Path) -> StudyRun:
     """A run made by `dse run` or `run_study`; raises `InputError` when the folder is none."""

@@ -3,6 +3,7 @@
 Colours are those of Okabe and Ito (2008), told apart by colour-blind readers; classes also differ by symbol.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ import plotly.graph_objects as go
 from dse.advice import ranked_front
 from dse.errors import InputError, Problem, did_you_mean
 from dse.pareto import front_indices, hypervolume, reference_point
-from dse.report.detail import latencies, timeline
+from dse.report.detail import latencies, roofline, timeline
 from dse.report.rundata import RunData, metric_column
-from dse.report.words import describe_hardware, describe_policy, label, quantity
+from dse.report.words import describe_hardware, describe_policy, label, parameter, quantity
 from hwmodels.outcome import METRICS
 from hwmodels.workload import Workload
 
-__all__ = ["breakdown_figure", "history_figure", "latency_figure", "pareto_figure", "timeline_figure"]
+__all__ = ["breakdown_figure", "history_figure", "latency_figure", "limits_figure", "parallel_figure", "pareto_figure",
+           "roofline_figure", "timeline_figure"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 _CLASSES = {"time_mux": ("#0072B2", "circle"), "composable": ("#D55E00", "square"),
@@ -154,4 +156,58 @@ def breakdown_figure(outcome: Any, title: str = "") -> go.Figure:
                                  hoverinfo="text", hovertext=f"{part}: {value:.4g} {unit} ({value / total:.0%})",
                                  text=part if value / total > 0.06 else "", showlegend=False))
     fig.update_layout(template="plotly_white", barmode="stack", title=title, xaxis={"tickformat": ".0%"}, height=260)
+    return fig
+
+
+def limits_figure(outcome: Any, title: str = "") -> go.Figure:
+    """Where the time of each tenant's requests goes: waiting, compute, DRAM and so on, as shares."""
+    shares = {key.removeprefix("time_frac."): parts for key, parts in outcome.breakdown.items()
+              if key.startswith("time_frac.")}
+    kinds = dict.fromkeys(kind for parts in shares.values() for kind in parts)
+    fig = go.Figure([
+        go.Bar(orientation="h", name=kind, y=list(shares), x=[parts.get(kind, 0.0) for parts in shares.values()],
+               marker={"color": _COLOURS[i % len(_COLOURS)]}) for i, kind in enumerate(kinds)])
+    fig.update_layout(template="plotly_white", barmode="stack", title=title, xaxis={"tickformat": ".0%"},
+                      yaxis={"autorange": "reversed"}, xaxis_title="share of the time in the system")
+    return fig
+
+
+def roofline_figure(detail: Any, workload: Workload, title: str = "") -> go.Figure:
+    """Layers on their fastest engine: MAC/s against MACs per DRAM byte, size by share of their network's time."""
+    found = roofline(detail, workload)
+    fig = go.Figure()
+    low, high = (min(found["intensity"], default=1.0) / 2, max(found["intensity"], default=1.0) * 2)
+    for roof in found["roofs"]:
+        x = np.geomspace(low, high, 100)
+        fig.add_trace(go.Scatter(x=x, y=np.minimum(roof["macs_per_s"], x * roof["dram_bytes_per_s"]), mode="lines",
+                                 name=roof["name"], line={"color": "#777777"}))
+    for index, tenant in enumerate(workload.tenants):
+        mine = [i for i, owner in enumerate(found["tenant"]) if owner == index]
+        fig.add_trace(go.Scatter(
+            x=[found["intensity"][i] for i in mine], y=[found["macs_per_s"][i] for i in mine], mode="markers",
+            name=tenant.name, hovertext=[f"{found['layer'][i]}: limited by {found['limit'][i]}" for i in mine],
+            marker={"color": _COLOURS[index % len(_COLOURS)], "size": [6 + 16 * found["share"][i] ** 0.5
+                                                                                    for i in mine]}))
+    fig.update_layout(template="plotly_white", title=title, xaxis={"type": "log", "title": "MACs per DRAM byte"},
+                      yaxis={"type": "log", "title": "MAC/s"})
+    return fig
+
+
+def parallel_figure(run: RunData) -> go.Figure:
+    """Parallel coordinates of the front: every parameter that differs on it, and the objectives."""
+    ranked = ranked_front(run)
+    dimensions: list[dict[str, Any]] = []
+    for name in run.parameters:
+        column = ranked[f"params.{name}"]
+        values = [None if v is None or (isinstance(v, float) and math.isnan(v)) else v for v in column]
+        known = sorted({v for v in values if v is not None}, key=lambda v: (isinstance(v, str), v))
+        if len(known) + (None in values) > 1:  # an inactive parameter is at the bottom
+            places = {v: i for i, v in enumerate([None, *known] if None in values else known)}
+            dimensions.append({"label": name, "values": [places[v] for v in values], "tickvals": list(places.values()),
+                               "ticktext": ["-" if v is None else parameter(name, v) for v in places]})
+    dimensions += [{"label": _axis(o.metric), "values": ranked[metric_column(o.metric)].astype(float).tolist()}
+                   for o in run.objectives]
+    fig = go.Figure(go.Parcoords(dimensions=dimensions, line={"color": ranked["score"], "colorscale": "Cividis",
+                                                              "showscale": True, "colorbar": {"title": "score"}}))
+    fig.update_layout(template="plotly_white", title=f"{run.name}: the front, best compromise darkest")
     return fig

@@ -71,7 +71,7 @@ def _scenarios(trial: Any) -> None:
 def _tenants(limits: Any) -> None:
     import math
 
-    from dse.advice import _table
+    from dse.advice import _LIMITS, _table
     from dse.console import out
 
     rows = []
@@ -80,7 +80,8 @@ def _tenants(limits: Any) -> None:
         mark = " <- worst" if name == limits["worst_tenant"] else ""
         used = tenant["p99_deadline_frac"]
         rows.append([name + mark, "-" if math.isnan(used) else f"{used:.0%}",
-                     ", ".join(f"{share:.0%} {key}" for key, share in shares if share >= 0.005) or "-"])
+                     ", ".join(f"{share:.0%} {_LIMITS.get(key, key)}" for key, share in shares if share >= 0.005)
+                     or "-"])
     if rows:
         for line in _table(["tenant", "p99/deadline", "its time"], rows, [False, True, False]):
             out(f"  {line}")
@@ -92,7 +93,7 @@ def _neighbours(found: Any) -> None:
     from dse.advice import _SHORT, _table
     from dse.console import out
     from dse.objective import metric_of
-    from dse.report.words import label, quantity
+    from dse.report.words import label, parameter, quantity, relative
 
     names = [o.metric for o in found.trial.study.objectives]
     rows = []
@@ -100,11 +101,12 @@ def _neighbours(found: Any) -> None:
         cells = []
         for metric in names:
             value, base = metric_of(n.result, metric), metric_of(found.trial.result, metric)
-            ratio = f" ({value / base - 1.0:+.0%})" if base > 0.0 and value < float("inf") else ""
-            cells.append(f"{quantity(metric, value)}{ratio}" if not math.isnan(value) else "-")
+            change = relative(value, base)
+            cells.append(quantity(metric, value) + (f" ({change})" if change else "") if not math.isnan(value) else "-")
         verdict = "dominates" if n.dominates else "yes" if n.verdict.feasible else _why_not(n)
-        also = ", ".join(f"{name} {after}" for name, (_, after) in n.also.items() if after is not None)
-        rows.append([f"{n.parameter} {_value(n.before)} -> {_value(n.after)}", *cells, verdict,
+        also = ", ".join(f"{name} {parameter(name, after)}" for name, (_, after) in n.also.items() if after is not None)
+        before, after = parameter(n.parameter, n.before), parameter(n.parameter, n.after)
+        rows.append([f"{n.parameter} {before} -> {after}", *cells, verdict,
                      also if len(also) < 60 else f"{also[:57]}..."])
     if rows:
         header = ["step", *(_SHORT.get(m, label(m)) for m in names), "feasible", "with it"]
@@ -118,7 +120,3 @@ def _why_not(n: Any) -> str:
     from dse.report.words import label
 
     return "no: " + ", ".join(label(m) for m, v in n.verdict.violations.items() if not v <= 0.0)
-
-
-def _value(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

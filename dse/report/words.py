@@ -6,7 +6,8 @@ from typing import Any
 
 from hwmodels.outcome import METRICS
 
-__all__ = ["budget_margin", "comparison", "describe_hardware", "describe_policy", "label", "quantity"]
+__all__ = ["budget_margin", "comparison", "describe_hardware", "describe_policy", "label", "parameter", "quantity",
+           "relative"]
 
 _LABELS = {
     "area_mm2": "area", "power_w": "power", "energy_j": "energy", "energy_per_inference_j": "energy per inference",
@@ -73,6 +74,36 @@ def comparison(metric: str, mine: float, other: float) -> str:
     if factor >= 2.0:
         return f"{_three(factor)}x the {name}"
     return f"{factor - 1.0:.0%} more {name}" if factor > 1.0 else f"{1.0 - factor:.0%} less {name}"
+
+
+def relative(value: float, base: float) -> str:
+    """A change in few characters: `+12%`, `-0.4%`, `=`, `3.2x`; empty where a ratio means nothing."""
+    if value == base:
+        return "="
+    if not (base > 0.0 and math.isfinite(value)):
+        return ""
+    change = value / base - 1.0
+    if abs(change) < 5e-4:
+        return "="
+    if change >= 2.0:
+        return f"{_three(value / base)}x"
+    return f"{change:+.0%}" if abs(change) >= 0.01 else f"{change:+.1%}"
+
+
+def parameter(name: str, value: Any) -> str:
+    """A value of a parameter with its unit: `1 MiB`, `16 GB/s`, `1 GHz`."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "-" if value is None else str(value)
+    base = name.rstrip("0123456789")
+    if base.endswith("_bytes_per_s"):
+        return f"{_three(value / 1e9)} GB/s"
+    if base.endswith("_bytes"):
+        return _bytes(value)
+    if base.endswith("_hz"):
+        return prefixed(value, "Hz")
+    if base.endswith("_s"):
+        return prefixed(value, "s")
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def budget_margin(bound: float, value: float, minimise: bool) -> float:

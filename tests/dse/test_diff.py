@@ -17,6 +17,7 @@ from dse.diff import diff
 from dse.documents import load_design, load_study
 from dse.errors import InputError
 from dse.report.rundata import read_run
+from dse.report.words import parameter, relative
 from hwmodels.evaluate import evaluate
 
 DESIGN = """\
@@ -129,3 +130,30 @@ def test_runs_of_different_workloads(run, tmp_path):
     with pytest.raises(InputError, match="different workloads"):
         dse(f"{run}:0", f"{other}:0")
     assert load_study(other / "study.yaml").workload.name == "other"
+
+
+def test_words(files):
+    text = dse("a.yaml", "b.yaml", "--workload", "load.yaml").stdout
+    found = diff("a.yaml", "b.yaml", workload="load.yaml")
+    area = {m.name: m for m in found.metrics}["area_mm2"]
+    assert found.sentence.startswith(f"B has {area.relative:.0%} more area, ")
+    assert found.sentence in text
+    for metric in found.metrics:
+        if metric.name in ("engine_utilisation_frac", "dram_utilisation_frac"):
+            assert metric.better == ""  # neither more nor less of it is better
+    assert "engine utilisation" in text.split("the same:")[0]
+
+
+@pytest.mark.parametrize(("name", "value", "text"), [
+    ("sram_bytes", 1048576, "1 MiB"), ("sram_bytes0", 65536, "64 KiB"), ("dram_bytes_per_s", 16e9, "16 GB/s"),
+    ("freq_hz", 5e8, "500 MHz"), ("policy", "edf", "edf"), ("rows", 32, "32"), ("share_exponent", 0.5, "0.5"),
+    ("prema.quantum_s", 2.5e-4, "250 us"), ("x", None, "-"), ("output_drain", True, "True")])
+def test_parameters_in_words(name, value, text):
+    assert parameter(name, value) == text
+
+
+@pytest.mark.parametrize(("value", "base", "text"), [
+    (1.0, 1.0, "="), (1.0002, 1.0, "="), (1.12, 1.0, "+12%"), (0.996, 1.0, "-0.4%"), (3.2, 1.0, "3.2x"),
+    (1.0, 0.0, ""), (float("inf"), 1.0, "")])
+def test_changes_in_words(value, base, text):
+    assert relative(value, base) == text

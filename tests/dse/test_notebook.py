@@ -101,6 +101,14 @@ def test_figures(run):
     records = best.detail.records
     assert spans == pytest.approx(float((records.spans[:, 1] - records.spans[:, 0]).sum()), rel=1e-2)
     assert sum(t.x[0] for t in figures[6].data) == pytest.approx(2.0)
+    limits = run.plot_limits(best)
+    assert sum(t.x[0] for t in limits.data) == pytest.approx(1.0)
+    roofline = run.plot_roofline(best)
+    roof = next(t for t in roofline.data if t.mode == "lines")
+    assert max(max(t.y) for t in roofline.data if t.mode == "markers" and len(t.y)) <= max(roof.y) * (1 + 1e-9)
+    parallel = run.plot_parallel().data[0]
+    assert {d.label for d in parallel.dimensions} >= {"area [mm2]", "p99 latency / deadline"}
+    assert all(len(d["values"]) == len(run.front()) for d in parallel.dimensions)
     with pytest.raises(InputError, match="did you mean 'power_w'"):
         run.plot_pareto("powr_w")
 

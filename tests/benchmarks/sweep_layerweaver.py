@@ -27,7 +27,8 @@ PAIRS = tuple(product(("inceptionv3", "mobilenetv2", "resnet50", "resnext50"),
 
 
 def _row(bandwidth: float) -> tuple[float, ...]:
-    """Means over the pairs: busy shares of one at a time, STP of the bound and of both policies; STP of the best pair."""
+    """Means over the pairs: busy shares of one at a time, STP of the bound and of both policies; then that of the best
+    pair."""
     npu = replace(NPUS["B"], dram_bytes_per_s=bandwidth)
     streams = {name: lower(*np.array(layers).T, npu) for name, layers in LAYERS.items()}
 
@@ -48,5 +49,5 @@ if __name__ == "__main__":
     print(f"{'GB/s':>7}{'compute':>9}{'channel':>9}{'bound':>8}{'layerweaver':>13}{'ai_mt':>8}{'best pair':>11}")
     for gigabytes in (4, 8, 17, 24, 34, 48, 68, 96, 136, 272, 544):
         compute, channel, bound, weaver, blocks, best = _row(gigabytes * 1e9)
-        print(f"{gigabytes:>7}{compute:>9.2f}{channel:>9.2f}{bound - 1:>+8.1%}{weaver - 1:>+13.1%}{blocks - 1:>+8.1%}{best - 1:>+11.1%}  "
-              + "#" * round(60 * max(0.0, blocks - 1)))
+        print(f"{gigabytes:>7}{compute:>9.2f}{channel:>9.2f}{bound - 1:>+8.1%}{weaver - 1:>+13.1%}{blocks - 1:>+8.1%}"
+              f"{best - 1:>+11.1%}  " + "#" * round(60 * max(0.0, blocks - 1)))

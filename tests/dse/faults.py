@@ -186,16 +186,18 @@ def node_faults(folder: Path, reference: Path, faults: int, rng: random.Random) 
     from ray.cluster_utils import Cluster
 
     memory = 100 * 1024**2
-    cluster = Cluster(initialize_head=True, head_node_args={
+    cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args={
         "num_cpus": 1, "object_store_memory": memory,
-        "_system_config": {"health_check_initial_delay_ms": 0, "health_check_period_ms": 300,
-                           "health_check_failure_threshold": 3}})
+        "_system_config": {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000,
+                           "health_check_failure_threshold": 5}}), ray.shutdown)
     rows = []
     try:
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         by_value(ray)
         for i in range(faults):
-            node = cluster.add_node(num_cpus=rng.choice((1, 2)), object_store_memory=memory)
+            cpus = rng.choice((1, 2))
+            node = patiently(lambda cpus=cpus: cluster.add_node(num_cpus=cpus, object_store_memory=memory),
+                             lambda: None)
             cluster.wait_for_nodes()
             out = folder / f"node{i}"
             told: list[list[dict]] = []
@@ -233,10 +235,22 @@ def start_ray():
         warnings.simplefilter("ignore")  # Ray's own, at start-up
         import ray
 
-        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
-                 object_store_memory=128 * 1024**2)
+        patiently(lambda: ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+                                   logging_level="ERROR", object_store_memory=128 * 1024**2), ray.shutdown)
     by_value(ray)
     return ray
+
+
+def patiently(start, clean, tries: int = 6):
+    """Ray gives its processes 15 to 30 s to come up, which a loaded machine may not manage."""
+    for left in reversed(range(tries)):
+        try:
+            return start()
+        except Exception:
+            clean()
+            if not left:
+                raise
+    return None
 
 
 def second_driver_is_refused(out: Path) -> str:

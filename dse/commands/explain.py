@@ -1,4 +1,4 @@
-"""`dse explain`: a technology constant with its evidence."""
+"""`dse explain`: a technology constant with its evidence; a key of a file, a parameter, a metric."""
 
 from typing import Annotated, Any
 
@@ -9,13 +9,16 @@ __all__ = ["command"]
 
 def command(
     key: Annotated[
-        str | None, typer.Argument(help="A quantity, or QUANTITY.NODEnm; without one all constants are listed.")
+        str | None, typer.Argument(help="A constant (QUANTITY or QUANTITY.NODEnm), a key of a file, a parameter, a "
+                                        "metric; without one all constants are listed.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show a constant of the cost model: value, range, unit, node, source, trust."""
+    """Show a constant of the cost model with its evidence; or what a key, parameter or metric means."""
     from dse.console import print_json
 
+    if key and _print_meanings(key, as_json):
+        return
     entries = _all() if key is None else _found(key)
     if as_json:
         print_json(entries[0] if key is not None and len(entries) == 1 else {"key": key, "constants": entries})
@@ -24,6 +27,28 @@ def command(
     else:
         for index, entry in enumerate(entries):
             _print_record(entry, blank_before=index > 0)
+
+
+def _print_meanings(key: str, as_json: bool) -> bool:
+    """Print what a key means; False where it names a constant, or nothing."""
+    from dse.console import out, print_json
+    from dse.explain_key import explain_key
+    from hwmodels.technology import QUANTITIES
+
+    if key.partition(".")[0] in QUANTITIES:
+        return False
+    found = explain_key(key)
+    if as_json and found:
+        print_json({"key": key, "meanings": [entry._asdict() for entry in found]})
+    for index, entry in enumerate(() if as_json else found):
+        if index:
+            out()
+        out(f"{entry.key}: {entry.meaning or entry.reason} ({entry.where})")
+        out(f"  allowed {entry.allowed}")
+        out(f"  default {entry.default}")
+        if entry.meaning and entry.reason:
+            out(f"  source  {entry.reason}")
+    return bool(found)
 
 
 def _entry(record: Any, meaning: str) -> dict[str, Any]:
@@ -59,11 +84,14 @@ def _found(key: str) -> list[dict[str, Any]]:
         if record.key == name:
             raise InputError(Problem(field="KEY", message=problem, hint=f"{name} is no curve over nodes"))
         return [_entry(record, QUANTITIES[name].meaning)]
-    allowed = [*QUANTITIES, *CONSTANTS]
+    from dse.explain_key import known_keys
+
+    allowed = [*QUANTITIES, *CONSTANTS, *known_keys()]
     related = [other for other in QUANTITIES if key and key.lower() in other]
     hint = f"{', '.join(related[:5])} contain it" if related else did_you_mean(key, allowed)
     raise InputError(Problem(
-        field="KEY", message=f"must be a constant listed by `dse explain`, got {key!r}", hint=hint))
+        field="KEY", message=f"must be a constant listed by `dse explain`, a key, a parameter or a metric, got {key!r}",
+        hint=hint))
 
 
 def _amount(entry: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The pages: their commands run as they stand, their links lead somewhere, CI runs what the README says."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -10,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "studies/README.md", "hwmodels/README.md", "hwmodels/VALIDATION.md",
-         "hwmodels/policies/README.md", "hwmodels/engines/README.md", "studies/OWN_CONSTANTS.md"]
+         "hwmodels/policies/README.md", "hwmodels/engines/README.md", "studies/OWN_CONSTANTS.md",
+         "studies/CLUSTER.md"]
 
 
 def commands(page: str) -> list[str]:
@@ -62,6 +64,19 @@ def test_own_constants_run_as_they_stand(tmp_path: Path) -> None:
     page = "studies/OWN_CONSTANTS.md"
     folder = run(commands(page), tmp_path, dict(zip(("own.yaml", "study.yaml"), blocks(page, "yaml"), strict=True)))
     assert "test chip, 2025" in (folder / "run" / "manifest.json").read_text()
+
+
+def test_cluster_page_names_flags_that_exist() -> None:
+    """Its commands want a cluster (`ray stop` would end the ones of others), so only their words are checked here."""
+    from dse.commands.run import command
+
+    lines = "".join(blocks("studies/CLUSTER.md", "console")).splitlines()
+    ours = [line.split() for line in lines if line.startswith("dse ")]
+    assert len(ours) == 2
+    known = set(inspect.signature(command).parameters)
+    for words in ours:
+        assert words[1] == "run"
+        assert {word.removeprefix("--").replace("-", "_") for word in words if word.startswith("--")} <= known
 
 
 def test_ci_runs_the_readme() -> None:

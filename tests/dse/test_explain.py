@@ -52,3 +52,22 @@ def test_unknown_keys(key, says):
     assert result.stdout == ""
     assert says in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("key", "says"), [
+    ("rows", ["parameter of the space", "default 16, 32, 64, 128", "256 to 16,384 PEs", "key of engine"]),
+    ("p99_latency_s", ["metric", "less is better"]),
+    ("search.trials", ["Designs to evaluate", "integer >= 1", "default 400"]),
+    ("round_robin.quantum_layers", ["parameter of a policy", "in [1, "]),
+    ("deadline_x_isolated", ["Multiple of the isolated latency", "number > 0"]),
+])
+def test_keys_parameters_and_metrics(key, says):
+    result = dse("explain", key)
+    assert result.returncode == 0, result.stderr
+    for text in says:
+        assert text in result.stdout
+    assert json.loads(dse("explain", key, "--json").stdout)["meanings"]
+
+
+def test_a_slip_in_a_key_gets_a_hint():
+    assert "did you mean 'deadline_s'?" in dse("explain", "deadlin_s").stderr

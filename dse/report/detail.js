@@ -243,7 +243,7 @@ function drawHeat(d) {
 }
 
 function drawYaml() {
-  const t = state.chosen, text = DATA.yaml[String(t)], run = DATA.path;
+  const t = state.chosen, text = DATA.yaml[String(t)] ?? detailOf()?.yaml, run = DATA.path;
   $("yaml").textContent = text ?? `# dse export ${run} --format yaml --trial ${t} --out design.yaml`;
   $("copied").textContent = "";
   const other = state.pinned.find((p) => p !== t) ?? (DATA.advice.trial !== t ? DATA.advice.trial : Object.values(DATA.advice.rivals)[0]);

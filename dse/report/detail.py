@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.advice import ranked_front
+from dse.advice import advise, ranked_front, recommended
 from dse.errors import DseError
 from dse.pareto import thin
 from dse.report.rundata import RunData, metric_column
@@ -46,14 +46,17 @@ def _list(values: Any, digits: int = 4) -> list[float | None]:
 
 
 def chosen_trials(run: RunData, limit: int = MAX_DETAILS) -> list[int]:
-    """Trials of the front that get a detail view: the recommended first, then a spread of the front."""
+    """Trials that get a detail view: the recommended one first, the best of every other class, other designs worth a
+    look, then a spread of the front."""
     ranked = ranked_front(run)
     if ranked.empty:
         return []
     values = np.stack([ranked[metric_column(o.metric)].to_numpy(dtype=float) * (1.0 if o.minimise else -1.0)
                        for o in run.objectives], axis=1)
-    rows = dict.fromkeys([0, *thin(values, MAX_DETAILS)])
-    return [int(ranked["trial"].iloc[i]) for i in rows][:limit]
+    best = advise(run)
+    spread = [int(ranked["trial"].iloc[i]) for i in thin(values, MAX_DETAILS)]
+    worth = [int(one["trial"]) for one in recommended(run)]
+    return list(dict.fromkeys([best.trial, *best.rivals.values(), *worth, *spread]))[:limit]
 
 
 def engines_of(chip: Any) -> list[dict[str, Any]]:
@@ -261,6 +264,7 @@ def study_of(run: RunData) -> "Study | None":
 
 def run_details(run: RunData, study: "Study | None", limit: int = MAX_DETAILS) -> RunDetails:
     """Evaluate the chosen designs of a run again; without its study there are none."""
+    from dse.dump import dump_design
     from dse.robust import see
     from hwmodels.evaluate import evaluate_detail
 
@@ -281,6 +285,8 @@ def run_details(run: RunData, study: "Study | None", limit: int = MAX_DETAILS) -
             details[trial] |= {"scenario": scenario.name, "scenarios": run.scenarios_of(trial)}
         if trial == trials[0]:
             breakdown = detail.outcome.breakdown
+        details[trial]["yaml"] = dump_design(design, seed=study.seed, provenance={
+            "study": study.name, "trial": trial, "budgets": dict(study.budgets), "params": run.params(run.row(trial))})
     return RunDetails(details, breakdown)
 
 

@@ -54,6 +54,7 @@ function markRanking() {
 
 // --- comparison ---
 function bestOf(values, minimise) {
+  if (minimise === null) return new Set();
   const known = values.filter((v) => v !== null && v !== undefined);
   if (known.length < 2) return new Set();
   const top = minimise ? Math.min(...known) : Math.max(...known);
@@ -72,7 +73,7 @@ function drawCompare() {
   const line = (name, cells, best) => body.append(el("tr", {}, el("th", { scope: "row", class: "t" }, name), ...cells.map((c, k) => el("td", { class: best?.has(k) ? "best" : null }, ...[c].flat()))));
   const numbers = (name, values, format, minimise) => line(name, values.map((v, k) => {
     const base = values[0];
-    const change = k && base && v !== null && v !== undefined ? v / base - 1 : 0;
+    const change = k && base > 0 && v !== null && v !== undefined ? v / base - 1 : 0;
     return [v === null || v === undefined ? "–" : format(v), Math.abs(change) >= 0.005 ? el("small", {}, ` ${Math.abs(change) >= 1 ? `${three(v / base)}×` : signedPercent(change)}`) : null];
   }), bestOf(values, minimise));
   const part = (title) => body.append(el("tr", { class: "part" }, el("th", { class: "t", colspan: rows.length + 1 }, title)));
@@ -92,7 +93,8 @@ function drawCompare() {
   }
   if (equal.length) body.append(el("tr", {}, el("th", { scope: "row", class: "t" }, "the same"), el("td", { class: "t wrap", colspan: rows.length }, equal.join(", "))));
   part("metrics");
-  for (const m of AXES) numbers(info(m).label, rows.map((i) => value(m, i)), (v) => show(m, v), info(m).minimise);
+  // Neither more nor less utilisation is better.
+  for (const m of AXES) numbers(info(m).label, rows.map((i) => value(m, i)), (v) => show(m, v), m.endsWith("utilisation_frac") ? null : info(m).minimise);
   if (TENANTS.length) part("99th percentile of the latency");
   for (const t of TENANTS) if (C.tenants[t].p99_latency_s) numbers(t, rows.map((i) => C.tenants[t].p99_latency_s[i]), (v) => prefixed(v, "s"), true);
   $("compared").replaceChildren(el("table", { class: "compare" }, el("thead", {}, el("tr", {}, el("th", { class: "t" }, ""), ...state.pinned.map((t, k) => el("th", {}, glyph(classIndex(rows[k])),

@@ -133,12 +133,13 @@ def test_history_rises_to_the_hypervolume_of_the_front(tmp_path):
     assert found["front"][-1] == len(run.front)
 
 
-def test_at_most_fifteen_designs_are_detailed_and_the_best_is_one(tmp_path):
+def test_at_most_fifteen_designs_are_detailed_and_the_best_of_each_class_are_among_them(tmp_path):
     run = read_run(synthetic.make_run(tmp_path / "run", 900))
     chosen = chosen_trials(run)
     assert len(chosen) <= 15 < len(run.front)
-    assert chosen[0] == payload(run, {}, [])["advice"]["trial"]
-    assert set(chosen) <= set(run.front["trial"])
+    advice = payload(run, {}, [])["advice"]
+    assert chosen[:1 + len(advice["rivals"])] == [advice["trial"], *advice["rivals"].values()]
+    assert set(chosen) <= set(run.front["trial"]) | set(advice["rivals"].values())
 
 
 def test_objectives_and_budgets_of_one_tenant(tmp_path):

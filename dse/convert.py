@@ -217,10 +217,22 @@ def _network(reading: Reading, file: Tenant, loc: Loc) -> Network | None:
         network = _inline_network(reading, file.network, at)
     else:
         network = _read_network(reading, file, at)
-    if network is None or file.precision is None:
-        return network
-    bits = PRECISION_BITS[file.precision]
-    return network.with_precision(bits, bits)
+    if network is None:
+        return None
+    if file.precision is not None:
+        bits = PRECISION_BITS[file.precision]
+        network = network.with_precision(bits, bits)
+    return network if file.exits is None else _with_exits(reading, network, file.exits, (*loc, "exits"))
+
+
+def _with_exits(reading: Reading, network: Network, exits: dict[str, float], loc: Loc) -> Network | None:
+    names = [layer.name for layer in network.layers[:-1]]
+    wrong = [name for name in exits if name not in names]
+    for name in wrong:
+        reading.report((*loc, name), f"must be the name of a layer of {network.name} before the last one, got {name!r}",
+                       hint=did_you_mean(name, names) or f"its layers are listed by `dse inspect {network.name}`",
+                       at_key=True)
+    return None if wrong else network.with_exits(exits)
 
 
 def _read_network(reading: Reading, file: Tenant, loc: Loc) -> Network | None:

@@ -163,11 +163,16 @@ def _network(network: Network) -> dict[str, Any]:
 
     if network.name in NETWORKS:
         original = zoo(network.name)
+        exits: dict[str, Any] = {}
+        taken = {network.layers[index].name: network.layers[index].exit_frac for index in network.exits}
+        if original.exits != network.exits or original.exit_shares != network.exit_shares:
+            exits = {"exits": taken}
+            original = original.with_exits(taken)
         if network == original:
-            return {"network": network.name}
+            return {"network": network.name} | exits
         for precision, bits in PRECISION_BITS.items():
             if network == original.with_precision(bits, bits):
-                return {"network": network.name, "precision": precision}
+                return {"network": network.name, "precision": precision} | exits
     layers = [_layer(layer) for layer in network]
     inline: dict[str, Any] = {"name": network.name}
     if network.source:

@@ -198,6 +198,9 @@ class Tenant(Model):
     """Language models: output product on the last token (serving) or on all."""
     mlp: Annotated[str, one_of(("gated", "plain"))] | None = None
     """Language models of an unknown type: form of the feed-forward part."""
+    exits: dict[str, Annotated[float, number(at_least=0, at_most=1)]] | None = None
+    """Early exits: name of a layer -> probability that a request leaves after it, given that it has run it [-]; instead
+    of those of the network itself. {} = none."""
     traffic: Traffic | None = None
     """Left out for a follower (`after`)."""
     service: Service = Service()
@@ -221,7 +224,7 @@ class Tenant(Model):
                                  got=False, at_key=True))
         if isinstance(self.network, InlineNetwork):
             broken += [Broken(at=(key,), message="must be left out when the layers are given", got=False, at_key=True)
-                       for key in ("bind", "phase", "tokens", "context", "batch", "head", "mlp")
+                       for key in ("bind", "phase", "tokens", "context", "batch", "head", "mlp", "exits")
                        if key in self.model_fields_set]
         if broken:
             raise Broken.error(broken)

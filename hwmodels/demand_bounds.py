@@ -323,7 +323,8 @@ def prepared_demand(prepared: PreparedChip, workload: Workload, load: Load, isol
             if first >= 0:
                 rows = slice(first, first + size)
                 found[:, :, c] = table.latency_s[rows], table.energy_j[rows], table.dram_bytes[rows]
-        return np.ones(size), found[0], found[1], found[2]
+        least = size if table.depth is None else int(table.depth[n].min())  # the earliest exit at best
+        return np.ones(least), found[0, :least], found[1, :least], found[2, :least]
 
     def of(name: str) -> _Places:
         mine = [c for c, (e, _) in enumerate(places) if not slots[e].tenants or name in slots[e].tenants]

@@ -22,7 +22,7 @@ from hwmodels.cost import LIMITS, LayerCosts, layer_costs
 from hwmodels.design import Chip, Design, EngineSlot
 from hwmodels.engine import Engine
 from hwmodels.errors import ModelError
-from hwmodels.kernel import isolated_s, simulate
+from hwmodels.kernel import isolated_s, request_isolated_s, simulate
 from hwmodels.metrics import metrics
 from hwmodels.network import Network
 from hwmodels.outcome import Outcome
@@ -73,9 +73,14 @@ def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...]
            tenant_networks: tuple[tuple[str, int], ...]) -> tuple[CostTable, dict[tuple[int, int, int], LayerCosts]]:
     levels = max(len(slot.levels) for slot in slots)
     lengths = np.array([len(network) for network in workload_networks], dtype=np.int64)
-    offset = np.full((len(workload_networks), 1, len(slots), levels), -1, dtype=np.int64)
+    samples = max(len(network.exit_shares) for network in workload_networks)
+    offset = np.full((len(workload_networks), samples, len(slots), levels), -1, dtype=np.int64)
+    depth = np.repeat(lengths[:, None], samples, axis=1)
+    for n, network in enumerate(workload_networks):
+        depth[n, 1 : len(network.exits) + 1] = np.array(network.exits, dtype=np.int64) + 1
     costs: dict[tuple[int, int, int], LayerCosts] = {}
     parts: list[LayerCosts] = []
+    exit_frac: list[float] = []
     at = 0
     for e, slot in enumerate(slots):
         served = {n for name, n in tenant_networks if not slot.tenants or name in slot.tenants}
@@ -85,9 +90,10 @@ def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...]
                 costs[n, e, u] = cost
                 if cost.unsupported:
                     continue
-                offset[n, 0, e, u] = at
+                offset[n, :, e, u] = at
                 at += len(workload_networks[n])
                 parts.append(cost)
+                exit_frac += [layer.exit_frac for layer in workload_networks[n]]
 
     def column(get: str) -> Floats:
         return np.concatenate([getattr(part, get) for part in parts]) if parts else np.empty(0)
@@ -108,6 +114,8 @@ def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...]
         tiles=Tiles(whole("tiles"), whole("piece_tiles"), column("accumulator_bytes"), column("reload_bytes")),
         prefetched_s=column("prefetched_s"),
         weight_bytes=column("weight_bytes"),
+        exit_frac=np.array(exit_frac) if samples > 1 else None,
+        depth=depth if samples > 1 else None,
     )
     return table, costs
 
@@ -234,16 +242,18 @@ def evaluate_detail(design: Design, workload: Workload, *, seed: int = 0, record
     if not len(trace.arrival_s):
         return Detail(outcome=_nobody(area), prepared=prepared, trace=trace, isolated_s=alone)
     records = simulate(prepared.table, machine, trace, design.policy, design.policy_params, record=record)
-    outcome = _outcome(workload, chip, block, area, trace, records, alone)
+    own = None if prepared.table.depth is None else request_isolated_s(prepared.table, machine, trace)
+    outcome = _outcome(workload, chip, block, area, trace, records, alone, own)
     for index, tenant in enumerate(workload.tenants):
         outcome.breakdown[f"time_frac.{tenant.name}"] = _time_shares(workload, prepared, trace, records, index)
     return Detail(outcome=outcome, prepared=prepared, trace=trace, records=records, isolated_s=alone, machine=machine)
 
 
 def _outcome(workload: Workload, chip: Chip, block: SchedulerBlock, area: dict[str, float], trace: RequestTrace,
-             records: TaskRecords, alone: Floats) -> Outcome:
+             records: TaskRecords, alone: Floats, own: Floats | None = None) -> Outcome:
     overall, tenants = metrics(trace, records, alone, names=[t.name for t in workload.tenants],
-                               percentiles=np.array([t.service.percentile for t in workload.tenants]))
+                               percentiles=np.array([t.service.percentile for t in workload.tenants]),
+                               request_isolated_s=own)
     last = np.nanmax(records.finish_s, initial=0.0)
     elapsed = max(workload.duration_s, float(last))
     energy = {

@@ -21,11 +21,14 @@ at a time, each on one engine or on some units of a pool; at the end of a layer 
   use an idle engine; where it asks for more than is idle a task gets what is idle, in queue order. If nothing runs and
   it starts nobody, the first task that can runs on its best place: the machine never stops for good.
 * A policy of the fourth form (`issue`) decides on loads instead: `hwmodels.kernel_prefetch`.
+* A policy of the fifth form (`batch`) computes requests of one network together: see `hwmodels.kernel_batch`.
 * DRAM: running layers whose needs exceed the bandwidth are slowed, see `hwmodels.tables`.
 * A request with `drop_late` that has not started at its deadline is dropped, with all that would follow it.
 * On one undivided engine a policy may stop tasks inside layers, or kill them: `hwmodels.kernel_tile`.
+* A network may have exits (`CostTable.exit_frac`). Which one a request takes is part of its sample, hidden truth: its
+  task ends there. Policies see the probabilities only, as the mean time that is left; nothing else changes.
 
-A request alone takes `isolated_s` under every policy: the same sums in the same order.
+A request alone takes `isolated_s` under every policy: the same sums in the same order, as deep as its sample goes.
 
 Limits
 ------
@@ -41,15 +44,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwmodels.errors import InvalidPolicy, InvalidWorkload
-from hwmodels.kernel_columns import Hardware, Lookups, hardware, lookups
+from hwmodels.kernel_batch import run_batches
+from hwmodels.kernel_columns import Hardware, Lookups, depths, hardware, lookups
 from hwmodels.kernel_general import run_general
-from hwmodels.kernel_parts import NEED_DENSITY, NEED_LEFT, NEED_PATTERN, NEED_TRUTH, Requests, Results, Visible, results
+from hwmodels.kernel_parts import (
+    NEED_DENSITY,
+    NEED_LEFT,
+    NEED_PATTERN,
+    NEED_TRUTH,
+    BatchCosts,
+    Requests,
+    Results,
+    Visible,
+    results,
+)
 from hwmodels.kernel_places import alone_s
 from hwmodels.kernel_prefetch import blocks, first_issued, run_prefetch
 from hwmodels.kernel_single import run_single
 from hwmodels.kernel_tile import points_of, run_tile
 from hwmodels.policies import policy as named_policy
-from hwmodels.policies.base import CHIP, HEAD, KILL, PORT, SEAT, TASK, Policy, Stops, Tenants, key, select
+from hwmodels.policies.base import (
+    CHIP,
+    GROUP,
+    HEAD,
+    KILL,
+    LINE,
+    ORDER,
+    PORT,
+    SEAT,
+    TASK,
+    Policy,
+    Stops,
+    Tenants,
+    key,
+    select,
+)
 from hwmodels.tables import CostTable, Machine, TaskRecords
 from hwmodels.workload import RequestTrace
 
@@ -141,6 +170,7 @@ def _requests(table: CostTable, machine: Machine, trace: RequestTrace) -> tuple[
         sample=np.ascontiguousarray(trace.sample, dtype=np.int64),
         parent=np.ascontiguousarray(trace.parent, dtype=np.int64),
         drop_late=np.ascontiguousarray(trace.drop_late, dtype=np.bool_),
+        layers=depths(table)[trace.network, trace.sample],
         engine=np.ascontiguousarray(engine, dtype=np.int64),
         look=np.empty(0, dtype=np.int64),
     ), engine
@@ -160,6 +190,16 @@ def _prefetch(hw: Hardware, table: CostTable, machine: Machine, trace: RequestTr
                  np.empty(count, dtype=TASK), np.zeros(len(machine.tenant_engine), dtype=HEAD),
                  np.zeros(1, dtype=PORT), first_issued(), out)
     return out
+
+
+def _batch_costs(table: CostTable, most: int) -> BatchCosts:
+    given = (table.batch_latency_s, table.batch_dram_bytes, table.batch_energy_j, table.batch_live_bytes)
+    columns = [column for column in given if column is not None]
+    if columns and (len(columns) < len(given) or min(len(column) for column in columns) < most):
+        raise InvalidPolicy("max_batch", f"at most {min(map(len, columns))}, the batches that the table has", most)
+    if not columns:
+        return BatchCosts(*(np.empty((0, 0)) for _ in given))
+    return BatchCosts(*(np.ascontiguousarray(column, dtype=np.float64) for column in columns))
 
 
 def simulate(table: CostTable, machine: Machine, trace: RequestTrace, policy: str,
@@ -217,10 +257,12 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         deadline="deadline_s" in policy.needs,
         priority="priority" in policy.needs,
     )
-    layers = int(table.n_layers[requests.network].sum()) if record else 0
+    layers = int(requests.layers.sum()) if record else 0
     out = results(count, len(machine.units), layers)
     use_key = policy.key is not None
-    functions = ((policy.key or _no_key).pointer, (policy.select or _no_select).pointer, use_key, policy.run_ahead)
+    # after an exit that is not taken more is left than was expected: numbers made of it may rise
+    run_ahead = policy.run_ahead and not (table.exit_frac is not None and visible.groups)
+    functions = ((policy.key or _no_key).pointer, (policy.select or _no_select).pointer, use_key, run_ahead)
     tasks = np.empty(count, dtype=TASK)
     known = tenants_of(trace, machine) if policy.stops or policy.prepare else None
     stops = _stops(policy, table, machine, known, values) if known and single and count and not rewind else None
@@ -229,6 +271,11 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         plan = np.ascontiguousarray(policy.prepare(table, machine, known, values), dtype=np.float64)
     if policy.issue is not None:
         out = _prefetch(hw, table, machine, trace, policy, values, (requests, columns, visible), plan, record)
+    elif policy.batch is not None:
+        most, networks = policy.largest_batch(params), len(table.n_layers)
+        run_batches(hw, _batch_costs(table, most), requests, columns, visible, policy.batch.pointer, most, values, plan,
+                    record, tasks, np.zeros(networks, dtype=LINE), np.zeros(most + networks + 1, dtype=GROUP),
+                    np.zeros(1, dtype=ORDER), out)
     elif stops is not None:
         spans = run_tile(hw, points_of(table, trace, stops), requests, columns, visible, *functions, values,
                          stops.how, stops.quantum_s, record, tasks, out)
@@ -237,9 +284,8 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         run_single(hw, requests, columns, visible, *functions, values, rewind, record, tasks, out)
     elif count:
         assign_pointer = None if policy.assign is None else policy.assign.pointer
-        run_general(hw, requests, columns, visible, *functions, assign_pointer, values,
-                    plan, record, tasks, np.zeros(count if policy.assign else 0, dtype=SEAT),
-                    np.zeros(len(machine.units), dtype=CHIP), out)
+        run_general(hw, requests, columns, visible, *functions, assign_pointer, values, plan, record, tasks,
+                    np.zeros(count if policy.assign else 0, dtype=SEAT), np.zeros(len(machine.units), dtype=CHIP), out)
     events = int(out.totals[3])
     return TaskRecords(
         ready_s=out.ready_s,

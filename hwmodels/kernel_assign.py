@@ -30,9 +30,10 @@ def show_waiting(offset, left_s, estimate_s, dram_bytes, engine_bytes_per_s, rec
 
 
 @njit(cache=True, error_model="numpy")
-def show_running(offset, left_s, estimate_s, dram_bytes, lefts, needs, slot, n, s, layer, last, bound, row, ran_s):  # type: ignore[no-untyped-def]
+def show_running(offset, left_s, estimate_s, dram_bytes, stay_frac, lefts, needs, slot, n, s, layer, last, bound,  # type: ignore[no-untyped-def]
+                 row, ran_s):
     """Fill `left` and `need` of a task whose layer runs for `ran_s`, by estimates: what is left of it, then the rest at
-    each place; `last`: it is the last layer."""
+    each place; `last`: it is the last layer of the network."""
     rest = estimate_s[row] - ran_s
     if rest < 0.0:
         rest = 0.0
@@ -42,7 +43,7 @@ def show_running(offset, left_s, estimate_s, dram_bytes, lefts, needs, slot, n, 
             lefts[slot, e, u], needs[slot, e, u] = np.inf, 0.0
             if first < 0 or (bound >= 0 and bound != e):
                 continue
-            lefts[slot, e, u] = rest if last else rest + left_s[first + layer + 1]
+            lefts[slot, e, u] = rest if last else rest + stay_frac[row] * left_s[first + layer + 1]
             if not last and estimate_s[first + layer + 1] > 0.0:
                 needs[slot, e, u] = dram_bytes[first + layer + 1] / estimate_s[first + layer + 1]
 

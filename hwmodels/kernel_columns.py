@@ -7,7 +7,8 @@ Look-ups hold what is left from layer l on, per (network, sample, class) in use:
 engine, class e + 1 = it is bound to engine e. Row: `look[n, s, class] + l`.
 
 What is left of a request that runs alone is a plain left-to-right sum if there is one place, else the least over all
-ways of placing its layers, moves included (dynamic programming from the last layer).
+ways of placing its layers, moves included (dynamic programming from the last layer). Where a request may leave early,
+what comes after an exit counts with the declared probability of getting there.
 """
 
 from typing import NamedTuple
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 
 from hwmodels.tables import CostTable, Machine
 
-__all__ = ["Hardware", "Lookups", "hardware", "lookups", "move_s", "ratios", "suffix_sums", "transition_s"]
+__all__ = ["Hardware", "Lookups", "depths", "hardware", "lookups", "move_s", "ratios", "stay_frac", "suffix_sums",
+           "transition_s"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -49,6 +51,10 @@ class Hardware(NamedTuple):
     """(R,) estimated time left from this row on, all engines usable."""
     own_left_s: Floats
     """(R,) the same, bound to this engine."""
+    stay_frac: Floats
+    """(R,) declared probability of going on after this layer."""
+    depth: Ints
+    """(N, S) layers that a request really runs."""
 
 
 class Lookups(NamedTuple):
@@ -73,11 +79,12 @@ def transition_s(same_engine, same_level, live, bytes_per_s, reconfigure_s, swit
 
 
 @njit(cache=True)
-def move_s(n_layers, offset, latency, live, bytes_per_s, reconfigure_s, switch_s, bound):  # type: ignore[no-untyped-def]
+def move_s(n_layers, offset, latency, stay, live, bytes_per_s, reconfigure_s, switch_s, bound):  # type: ignore[no-untyped-def]
     """Time left from every row on, shape (R,): the least over all places of the later layers.
 
     Parameters
     ----------
+    stay : probability of going on after the layer, shape (R,).
     bound : stay on the engine of the row.
     """
     left = np.zeros(len(latency))
@@ -102,18 +109,20 @@ def move_s(n_layers, offset, latency, live, bytes_per_s, reconfigure_s, switch_s
                                             f == e, v == u, live[row], bytes_per_s[f], reconfigure_s, switch_s)
                                         if there < best:
                                             best = there
-                        left[row] = latency[row] + best
+                        left[row] = latency[row] + stay[row] * best
     return left
 
 
 @njit(cache=True)
-def suffix_sums(values, start, count):  # type: ignore[no-untyped-def]
-    """Sums of `values[start + l : start + count]` for every l, each added from left to right, shape (count,)."""
+def suffix_sums(values, stay, start, count):  # type: ignore[no-untyped-def]
+    """Sums of `values[start + l : start + count]` for every l, each added from left to right, shape (count,); a value
+    counts with the probability of getting there from l."""
     out = np.zeros(count)
     for layer in range(count):
-        total = 0.0
+        total, reach = 0.0, 1.0
         for later in range(start + layer, start + count):
-            total += values[later]
+            total += reach * values[later]
+            reach *= stay[later]
         out[layer] = total
     return out
 
@@ -136,6 +145,18 @@ def ratios(sparsity, average, start, count, skip):  # type: ignore[no-untyped-de
     return out
 
 
+def stay_frac(table: CostTable) -> Floats:
+    """Declared probability of going on after every row, shape (R,)."""
+    return np.ones(len(table.latency_s)) if table.exit_frac is None else 1.0 - table.exit_frac
+
+
+def depths(table: CostTable) -> Ints:
+    """Layers that a request of every sample really runs, shape (N, S)."""
+    if table.depth is not None:
+        return np.ascontiguousarray(table.depth, dtype=np.int64)
+    return np.repeat(table.n_layers.astype(np.int64)[:, None], table.offset.shape[1], axis=1)
+
+
 def hardware(table: CostTable, machine: Machine) -> Hardware:
     """Everything the loops need of table and machine."""
     engines = len(machine.units)
@@ -144,9 +165,10 @@ def hardware(table: CostTable, machine: Machine) -> Hardware:
         bandwidth = np.full(engines, machine.dram_bytes_per_s)
     bandwidth = np.ascontiguousarray(bandwidth, dtype=np.float64)
     levels = np.searchsorted(machine.level_units, machine.units, side="right") - 1
+    stay = stay_frac(table)
 
     def left(bound: bool) -> Floats:
-        return np.asarray(move_s(table.n_layers, table.offset, table.estimate_s, table.live_bytes, bandwidth,
+        return np.asarray(move_s(table.n_layers, table.offset, table.estimate_s, stay, table.live_bytes, bandwidth,
                                  machine.reconfigure_s, machine.switch_s, bound))
 
     own = left(True)
@@ -170,6 +192,8 @@ def hardware(table: CostTable, machine: Machine) -> Hardware:
         j_per_byte=float(machine.dram_j_per_byte),
         any_left_s=own if engines == 1 else left(False),
         own_left_s=own,
+        stay_frac=stay,
+        depth=depths(table),
     )
 
 
@@ -196,14 +220,21 @@ def lookups(table: CostTable, machine: Machine, network: Ints, sample: Ints, gro
     bandwidth = machine.engine_dram_bytes_per_s
     if bandwidth is None:
         bandwidth = np.full(len(machine.units), machine.dram_bytes_per_s)
-    best: dict[tuple[str, bool], Floats] = {}
+    stay, sure, real = stay_frac(table), np.ones(len(table.latency_s)), depths(table)
+    best: dict[tuple[str, bool, int, int], Floats] = {}
 
-    def left(name: str, values: Floats, bound: bool) -> Floats:
-        if (name, bound) not in best:
-            best[name, bound] = np.asarray(move_s(
-                table.n_layers, table.offset, values, table.live_bytes, bandwidth,
+    def left(name: str, values: Floats, bound: bool, one: int, sample: int) -> Floats:
+        """By row; what is true of a sample is not true of others that share its rows."""
+        own = name == "true_left_s" and table.depth is not None
+        which = (name, bound, one, sample) if own else (name, bound, -1, -1)
+        if which not in best:
+            lengths, offset = table.n_layers, table.offset
+            if own:
+                lengths, offset = real[one : one + 1, sample], offset[one : one + 1, sample : sample + 1]
+            best[which] = np.asarray(move_s(
+                lengths, offset, values, sure if name == "true_left_s" else stay, table.live_bytes, bandwidth,
                 machine.reconfigure_s, machine.switch_s, bound))
-        return best[name, bound]
+        return best[which]
 
     sums = (("left_s", table.estimate_s), ("pattern_left_s", pattern), ("true_left_s", table.latency_s))
     for index in range(len(codes)):
@@ -214,12 +245,15 @@ def lookups(table: CostTable, machine: Machine, network: Ints, sample: Ints, gro
             places = places[g[index] - 1 : g[index]]
         firsts = [int(first) for first in places.ravel() if first >= 0]
         for name, values in sums:
-            column = getattr(columns, name)
+            column, known = getattr(columns, name)[rows], size
+            if name == "true_left_s":
+                known = int(real[n[index], s[index]])
+                column[known:] = 0.0
             if single:
-                column[rows] = suffix_sums(values, firsts[0], size)
+                column[:known] = suffix_sums(values, sure if name == "true_left_s" else stay, firsts[0], known)
             else:
-                ahead = left(name, values, bool(g[index]))
-                column[rows] = np.min([ahead[first : first + size] for first in firsts], axis=0)
+                ahead = left(name, values, bool(g[index]), int(n[index]), int(s[index]))
+                column[:known] = np.min([ahead[first : first + known] for first in firsts], axis=0)
         columns.next_s[rows] = np.min([table.estimate_s[first : first + size] for first in firsts], axis=0)
         columns.pattern_next_s[rows] = np.min([pattern[first : first + size] for first in firsts], axis=0)
         columns.density_ratio[rows] = ratios(table.sparsity_frac, average, firsts[0], size, False)

@@ -32,7 +32,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
     n_layers, offset, units, level_units = hw.n_layers, hw.offset, hw.units, hw.level_units
     latency_s, dram_bytes, energy_j, live_bytes = hw.latency_s, hw.dram_bytes, hw.energy_j, hw.live_bytes
     engine_bytes_per_s, any_left_s, own_left_s = hw.engine_bytes_per_s, hw.any_left_s, hw.own_left_s
-    estimate_s = hw.estimate_s
+    estimate_s, stay_frac = hw.estimate_s, hw.stay_frac
     n = len(requests.arrival_s)
     n_engines = units.size
     first_child, sibling = children_of(requests.parent)
@@ -138,7 +138,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             tasks[slot].layer += 1
             tasks[slot].last_s = now
             tasks[slot].service_s += took
-            if tasks[slot].layer < n_layers[requests.network[r]]:
+            if tasks[slot].layer < requests.layers[r]:
                 refresh(tasks[slot], requests.look[r], lookups, visible.groups)
                 if use_key:
                     keys[slot] = key(tasks, slot, params)
@@ -264,8 +264,8 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                     r = request_of[slot]
                     last = tasks[slot].layer + 1 == n_layers[requests.network[r]]
                     show_running(offset, any_left_s if requests.engine[r] < 0 else own_left_s, estimate_s, dram_bytes,
-                                 lefts, needs, slot, requests.network[r], requests.sample[r], tasks[slot].layer, last,
-                                 requests.engine[r], run_row[x], now - run_begin[x])
+                                 stay_frac, lefts, needs, slot, requests.network[r], requests.sample[r],
+                                 tasks[slot].layer, last, requests.engine[r], run_row[x], now - run_begin[x])
                 if n_seen > 0:
                     assign(tasks, seats, candidates, n_seen, run_slot, running, lefts, needs, chip, level_units, now,
                            params, state, plan)
@@ -302,7 +302,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                 after = run_row[x] + 1
                 stays = run_end[x]
                 if tasks[slot].layer + 1 < n_layers[requests.network[r]]:
-                    stays += own_left_s[after]
+                    stays += stay_frac[after - 1] * own_left_s[after]
                 if idle[e] == 0 and (free_at[e] == now or stays < free_at[e]):
                     free_at[e] = stays
                     layer_end[e] = run_end[x]

@@ -11,6 +11,7 @@ __all__ = [
     "NEED_LEFT",
     "NEED_PATTERN",
     "NEED_TRUTH",
+    "BatchCosts",
     "Requests",
     "Results",
     "Visible",
@@ -40,10 +41,21 @@ class Requests(NamedTuple):
     sample: Ints
     parent: Ints
     drop_late: NDArray[np.bool_]
+    layers: Ints
+    """How many it really runs."""
     engine: Ints
     """Bound engine, -1 = any."""
     look: Ints
     """First row of the look-ups."""
+
+
+class BatchCosts(NamedTuple):
+    """Columns of a table at batch sizes 1, 2, .. B, shape (B, R); (0, R) where a batch costs so many times the row."""
+
+    latency_s: Floats
+    dram_bytes: Floats
+    energy_j: Floats
+    live_bytes: Floats
 
 
 class Visible(NamedTuple):

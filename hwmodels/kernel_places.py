@@ -108,7 +108,7 @@ def alone_s(hw, network, sample, engine):  # type: ignore[no-untyped-def]
     left = hw.any_left_s if engine < 0 else hw.own_left_s
     now, live = 0.0, -1.0
     at_engine, at_level = -1, -1
-    for layer in range(hw.n_layers[network]):
+    for layer in range(hw.depth[network, sample]):
         best, e, u = np.inf, -1, -1
         for x in range(hw.units.size):
             if engine >= 0 and x != engine:

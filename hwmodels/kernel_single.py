@@ -181,7 +181,7 @@ def run_single(hw, requests, lookups, visible, key, select, use_key, run_ahead, 
 
         network = requests.network[r]
         first = hw.offset[network, requests.sample[r], 0, 0]
-        n_layers = hw.n_layers[network]
+        n_layers = requests.layers[r]
         next_arrival = requests.arrival_s[upcoming] if upcoming < n else np.inf
         alone = run_ahead or (use_key and ready == 1)
         service, energy = 0.0, moved * hw.j_per_byte

@@ -126,7 +126,7 @@ def run_tile(hw, points, requests, lookups, visible, key, select, use_key, run_a
     spans = np.empty((1024 if record else 0, 6))
     # written-out columns: an attribute of a tuple of arrays costs a reference count at every use
     latency_s, dram_bytes, energy_j, live_bytes = hw.latency_s, hw.dram_bytes, hw.energy_j, hw.live_bytes
-    n_layers, estimate_s, bandwidth = hw.n_layers, hw.estimate_s, hw.engine_bytes_per_s[0]
+    estimate_s, bandwidth = hw.estimate_s, hw.engine_bytes_per_s[0]
     arrival_s, parent, network_of, look = requests.arrival_s, requests.parent, requests.network, requests.look
     start_s, service_s, request_energy_j = out.start_s, out.service_s, out.energy_j
     first_row = np.empty(n, dtype=np.int64)
@@ -334,7 +334,7 @@ def run_tile(hw, points, requests, lookups, visible, key, select, use_key, run_a
             tasks[slot].tile = 0
             tasks[slot].layer += 1
             redo[slot], kept[slot] = 0, live_bytes[row]
-        if tasks[slot].layer < n_layers[network_of[r]]:
+        if tasks[slot].layer < requests.layers[r]:
             continue
         out.finish_s[r] = now
         finished = r

@@ -3,7 +3,9 @@
 Model
 -----
 Request i: arrival a, ready r (arrival, or finish of the request it follows), deadline d, finish f, isolated latency
-iso. Latency f - a; a dropped request has no latency and counts as a violation.
+iso. Latency f - a; a dropped request has no latency and counts as a violation. A request that leaves its network at an
+exit is measured against the isolated latency of the layers it runs; a deadline given as a multiple counts the whole
+network, because nobody knows the exit when it is set.
 
 ===================  =========================================================================================
 NTT                  (f - r) / iso; ANTT is its mean

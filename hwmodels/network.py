@@ -17,8 +17,9 @@ halving); biases, norms, activations, pooling and element-wise work are vector o
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import final
 
@@ -60,7 +61,8 @@ class Layer:
     weight_density, activation_density : non-zero fraction [-], in (0, 1].
     sparsity : pattern of the zeros, one of `SPARSITY_PATTERNS`.
     sharing_group : layers with the same non-empty name share one copy of their weights.
-    exit_frac : probability that a request leaves the network after this layer, given that it reached it [-].
+    exit_frac : probability that a request leaves the network after this layer, given that it has run it [-]; without
+        meaning on the last layer.
 
     Raises
     ------
@@ -243,6 +245,52 @@ class Network:
         """Indices of the layers whose output layer `index` reads (-1 = network input)."""
         given = self.layers[index].inputs
         return (index - 1,) if given is None else given
+
+    @cached_property
+    def exits(self) -> tuple[int, ...]:
+        """Layers after which a request may leave; the end of the network is not one of them."""
+        return tuple(index for index, layer in enumerate(self.layers[:-1]) if layer.exit_frac > 0.0)
+
+    @cached_property
+    def exit_shares(self) -> tuple[float, ...]:
+        """Share of the requests that run the whole network, then of those that take each of `exits`; sum 1 [-]."""
+        reach, shares = 1.0, []
+        for index in self.exits:
+            shares.append(reach * self.layers[index].exit_frac)
+            reach -= shares[-1]
+        return (max(0.0, reach), *shares)
+
+    def with_exits(self, exits: Mapping[str, float]) -> "Network":
+        """The same network with these exits only: name of a layer -> probability of leaving after it, given that the
+        request has run it [-].
+
+        Raises
+        ------
+        InvalidLayer : no layer has the name, it is the last one, or the probability is not in [0, 1].
+        """
+        names = [layer.name for layer in self.layers]
+        for name in exits:
+            if name not in names[:-1]:
+                near = get_close_matches(name, names[:-1], n=1)
+                rule = "the name of a layer before the last one"
+                raise InvalidLayer(f"{self.name}.exits", rule, name, f"did you mean {near[0]!r}?" if near else "")
+        layers = tuple(replace(layer, exit_frac=exits.get(layer.name, 0.0)) for layer in self.layers)
+        return replace(self, layers=layers)
+
+    def with_batch(self, count: int) -> "Network":
+        """The network that computes `count` inferences together: weights once, activations of every one.
+
+        Every layer's own batch is multiplied; attention has no weights to share, so its groups are.
+        """
+        if count == 1:
+            return self
+        layers = []
+        for layer in self.layers:
+            which = "groups" if layer.op == "attention" else "batch"
+            many = {which: count * getattr(layer, which)} if layer.is_matrix else {}
+            layers.append(replace(layer, vector_ops=count * layer.vector_ops, in_elements=count * layer.in_elements,
+                                  out_elements=count * layer.out_elements, **many))
+        return replace(self, layers=tuple(layers))
 
     def with_precision(self, weight_bits: int, activation_bits: int) -> "Network":
         """The same network with every layer at the given precision [bit]."""

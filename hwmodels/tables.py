@@ -62,6 +62,22 @@ class CostTable(NamedTuple):
     """(R,) latency if the weights are on chip when the layer starts; None = `latency_s`: nothing can be prefetched."""
     weight_bytes: NDArray[np.float64] | None = None
     """(R,) part of `dram_bytes` that is weights and can be loaded ahead; None = none."""
+    exit_frac: NDArray[np.float64] | None = None
+    """(R,) declared probability that a request leaves the network after this layer, given that it has run it; None =
+    no exits."""
+    depth: NDArray[np.int64] | None = None
+    """(N, S) layers that a request with this sample runs, hidden truth: it leaves after the last of them; None = all.
+    Samples that differ in depth only may share their rows. Sample 0 is the one that deadlines and offline plans count
+    on."""
+    batch_latency_s: NDArray[np.float64] | None = None
+    """(B, R) of a batch of 1, 2, .. B requests, run together; this and the next three are all given or all None: then a
+    batch costs so many times the row."""
+    batch_dram_bytes: NDArray[np.float64] | None = None
+    """(B, R)"""
+    batch_energy_j: NDArray[np.float64] | None = None
+    """(B, R)"""
+    batch_live_bytes: NDArray[np.float64] | None = None
+    """(B, R)"""
 
 
 class Machine(NamedTuple):

@@ -112,9 +112,18 @@ def relative_deadline_s(workload: Workload, isolated_s: Floats) -> Floats:
     return deadline
 
 
+def _exits_taken(tenant: Tenant, count: int, seed: int) -> NDArray[np.int64]:
+    """0 = none, k = the k-th exit of the network, for every request of the tenant, shape (count,)."""
+    shares = tenant.network.exit_shares
+    if len(shares) == 1:
+        return np.zeros(count, dtype=np.int64)
+    rng = np.random.default_rng([seed, zlib.crc32(tenant.name.encode()), 1])  # a stream of its own: arrivals stay
+    return rng.choice(len(shares), size=count, p=np.array(shares) / sum(shares))
+
+
 @lru_cache(maxsize=64)
-def _requests(workload: Workload, seed: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
-    """(arrival_s, tenant, parent row), sorted by arrival, cascade depth, tenant; independent of any design."""
+def _requests(workload: Workload, seed: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(arrival_s, tenant, parent row, sample), sorted by arrival, cascade depth, tenant; independent of any design."""
     index = {tenant.name: i for i, tenant in enumerate(workload.tenants)}
     times: dict[int, Floats] = {}
     parents: dict[int, NDArray[np.int64]] = {}  # position inside the parent's stream
@@ -146,21 +155,22 @@ def _requests(workload: Workload, seed: int) -> tuple[Floats, NDArray[np.int64],
         tenant = workload.tenants[i]
         assert tenant.after is not None
         parent_row[start[i] : start[i] + len(fired)] = row_of[start[index[tenant.after]] + fired]
-    columns = arrival[order], tenant_of[order], parent_row[order]
+    exits = np.concatenate([_exits_taken(t, len(times[i]), seed) for i, t in enumerate(workload.tenants)])
+    columns = arrival[order], tenant_of[order], parent_row[order], exits[order]
     for column in columns:
         column.flags.writeable = False
     return columns
 
 
 def generate(workload: Workload, seed: int, isolated_s: Floats) -> RequestTrace:
-    """All requests of a workload.
+    """All requests of a workload. Sample 0 runs its whole network, sample k takes the k-th of `Network.exits`.
 
     Parameters
     ----------
-    seed : same seed, same arrivals.
+    seed : same seed, same arrivals and exits.
     isolated_s : isolated latency of every tenant on the design (for relative deadlines), shape (T,) [s].
     """
-    arrival, tenant, parent = _requests(workload, seed)
+    arrival, tenant, parent, sample = _requests(workload, seed)
     networks = {network: i for i, network in enumerate(workload.networks)}
     tenants = workload.tenants
     return RequestTrace(
@@ -169,7 +179,7 @@ def generate(workload: Workload, seed: int, isolated_s: Floats) -> RequestTrace:
         priority=np.array([t.priority for t in tenants])[tenant],
         tenant=tenant,
         network=np.array([networks[t.network] for t in tenants], dtype=np.int64)[tenant],
-        sample=np.zeros(len(arrival), dtype=np.int64),
+        sample=sample,
         parent=parent,
         drop_late=np.array([t.service.drop_late for t in tenants])[tenant],
     )

@@ -165,8 +165,9 @@ class Workload:
 class RequestTrace(NamedTuple):
     """Requests as columns of shape (n,), ordered by arrival, then tenant.
 
-    `sample` selects the hidden truth (measured latencies, densities) where a network has several; `parent` is the row
-    of the request that must finish first, -1 for none. A follower's arrival is its parent's: its latency is end to end.
+    `sample` selects the hidden truth (measured latencies, densities, exit) where a network has several; `parent` is
+    the row of the request that must finish first, -1 for none. A follower's arrival is its parent's: its latency is end
+    to end.
     """
 
     arrival_s: NDArray[np.float64]

@@ -11,6 +11,7 @@ from functools import cache
 from hwmodels.errors import ModelError
 from hwmodels.network import Network
 from hwmodels.networks.alexnet import alexnet
+from hwmodels.networks.branchy import branchy_alexnet
 from hwmodels.networks.d2go import d2go_faster_rcnn
 from hwmodels.networks.ed_tcn import ed_tcn
 from hwmodels.networks.fbnet import fbnet_c
@@ -36,8 +37,8 @@ __all__ = ["NETWORKS", "network"]
 NETWORKS: dict[str, Callable[..., Network]] = {
     build.__name__: build
     for build in (
-        alexnet, bert_base, bert_large, d2go_faster_rcnn, ed_tcn, emformer, fbnet_c, gnmt, gpt2, hand_graph_cnn,
-        hrvit_b1,
+        alexnet, bert_base, bert_large, branchy_alexnet, d2go_faster_rcnn, ed_tcn, emformer, fbnet_c, gnmt, gpt2,
+        hand_graph_cnn, hrvit_b1,
         inception_v3, lstm, midas_small, mobilenet_v1, mobilenet_v2, ncf, plane_rcnn, res8, resnet18, resnet50,
         resnext50,
         rgbd_200, ritnet, ssd_resnet18, ssd_resnet34, vgg16, vit_b_16,

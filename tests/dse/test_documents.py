@@ -650,12 +650,36 @@ def test_workloads_there_and_back(write):
                service=ServiceLevel(deadline_x_isolated=3.0)),
         Tenant(name="c", network=network("res8").with_precision(4, 4), after="b", probability=0.1),
         Tenant(name="d", network=network("ncf"), traffic=Traffic(kind="poisson", rate_hz=1e3, offset_s=0.01)),
+        Tenant(name="e", network=network("res8").with_exits({"block2.conv1": 0.3}).with_precision(4, 4), after="d"),
+        Tenant(name="f", network=network("branchy_alexnet"), after="d"),
+        Tenant(name="g", network=network("branchy_alexnet").with_exits({}), after="d"),
     ))
     text = dump_workload(workload)
     again = load_workload(write(text))
     assert again == workload
     assert again.tenants[0].network.notes == OWN.notes
     assert "network: res8, precision: int4" in text
+    assert "exits: {block2.conv1: 0.3}" in text
+    assert "layers: [" not in text.partition("name: b")[2]
+
+
+@pytest.mark.parametrize(("exits", "problem"), [
+    ("{block2.conv1: 1.5}", "7:27: tenants[0].exits.block2.conv1: must be a number"),
+    ("{block2.conv: 0.5}", "did you mean"),
+    ("{no: 0.5}", "must be the name of a layer of res8 before the last one, got 'no'"),
+    ("3", "7:12: tenants[0].exits: must be"),
+])
+def test_exits_of_a_tenant(write, exits, problem):
+    text = WORKLOAD.replace("network: resnet18\n", f"network: res8\n    exits: {exits}\n")
+    with pytest.raises(InputError) as caught:
+        load_workload(write(text))
+    assert problem in str(caught.value)
+
+
+def test_no_exits_beside_layers(write):
+    own = "network: {name: a, layers: [{name: x, op: gemm}, {name: y, op: gemm}]}\n    exits: {x: 0.5}\n"
+    with pytest.raises(InputError, match="must be left out"):
+        load_workload(write(WORKLOAD.replace("network: resnet18\n", own)))
 
 
 @pytest.mark.parametrize("n", [1000, 1001, 3000])

@@ -54,6 +54,36 @@ def fits(policy, chip):
     return {"any": True, "pool": len(chip.units) == 1, "single": single}[policy.machines]
 
 
+def with_exits(case, seed):
+    """The case with exits after some layers: sample 0 runs all, sample s leaves at the s-th exit."""
+    rng = np.random.default_rng(seed + 1)
+    costs, chip, requests = case
+    samples = int(costs.n_layers.max())
+    exit_frac = np.zeros(len(costs.latency_s))
+    depth = np.repeat(costs.n_layers[:, None], samples, axis=1)
+    for n, layers in enumerate(costs.n_layers):
+        shares = rng.choice([0.0, 0.25, 0.5, 1.0], layers - 1) if layers > 1 else np.empty(0)
+        exits = np.flatnonzero(shares)
+        depth[n, 1 : 1 + len(exits)] = exits + 1
+        for first in costs.offset[n, 0].ravel():
+            if first >= 0:
+                exit_frac[first : first + layers - 1] = shares
+    costs = costs._replace(exit_frac=exit_frac, depth=depth, offset=np.repeat(costs.offset, samples, axis=1))
+    return costs, chip, requests._replace(sample=rng.integers(0, samples, len(requests.sample)))
+
+
+def with_batches(case, seed, most=64):
+    """The case with costs of batches: each further request of a batch adds a share of the first one's row."""
+    rng = np.random.default_rng(seed + 2)
+    costs, chip, requests = case
+    shares = rng.integers(1, 5, len(costs.latency_s)) / 4.0
+    scale = 1.0 + np.arange(most)[:, None] * shares
+    return costs._replace(
+        batch_latency_s=costs.latency_s * scale, batch_dram_bytes=costs.dram_bytes * scale,
+        batch_energy_j=costs.energy_j * scale, batch_live_bytes=costs.live_bytes * np.arange(1, most + 1)[:, None],
+    ), chip, requests
+
+
 def random_case(seed, *, engines=1, levels=1, units=(1,), mode=DRAM_FIXED, bound=None, networks=3, layers=4,
                 requests=40, load=0.8, costs=True, followers=False, drop=False):
     """Times are multiples of 1/64 and the bandwidth is a power of two: sums are exact in any order."""

@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
+from reference_batch import BatchSimulation
 from reference_prefetch import reference_prefetch
 
 from hwmodels.kernel import tenants_of
@@ -86,6 +87,9 @@ def reference_run(table: CostTable, machine: Machine, trace: RequestTrace, polic
     simulation = _Simulation(table, machine, trace, policy, policy.values(params).tolist())
     if policy.issue is not None:
         return reference_prefetch(simulation, interpreted(policy.issue))
+    if policy.batch is not None:
+        return BatchSimulation(simulation, interpreted(policy.batch), simulation.plan,
+                               policy.largest_batch(params)).run()
     return simulation.run()
 
 
@@ -103,6 +107,9 @@ class _Simulation:
         self.latency, self.estimate = table.latency_s.tolist(), table.estimate_s.tolist()
         self.pattern = self.estimate if table.pattern_s is None else table.pattern_s.tolist()
         self.sparsity = table.sparsity_frac.tolist()
+        self.exit = [0.0] * len(self.latency) if table.exit_frac is None else table.exit_frac.tolist()
+        self.run_ahead = policy.run_ahead and (table.exit_frac is None or not any(
+            name.endswith(("remaining_s", "isolated_s", "next_s", "density_ratio")) for name in policy.needs))
         average = table.sparsity_frac if table.pattern_sparsity_frac is None else table.pattern_sparsity_frac
         self.average = average.tolist()
         self.bytes, self.live, self.energy = (c.tolist() for c in (table.dram_bytes, table.live_bytes, table.energy_j))
@@ -131,16 +138,23 @@ class _Simulation:
     def bound(self, r):
         return int(self.machine.tenant_engine[self.trace.tenant[r]])
 
+    def depth(self, network, sample):
+        """Layers that a request with this sample runs."""
+        return int(self.table.n_layers[network] if self.table.depth is None else self.table.depth[network, sample])
+
+    def layers(self, r):
+        return self.depth(self.trace.network[r], self.trace.sample[r])
+
     def _places(self, network, sample, bound):
         offset = self.table.offset[network, sample]
         return [(e, u, int(offset[e, u])) for e in self.engines if bound in (-1, e)
                 for u in range(len(self.levels)) if offset[e, u] >= 0]
 
     def _left(self, network, sample, bound, layer, e, u, column):
-        """Time left from this layer on at this place, the later layers placed best."""
+        """Time left from this layer on at this place, the later layers placed best and as likely as declared."""
         first = int(self.table.offset[network, sample, e, u])
         own = getattr(self, column)[first + layer]
-        if layer + 1 == self.table.n_layers[network]:
+        if layer + 1 == (self.depth(network, sample) if column == "latency" else self.table.n_layers[network]):
             return own
         options = []
         for f, v, _ in self.places(network, sample, bound):
@@ -151,7 +165,7 @@ class _Simulation:
             elif v != u:
                 cost = self.machine.reconfigure_s
             options.append(self.left(network, sample, bound, layer + 1, f, v, column) + cost)
-        return own + min(options)
+        return own + (1.0 if column == "latency" else 1.0 - self.exit[first + layer]) * min(options)
 
     def _told(self, network, sample, bound, layer):
         """Columns of a task at this layer."""
@@ -159,10 +173,13 @@ class _Simulation:
         single = self.table.offset.shape[2:] == (1, 1)
 
         def left(column, at):
+            true = column == "latency"
             if single:
-                first, values, total = places[0][2], getattr(self, column), 0.0
-                for row in range(first + at, first + int(self.table.n_layers[network])):
-                    total += values[row]
+                first, values, total, reach = places[0][2], getattr(self, column), 0.0, 1.0
+                end = self.depth(network, sample) if true else int(self.table.n_layers[network])
+                for row in range(first + at, first + end):
+                    total += reach * values[row]
+                    reach *= 1.0 if true else 1.0 - self.exit[row]
                 return total
             return min(self.left(network, sample, bound, at, e, u, column) for e, u, _ in places)
 
@@ -217,7 +234,7 @@ class _Simulation:
         task.service_s += took
         task.live = self.live[x.row]
         task.at = x.engine
-        if task.layer < self.table.n_layers[self.trace.network[r]]:
+        if task.layer < self.layers(r):
             self._show(task)
             self.waiting = sorted([*self.waiting, task], key=lambda t: t.order)
             return False
@@ -242,6 +259,7 @@ class _Simulation:
         self._show(task)
         self.admitted += 1
         self.waiting.append(task)
+        return task
 
     def _show(self, task):
         r = task.request
@@ -300,8 +318,8 @@ class _Simulation:
                     stays = x.end
                     if x.task.layer + 1 < self.table.n_layers[self.trace.network[r]]:
                         u = self.levels.index(x.units)
-                        stays += self.left(self.trace.network[r], self.trace.sample[r], e, x.task.layer + 1, e, u,
-                                           "estimate")
+                        stays += (1.0 - self.exit[x.row]) * self.left(
+                            self.trace.network[r], self.trace.sample[r], e, x.task.layer + 1, e, u, "estimate")
                     ends.append((stays, x))
                 free_at[e], x = min(ends, key=lambda pair: pair[0])
                 layer_end[e], displaced[e] = x.end, x.task
@@ -365,7 +383,8 @@ class _Simulation:
                     continue
                 if running is None:
                     rest = self._prepare_s(task, e, u, now)[0]
-                lefts[i, e, u] = rest + self.left(network, sample, bound, layer, e, u, "estimate")
+                goes_on = 1.0 if running is None else 1.0 - self.exit[running.row]
+                lefts[i, e, u] = rest + goes_on * self.left(network, sample, bound, layer, e, u, "estimate")
                 needs[i, e, u] = self.bytes[first + layer] / self.estimate[first + layer]
         chip = [types.SimpleNamespace(units=units, idle=free, bytes_per_s=self.machine.dram_bytes_per_s)
                 for units, free in zip(self.units, idle, strict=True)]
@@ -428,7 +447,7 @@ class _Simulation:
             moved += unsaved[e]
             unsaved[e] = 0.0
             rivals = sum(b in (-1, e) for b in bound)
-            if task.layer == 0 or (rivals >= 2 and not (self.policy.run_ahead and task.seen == self.epoch)):
+            if task.layer == 0 or (rivals >= 2 and not (self.run_ahead and task.seen == self.epoch)):
                 seconds += self.machine.decision_s
                 self.decisions += 1
             task.seen = self.epoch

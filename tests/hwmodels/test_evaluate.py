@@ -46,6 +46,20 @@ PAIRS = [(name, policy) for name in ARCHITECTURES for policy in POLICIES
          if name in POLICIES[policy].architectures]
 
 
+def test_early_exits_end_requests_and_are_measured_against_their_own_depth() -> None:
+    """Periodic requests far apart: everyone runs alone, NTT is 1 whatever the exit, and the exits have their shares."""
+    deep = BIG.with_exits({"conv1": 0.5, "conv3": 0.5})
+    tenant = Tenant(name="camera", network=deep, traffic=Traffic(rate_hz=4))
+    found = evaluate_detail(design("time_mux"), Workload(name="w", duration_s=200.0, tenants=(tenant,)), seed=1)
+    assert found.outcome.metrics["antt"] == pytest.approx(1.0, rel=1e-9)
+    assert found.trace is not None
+    shares = np.bincount(found.trace.sample, minlength=3) / len(found.trace.sample)
+    assert shares == pytest.approx(deep.exit_shares, abs=5 * 0.5 / 800**0.5)  # 5 standard errors
+    whole = evaluate(design("time_mux"), replace(WORKLOAD, tenants=(replace(tenant, network=BIG),)), seed=1)
+    assert found.outcome.metrics["mean_latency_s"] < 0.7 * whole.metrics["mean_latency_s"]
+    assert found.outcome.metrics["max_latency_s"] == pytest.approx(whole.metrics["max_latency_s"], rel=1e-9)
+
+
 def design(name: str, policy: str = "fcfs", **changes: object) -> Design:
     return replace(Design(architecture=ARCHITECTURE[name], policy=policy, scheduler="hardware"), **changes)  # type: ignore[arg-type]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from kernel_cases import fits, machine, random_case, table, trace
+from kernel_cases import fits, machine, random_case, table, trace, with_batches, with_exits
 from reference_kernel import reference_run
 
 from hwmodels.errors import InvalidPolicy, InvalidWorkload
@@ -180,9 +180,13 @@ def assert_same(fast, slow):
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10**6), which=st.integers(0, len(MACHINES) - 1), load=st.sampled_from([0.5, 0.9, 2.0]),
-       followers=st.booleans(), drop=st.booleans(), costs=st.booleans())
-def test_equals_the_interpreted_kernel(seed, which, load, followers, drop, costs):
+       followers=st.booleans(), drop=st.booleans(), costs=st.booleans(), exits=st.booleans())
+def test_equals_the_interpreted_kernel(seed, which, load, followers, drop, costs, exits):
     case = random_case(seed, **MACHINES[which], load=load, followers=followers, drop=drop, costs=costs)
+    if exits:
+        case = with_exits(case, seed)
+    if seed % 2:
+        case = with_batches(case, seed)
     for policy in (policy for policy in POLICIES.values() if fits(policy, case[1])):
         slow = reference_run(*case, policy)
         assert_same(run(*case, policy, record=True), slow)

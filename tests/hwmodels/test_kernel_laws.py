@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from kernel_cases import fits, machine, random_case, table, trace
+from kernel_cases import fits, machine, random_case, table, trace, with_exits
 from reference_kernel import overlaps
 
 from hwmodels.kernel import isolated_s, request_isolated_s, run, simulate
@@ -74,6 +74,46 @@ def test_conservation(name, shape):
             assert records.engine_busy_s[e] == pytest.approx(work, rel=1e-9)
         assert records.service_s.sum() == pytest.approx((spans[:, 1] - spans[:, 0]).sum(), rel=1e-9)
         assert records.dram_bytes <= chip.dram_bytes_per_s * elapsed * (1 + 1e-9) or chip.dram_mode == 2
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6), pair=st.sampled_from(PAIRS))
+def test_exits(seed, pair):
+    """A task ends at its exit; alone it takes the isolated latency of the layers it runs."""
+    name, shape = pair
+    costs, chip, requests = with_exits(random_case(seed, **SHAPES[shape], load=0.5), seed)
+    records = simulate(costs, chip, requests, name, record=True)
+    depth = costs.depth[requests.network, requests.sample]
+    assert np.isfinite(records.finish_s).all()
+    np.testing.assert_array_equal(np.bincount(records.spans[:, 2].astype(int)), depth)
+    alone = request_isolated_s(costs, chip, requests)
+    if chip.reconfigure_s == 0.0:
+        first = RequestTrace(*(column[:1] for column in requests))
+        assert simulate(costs, chip, first, name).finish_s[0] - first.arrival_s[0] == pytest.approx(alone[0], rel=1e-12)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6), pair=st.sampled_from([p for p in PAIRS if p[0] != "dysta_oracle"]))
+def test_exits_are_not_known_before_they_are_taken(seed, pair):
+    """Another exit behind the same probabilities: nothing changes until one of the two could be observed."""
+    name, shape = pair
+    costs, chip, requests = with_exits(random_case(seed, **SHAPES[shape], load=1.5), seed)
+    rng = np.random.default_rng(seed)
+    other = requests._replace(sample=rng.permutation(requests.sample))
+    first, second = (simulate(costs, chip, r, name, record=True).spans for r in (requests, other))
+    shallow = np.minimum(costs.depth[requests.network, requests.sample], costs.depth[requests.network, other.sample])
+    differs = (requests.sample != other.sample) & (
+        costs.depth[requests.network, requests.sample] != costs.depth[requests.network, other.sample])
+
+    def observed(spans):
+        """End of the first layer after which a request leaves in one of the two runs only."""
+        r, layer = spans[:, 2].astype(int), spans[:, 3].astype(int)
+        ends = spans[differs[r] & (layer + 1 == shallow[r]), 1]
+        return ends.min() if len(ends) else np.inf
+
+    until = min(observed(first), observed(second))
+    before = [sorted(map(tuple, spans[spans[:, 0] < until][:, [0, 2, 3, 4, 5]])) for spans in (first, second)]
+    assert before[0] == before[1]
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)

@@ -18,7 +18,7 @@ EXACT = {
     "resnet50": (25557032, 4089184256), "resnext50": (25028904, 4230479872), "inception_v3": (23834568, 5713216096),
     "mobilenet_v1": (4231976, 568740352), "mobilenet_v2": (3504872, 300774272), "vit_b_16": (86567656, 17563828224),
     "bert_base": (109482240, 35333406720), "bert_large": (335141888, 123212922880), "gpt2": (124439808, 32832159744),
-    "ritnet": (248900, 1025658880), "res8": (19905, 6752676),
+    "ritnet": (248900, 1025658880), "res8": (19905, 6752676), "branchy_alexnet": (605886, 30465536),
 }
 
 # Published numbers that a paper gives rounded, or for details it leaves open: (parameters, MACs, tolerance of each),
@@ -81,6 +81,32 @@ def test_published_variants():
     assert any("8732 boxes" in note for note in network("ssd_resnet18").notes)
 
 
+def test_expected_cost_of_early_exits():
+    """B-AlexNet by segment and head as published (BranchyNet, table I, MACs from its layer lists): a sample pays every
+    head it passes, so the mean cost gives a MAC-only gain of 1.4448."""
+    found = network("branchy_alexnet")
+    first, second = found.exits
+    macs = [sum(layer.macs for layer in part) for part in (
+        found.layers[:4], found.layers[4 : first + 1], found.layers[first + 1 : first + 2],
+        found.layers[first + 2 : second + 1], found.layers[second + 1 :])]
+    assert macs == [15564800, 1774592, 3538944, 443648, 9143552]
+    assert found.exit_shares == pytest.approx((0.092, 0.656, 0.252), rel=1e-12)
+    cost = 17339392 + (1 - 0.656) * (3538944 + 443648) + 0.092 * 9143552
+    assert (macs[0] + macs[2] + macs[4]) / cost == pytest.approx(1.444829, rel=1e-6)
+
+
+def test_exits_given_by_name():
+    found = network("res8")
+    name = found.layers[2].name
+    assert found.with_exits({name: 0.25}).exits == (2,)
+    assert found.with_exits({name: 0.25}).exit_shares == (0.75, 0.25)
+    assert found.with_exits({name: 0.25}).with_exits({}) == found
+    with pytest.raises(InvalidLayer, match="did you mean"):
+        found.with_exits({name + "x": 0.5})
+    with pytest.raises(InvalidLayer, match="before the last"):
+        found.with_exits({found.layers[-1].name: 0.5})
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 class TestConformance:
     """What every network of the zoo obeys."""
@@ -111,6 +137,7 @@ class TestConformance:
         assert two.macs == 2 * one.macs
         assert two.parameters == one.parameters
         assert sum(x.vector_ops for x in two) == 2 * sum(x.vector_ops for x in one)
+        assert one.with_batch(2) == two
 
     def test_vector_layers_have_elements(self, name):
         for layer in network(name):

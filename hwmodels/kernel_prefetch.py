@@ -27,7 +27,8 @@ Limits
 ------
 The channel moves all bytes of a layer at its load, activations included; really they move while it is computed, up to
 the lead later. A save is charged before it can happen by as much. That the running layer's tiles leave half of the SRAM
-free is assumed by `Machine.prefetch_bytes`, not checked.
+free is assumed by `Machine.prefetch_bytes`, not checked. Whether a request leaves at an early exit is known when the layer
+before the exit is issued: nothing is loaded in vain.
 """
 
 from typing import NamedTuple
@@ -354,7 +355,7 @@ def run_prefetch(hw, cut, room, requests, lookups, visible, issue, params, plan,
         slot = queue[choice]
         r = request_of[slot]
         layer = tasks[slot].layer
-        n_layers = hw.n_layers[requests.network[r]]
+        n_layers = requests.layers[r]
         row = hw.offset[requests.network[r], requests.sample[r], 0, 0] + layer
         times = cut.parts[row] - part[slot] if alone else 1
         whole = times == cut.parts[row]

@@ -18,9 +18,12 @@ from hwmodels.policies import (
     dysta_oracle,
     edf,
     fcfs,
+    fluid_batching,
+    graph_batching,
     herald,
     layerweaver,
     layerweaver_plus,
+    lazy_batching,
     least_slack,
     magma,
     moca,
@@ -66,6 +69,9 @@ _FILES = (
     layerweaver,
     layerweaver_plus,
     ai_mt,
+    graph_batching,
+    lazy_batching,
+    fluid_batching,
 )
 
 POLICIES: dict[str, Policy] = with_plugins({file.POLICY.name: file.POLICY for file in _FILES})

@@ -1,6 +1,6 @@
 """What a policy is: compiled functions over the tasks it may see, and a record that says what it is.
 
-Four forms (a policy gives exactly one):
+Five forms (a policy gives exactly one):
 
 * `key(tasks, i, params) -> float`: a number per task, the lowest runs, ties by `order`. It may change while the task
   runs but not while it waits, so the kernel keeps the waiting tasks in a heap. With `run_ahead` the number of a running
@@ -15,15 +15,19 @@ Four forms (a policy gives exactly one):
   it cannot; `need[i, e, u]` the bandwidth its next layer draws there [byte/s]; both hold for waiting and running tasks.
   `chip` is a `CHIP` row per engine, `level_units[u]` the units of level u. Called when something is idle and somebody
   waits for it.
-
+* `batch(tasks, lines, follows, groups, n_groups, order, picks, now, params, state, plan)`: who computes together on one
+  undivided engine (`hwmodels.kernel_batch`). The waiting requests of network x are `lines[x].first`, then `follows[i]`
+  of each, -1 at the end; the members of group g `groups[g].first` and so on. It writes the lower columns of `GROUP`,
+  and `order[0]` (`ORDER`) with `picks[: order[0].start]`, waiting requests of one network that become a new group.
+  Needs a parameter `max_batch`.
 * `issue(tasks, heads, count, port, now, params, state, plan) -> int`: for one undivided engine that loads weights
   ahead (`hwmodels.kernel_prefetch`): position in `heads[:count]` of the layer to issue next, or -1 to evict the last
   issued one if `port[0].evictable`. `heads` are `HEAD` rows, one per tenant that has something to issue, in the order
   of admission; `port` is one `PORT` row. Called whenever something can be issued, so also for a single candidate.
 
-They are compiled with the decorators `@key`, `@select`, `@assign` and `@issue` and may read a column of a task only if
-the policy's record declares it in `needs`; an undeclared column is NaN. `memory_a, memory_b, memory_c` belong to the
-policy and are NaN when a task is admitted. `plan` is what the policy's `prepare` made of the tables before the run.
+They are compiled with the decorators of these names and may read a column of a task only if the policy's record
+declares it in `needs`; an undeclared column is NaN. `memory_a, memory_b, memory_c` belong to the policy and are NaN when
+a task is admitted. `plan` is what the policy's `prepare` made of the tables before the run.
 """
 
 from collections.abc import Callable
@@ -49,10 +53,13 @@ __all__ = [
     "DECLARABLE",
     "DISCIPLINES",
     "GRAIN",
+    "GROUP",
     "HEAD",
     "HIDDEN_TRUTH",
     "KILL",
+    "LINE",
     "MACHINES",
+    "ORDER",
     "PORT",
     "RECOMPUTE",
     "SEAT",
@@ -65,6 +72,7 @@ __all__ = [
     "Tenants",
     "assign",
     "at_grain",
+    "batch",
     "inline",
     "issue",
     "key",
@@ -169,6 +177,34 @@ _PORT = {
 PORT = np.dtype([(name, "i8" if name in ("evictable", "last_slot") else "f8") for name in _PORT], align=True)
 """Channel, compute unit and buffer, for `issue`."""
 
+_GROUPED = {
+    "network": "index of its network [-]",
+    "layer": "layers executed so far; the next layer's index [-]",
+    "members": "requests in it [-]",
+    "slots": "inferences it is computed as: its members and the places of those that have left [-]",
+    "first": "its first member [-]",
+    "park_s": "time to save its live data, if the engine holds them, and to restore them [s]",
+    "into": "to be written: group of a lower number, network and layer alike, to merge into; -1 at first [-]",
+    "compact": "to be written: 1 = give up the places of those that have left; 0 at first [-]",
+}
+
+GROUP = np.dtype([(name, "f8" if name.endswith("_s") else "i8") for name in _GROUPED], align=True)
+"""A batch, for `batch`; in the order in which they were started."""
+
+LINE = np.dtype([("first", "i8"), ("count", "i8")], align=True)
+"""Waiting requests of a network, for `batch`: the first one, -1 = none, and how many."""
+
+_ORDERED = {
+    "run": "group to run, n_groups = the new one; -1 at first: nobody [-]",
+    "layers": "most layers to run before asking again; without limit at first [-]",
+    "start": "how many of `picks` become a new group; 0 at first [-]",
+    "wait_until_s": "if nobody runs: when to ask again, unless a request arrives; inf at first [s]",
+}
+
+ORDER = np.dtype([(name, "f8" if name.endswith("_s") else "i8") for name in _ORDERED], align=True)
+"""What `batch` decides, all columns to be written. If groups merge or are compacted, this counts for nothing and it is
+asked again at once."""
+
 _TASKS = types.Array(numba.from_dtype(TASK), 1, "C")
 _FLOATS = types.Array(types.float64, 1, "C")
 _INTS = types.Array(types.int64, 1, "C")
@@ -182,6 +218,12 @@ ASSIGN_SIGNATURE = types.void(
 ISSUE_SIGNATURE = types.int64(
     _TASKS, types.Array(numba.from_dtype(HEAD), 1, "C"), types.int64, types.Array(numba.from_dtype(PORT), 1, "C"),
     types.float64, _FLOATS, _FLOATS, types.Array(types.float64, 2, "C"))
+
+
+BATCH_SIGNATURE = types.void(
+    _TASKS, types.Array(numba.from_dtype(LINE), 1, "C"), _INTS, types.Array(numba.from_dtype(GROUP), 1, "C"),
+    types.int64, types.Array(numba.from_dtype(ORDER), 1, "C"), _INTS, types.float64, _FLOATS, _FLOATS,
+    types.Array(types.float64, 2, "C"))
 
 
 class Compiled:
@@ -215,6 +257,11 @@ def assign(function: Callable[..., None]) -> Compiled:
 def issue(function: Callable[..., int]) -> Compiled:
     """Mark an issue function for compilation."""
     return Compiled(function, ISSUE_SIGNATURE)
+
+
+def batch(function: Callable[..., None]) -> Compiled:
+    """Mark a batch function for compilation."""
+    return Compiled(function, BATCH_SIGNATURE)
 
 
 def inline(function: Callable[..., Any]) -> Any:
@@ -290,8 +337,8 @@ class Policy:
     origin : `textbook`, `publication` (the published algorithm) or `reconstruction` (from abstracts and memory).
     params : name -> `Param`.
     needs : names out of `DECLARABLE`.
-    prepare : for `assign` and `issue`: (cost table, machine, tenants, values of the parameters) -> `plan`, an offline
-        pass; by default the plan is empty. The policy may write to it.
+    prepare : for `assign`, `issue` and `batch`: (cost table, machine, tenants, values of the parameters) -> `plan`, an
+        offline pass; by default the plan is empty. The policy may write to it.
     stops : for `key` and `select`: the same arguments -> `Stops`; None = layer ends, checkpoint, the fastest.
     blocks : for `issue`: name of the parameter that says in how many equal blocks every layer with weights is cut; by
         default they are cut only where one would take more than half the buffer.
@@ -311,6 +358,7 @@ class Policy:
     select: Compiled | None = None
     assign: Compiled | None = None
     issue: Compiled | None = None
+    batch: Compiled | None = None
     prepare: Callable[[CostTable, Machine, Tenants, NDArray[np.float64]], NDArray[np.float64]] | None = None
     stops: Callable[[CostTable, Machine, Tenants, NDArray[np.float64]], Stops | None] | None = None
     blocks: str = ""
@@ -319,13 +367,15 @@ class Policy:
     deviations: str = ""
 
     def __post_init__(self) -> None:
-        if sum(form is not None for form in (self.key, self.select, self.assign, self.issue)) != 1:
-            raise InvalidPolicy(f"{self.name}.key, select, assign, issue", "exactly one given")
+        if sum(form is not None for form in (self.key, self.select, self.assign, self.issue, self.batch)) != 1:
+            raise InvalidPolicy(f"{self.name}.key, select, assign, issue, batch", "exactly one given")
         if self.issue is not None and self.machines != "single":
             raise InvalidPolicy(f"{self.name}.machines", "single: `issue` is for one undivided engine", self.machines)
         if self.blocks and (self.issue is None or self.blocks not in self.params):
             raise InvalidPolicy(f"{self.name}.blocks", "the name of a parameter of an `issue` policy", self.blocks)
-        if (self.assign is not None or self.issue is not None) and self.stops is not None:
+        if self.batch is not None and (self.machines != "single" or "max_batch" not in self.params):
+            raise InvalidPolicy(f"{self.name}.batch", "given with machines = 'single' and a parameter max_batch")
+        if self.key is None and self.select is None and self.stops is not None:
             raise InvalidPolicy(f"{self.name}.stops", "absent: the form says itself who goes on")
         if self.machines not in MACHINES:
             raise InvalidPolicy(f"{self.name}.machines", f"one of {', '.join(MACHINES)}", self.machines)
@@ -345,6 +395,12 @@ class Policy:
         """Whether layers may take less time than alone, because others compute while their weights are loaded. The
         bounds of `hwmodels.demand_bounds` and `hwmodels.design_bounds` do not hold then."""
         return self.issue is not None
+
+    def largest_batch(self, given: dict[str, float] | None = None) -> int:
+        """Most requests it computes together with these parameters [-]."""
+        if self.batch is None:
+            return 1
+        return int((given or {}).get("max_batch", self.params["max_batch"].default))
 
     def values(self, given: dict[str, float] | None = None) -> NDArray[np.float64]:
         """Values of the parameters in the order of `params`, shape (len(params),).

@@ -70,7 +70,7 @@ class Prefetching:
         return max(least, self.tiles if self.weights[row] > 0.0 else 1)
 
     def layers(self, task):
-        return int(self.table.n_layers[self.trace.network[task.request]])
+        return self.base.layers(task.request)
 
     def run(self):
         base, trace = self.base, self.trace

@@ -79,7 +79,7 @@ class _Tiles(_Simulation):
             if not self.waiting:
                 continue
             asked = current is None or (self.point(current) and (current.seen != self.epoch or (
-                not self.policy.run_ahead and now >= asked_s + self.stops.quantum_s
+                not self.run_ahead and now >= asked_s + self.stops.quantum_s
                 and (current.tile == 0 or len(self.waiting) > 1))))
             task = current
             if asked:
@@ -104,7 +104,7 @@ class _Tiles(_Simulation):
             current = task
             if task.tile == self.tiles[row]:
                 task.tile, task.layer = 0, task.layer + 1
-            if task.layer == self.table.n_layers[trace.network[task.request]]:
+            if task.layer == self.layers(task.request):
                 self.finish[task.request], finished, current = now, task.request, None
                 self.waiting.remove(task)
                 self.epoch += 1
@@ -116,7 +116,7 @@ class _Tiles(_Simulation):
         """Charge what has to happen before the task runs; seconds."""
         seconds, moved, r = 0.0, 0.0, task.request
         fresh = task.layer == 0 and task.tile == 0
-        if fresh or (asked and len(self.waiting) > 1 and not (self.policy.run_ahead and task.seen == self.epoch)):
+        if fresh or (asked and len(self.waiting) > 1 and not (self.run_ahead and task.seen == self.epoch)):
             self.decisions += 1
             if task is not current or task.tile == 0:
                 seconds += self.machine.decision_s

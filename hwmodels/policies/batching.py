@@ -30,8 +30,9 @@ from hwmodels.tables import CostTable
 __all__ = ["LARGEST", "MAX_BATCH", "SLACK_TEST", "plan_of", "stack_step"]
 
 LARGEST = 64
-MAX_BATCH = Param(8.0, 1.0, LARGEST, "most requests computed together [-]")
-SLACK_TEST = Param(0.0, 0.0, 1.0, "1: time left by the costs of batches; 0: serial, requests one after the other [-]")
+MAX_BATCH = Param(8.0, 1.0, LARGEST, "most requests computed together [-]", True)
+SLACK_TEST = Param(0.0, 0.0, 1.0, "1: time left by the costs of batches; 0: serial, requests one after the other [-]",
+                   True)
 
 _FOREVER = 2**31
 

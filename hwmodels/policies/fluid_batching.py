@@ -52,7 +52,7 @@ POLICY = Policy(
         "max_batch": MAX_BATCH,
         "slack_test": SLACK_TEST,
         "quantile": Param(0.0, 0.0, 0.999, "of the time left over the exits, for tail deadlines; 0: its mean [-]"),
-        "exits_only": Param(0.0, 0.0, 1.0, "1: the running batch is interrupted after exits only; 0: at layers [-]"),
+        "exits_only": Param(0.0, 0.0, 1.0, "1: interrupts the running batch after exits only; 0: at layers [-]", True),
     },
     needs=("deadline_s",),
     batch=_batch,

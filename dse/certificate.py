@@ -122,14 +122,16 @@ def _ordered(space: Space) -> Space:
 
 def _rebuild(study: Study) -> Iterator[_Block]:
     """Blocks in the order of the certificate."""
-    from hwmodels.area import scheduler_block
+    from hwmodels.policies import POLICIES
+    from hwmodels.scheduling import block_of
+    from spaces.designs import policy_params
 
     space = _ordered(study.space)
     names = [name for name in space.names if not _is_policy(name)]
     policy, scheduler = space.names.index("policy"), space.names.index("scheduler")
     policies = [space.domains["policy"].value(code) for code in range(int(space.domains["policy"].n))]
     schedulers = [space.domains["scheduler"].value(code) for code in range(int(space.domains["scheduler"].n))]
-    known: dict[tuple[str, str, int], SchedulerBlock] = {}
+    known: dict[tuple[str, str, int, int], SchedulerBlock] = {}
     before: tuple[int, ...] = ()
     hardware, node_nm = -1, 0
     found: dict[SchedulerBlock, _Block] = {}
@@ -138,9 +140,11 @@ def _rebuild(study: Study) -> Iterator[_Block]:
             yield from found.values()
             before, found, hardware = codes[:len(names)], {}, hardware + 1
             node_nm = int(space.decode(codes)["node_nm"])
-        key = (str(schedulers[codes[scheduler]]), str(policies[codes[policy]]), node_nm)
+        name = str(policies[codes[policy]])
+        params = policy_params(space.decode(codes)) if POLICIES[name].batch is not None else {}
+        key = (str(schedulers[codes[scheduler]]), name, node_nm, POLICIES[name].largest_batch(params))
         if key not in known:
-            known[key] = scheduler_block(*key)
+            known[key] = block_of(key[0], name, params, node_nm)
         if known[key] in found:
             found[known[key]].numbers.append(number)
         else:
@@ -281,11 +285,12 @@ def _check_bounds(study: Study, blocks: list[_Block], table: dict[str, Any], fea
     Any valid bound will do. Tried are: all that is known with the tail limited to what has to be proven, without that
     limit, and of exact costs those of some networks only, the rest bounded by their layers.
     """
-    quickest: dict[int, SchedulerBlock] = {}
+    quickest: dict[tuple[int, int], SchedulerBlock] = {}
     for block in blocks:
-        known = quickest.setdefault(block.hardware, block.scheduler)
+        alike = block.hardware, block.scheduler.together
+        known = quickest.setdefault(alike, block.scheduler)
         if block.scheduler.decision_s < known.decision_s:
-            quickest[block.hardware] = block.scheduler
+            quickest[alike] = block.scheduler
     costed: list[int | None] = [None, *range(len(study.workload.networks))] if exact else [0]
     problems: list[str] = []
     for low in range(0, len(rows), _CHUNK):
@@ -349,9 +354,10 @@ def _at_best(metric: str, minimise: bool, bounds: dict[str, float]) -> float:
     return bounds[metric] if minimise else -bounds[metric]
 
 
-def _best_bounds(study: Study, some: list[_Block], quickest: "dict[int, SchedulerBlock]", costed: int | None,
-                 limits: list[dict[str, float]]) -> list[dict[str, float] | None]:
-    """Bounds of blocks, their tails also as those with the quickest scheduler of the hardware: no design beats that.
+def _best_bounds(study: Study, some: list[_Block], quickest: "dict[tuple[int, int], SchedulerBlock]",
+                 costed: int | None, limits: list[dict[str, float]]) -> list[dict[str, float] | None]:
+    """Bounds of blocks, their tails also as those with the quickest scheduler of the hardware: no design with batches
+    of that size beats that.
 
     The bisection that finds a tail may end lower for a slower scheduler, though both bounds hold.
 
@@ -365,7 +371,8 @@ def _best_bounds(study: Study, some: list[_Block], quickest: "dict[int, Schedule
              if any(one is not None and metric in one for one in found)]
     if not tails or any(t.service.deadline_x_isolated is not None for t in study.workload.tenants):
         return found
-    quick = _bounds(study, [block._replace(scheduler=quickest[block.hardware]) for block in some], costed, limits)
+    quick = _bounds(study, [block._replace(scheduler=quickest[block.hardware, block.scheduler.together])
+                            for block in some], costed, limits)
     for own, other in zip(found, quick, strict=True):
         if own is not None and other is not None:
             own.update({metric: max(own[metric], other[metric]) for metric in tails})
@@ -431,19 +438,21 @@ def _chip(params: dict[str, Any], study: Study) -> "Chip | None":
 
 
 def _exact_demand(block: _Block, study: Study, load: Any) -> Any:
-    from hwmodels.area import scheduler_block
+    from dataclasses import replace
+
     from hwmodels.demand_bounds import prepared_demand
     from hwmodels.evaluate import evaluate_detail, prepare
+    from hwmodels.scheduling import block_of
     from spaces.designs import decode_design
 
     design = decode_design(block.params, study.workload)
-    prepared = prepare(design, study.workload)
+    prepared = prepare(replace(design, policy="fcfs", policy_params={}), study.workload)  # one request at a time
     if prepared.problem:
         return None
     detail = evaluate_detail(design, study.workload, seed=study.seed, record=False)
     assert detail.isolated_s is not None
     # deadlines that count isolated latencies include one decision, of the design's own scheduler
-    own = scheduler_block(design.scheduler, design.policy, block.params["node_nm"])
+    own = block_of(design.scheduler, design.policy, design.policy_params, block.params["node_nm"])
     return prepared_demand(prepared, study.workload, load, detail.isolated_s - own.decision_s)
 
 

@@ -10,7 +10,7 @@ hardware, closer bounds, and the simulation of what they cannot discard.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dse.objective import DesignEvaluator, Result, evaluate_one, minimised
 from dse.study import Study
-from hwmodels.area import SchedulerBlock, scheduler_block
+from hwmodels.area import SchedulerBlock
 from hwmodels.demand_bounds import (
     Demand,
     Load,
@@ -36,8 +36,9 @@ from hwmodels.evaluate import _machine, prepare
 from hwmodels.kernel import isolated_s
 from hwmodels.network import Network
 from hwmodels.outcome import Outcome
+from hwmodels.scheduling import block_of
 from hwmodels.workload import Workload
-from spaces.designs import PARAMETERS, decode_design
+from spaces.designs import PARAMETERS, decode_design, policy_params
 from spaces.graph import INACTIVE, Node
 from spaces.space import Params, Space
 
@@ -144,7 +145,8 @@ class Blocks:
         if key not in self._groups:
             of: dict[SchedulerBlock, list[int]] = {}
             for offset, tail in enumerate(self.tails(h)):
-                block = scheduler_block(str(tail["scheduler"]), str(tail["policy"]), node_nm)
+                policy = str(tail["policy"])
+                block = block_of(str(tail["scheduler"]), policy, policy_params(tail), node_nm)
                 of.setdefault(block, []).append(offset)
             self._groups[key] = tuple(Group(block, tuple(offsets)) for block, offsets in of.items())
         return self._groups[key]
@@ -294,10 +296,12 @@ def _worth(rules: Rules, metric: str, vectors: Floats, front: Floats) -> Floats:
 
 
 def _quickest(hardware: NDArray[np.int64], blocks: Sequence[SchedulerBlock]) -> NDArray[np.int64]:
-    """For each block the one of the same hardware with the least decision time."""
-    order = np.lexsort((np.array([block.decision_s for block in blocks]), hardware))
-    distinct, start = np.unique(hardware[order], return_index=True)
-    return order[start][np.searchsorted(distinct, hardware)]
+    """For each block the one of the same hardware and largest batch with the least decision time."""
+    together = np.array([block.together for block in blocks])
+    alike = hardware * (int(together.max(initial=0)) + 1) + together
+    order = np.lexsort((np.array([block.decision_s for block in blocks]), alike))
+    distinct, start = np.unique(alike[order], return_index=True)
+    return order[start][np.searchsorted(distinct, alike)]
 
 
 def first_bounds(blocks: Blocks, rules: Rules) -> Iterator[tuple[int, Best]]:
@@ -379,7 +383,7 @@ def closer_bounds(params: Params, groups: Sequence[SchedulerBlock], rules: Rules
     for known in range(len(order)):
         demand = rows_of(chip_demand([chip], workload, rules.load, exact=order[:known]), same)
         yield _bounds(rules, demand, groups, area, leakage, front=front)
-    prepared = prepare(design, workload)
+    prepared = prepare(replace(design, policy="fcfs", policy_params={}), workload)  # one request at a time
     if prepared.problem:
         yield _cannot(count, rules)
         return

@@ -302,7 +302,7 @@ _ENGINE_RULES: dict[str, Any] = {
 } | {
     name: Annotated[str, _names("hwmodels.engine", options)] for name, options in (
         ("dataflow", "ALL_DATAFLOWS"), ("fold_overlap", "FOLD_OVERLAPS"), ("im2col", "IM2COL"),
-        ("multi_precision", "MULTI_PRECISION"), ("zero_skipping", "ZERO_SKIPPING"))
+        ("multi_precision", "MULTI_PRECISION"), ("zero_skipping", "ZERO_SKIPPING"), ("batching", "BATCHING"))
 }
 
 

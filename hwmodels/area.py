@@ -7,6 +7,8 @@ Model
     vector  lanes x lane
     noc     flip-flops that skew the operands entering, and de-skew the results leaving, a systolic array:
             rows (rows + 1)/2 input operands and cols (cols + 1)/2 accumulators
+    stacks  stackable PEs: every further stack switches the operands of all rows and takes out, beside the sums that
+            leave the array, those of all columns: (stacks - 1)(rows x operand + cols x sum bits) of links
     fission links of all sub-arrays along two of their sides: (rows + cols) of a sub-array x (operand + sum bits)
     dram_phy  proportional to the bandwidth, the same at every node
 
@@ -49,7 +51,7 @@ __all__ = [
 RS_SCRATCHPAD_WORDS = (12 + 224, 24)
 """Operand words (inputs, weights) and accumulator words in the scratchpads of a row-stationary PE (Eyeriss v1)."""
 
-STATIC_POLICIES = frozenset({"fcfs", "round_robin", "sjf", "srpt", "edf", "derca", "static"})
+STATIC_POLICIES = frozenset({"fcfs", "round_robin", "sjf", "srpt", "edf", "derca", "graph_batching", "static"})
 """Policies whose order is fixed when a request arrives or a layer ends: a priority queue suffices. All others compute a
 score per waiting task at each decision."""
 
@@ -62,6 +64,8 @@ class SchedulerBlock(NamedTuple):
     power_w: float
     """Leakage."""
     decision_j: float
+    together: int = 1
+    """Most requests that it lets share one pass of the engine."""
 
 
 def accumulator_bits(precision: str) -> int:
@@ -86,7 +90,8 @@ def processing_element_area_mm2(node_nm: float, precision: str, dataflow: str, *
 
 
 def engine_area_mm2(engine: Engine, *, corner: Corner = "value") -> dict[str, float]:
-    """Area of one engine by part: pes, sram, vector, noc [mm2]; every part is above zero."""
+    """Area of one engine by part: pes, sram, vector, noc, and stacks if it has some [mm2]; every part is above
+    zero."""
     node, corner = engine.node_nm, constants_of(engine, corner)
     skew_bits = (engine.rows * (engine.rows + 1) // 2 * PRECISION_BITS[engine.precision]
                  + engine.cols * (engine.cols + 1) // 2 * accumulator_bits(engine.precision))
@@ -96,6 +101,11 @@ def engine_area_mm2(engine: Engine, *, corner: Corner = "value") -> dict[str, fl
         "vector": engine.vector_lanes * vector_lane_area_mm2(node, corner=corner),
         "noc": skew_bits * flip_flop_area_mm2(node, corner=corner),
     }
+    if engine.stacks > 1:
+        bits = (engine.rows * PRECISION_BITS[engine.precision] + engine.cols * accumulator_bits(engine.precision))
+        per_bit = (quantity("fission_link_area_28nm_mm2_per_bit", corner=corner)
+                   * scale("logic_area_frac", 28, node, central(corner)))
+        parts["stacks"] = (engine.stacks - 1) * bits * per_bit
     for part, area in parts.items():
         if not area > 0.0:
             raise InvalidEngine(f"area of {part}", "> 0 mm2", area)
@@ -149,7 +159,7 @@ def fission_area_mm2(engine: Engine, subarrays: int, *, corner: Corner = "value"
 
 
 def scheduler_block(kind: str, policy: str = "static", node_nm: float = 16, *, freq_hz: float = 1e9, tasks: int = 8,
-                    corner: Corner = "value") -> SchedulerBlock:
+                    together: int = 1, corner: Corner = "value") -> SchedulerBlock:
     """Area, delay and energy of the block that runs the policy.
 
     Software runs on the host core: no area of its own (declared zero), microseconds per decision. Hardware is DERCA's
@@ -162,6 +172,7 @@ def scheduler_block(kind: str, policy: str = "static", node_nm: float = 16, *, f
     policy : name of the policy, or `static` / `dynamic`; see `STATIC_POLICIES`.
     freq_hz : clock of the hardware block [Hz].
     tasks : waiting tasks it is built for, >= 1 [-].
+    together : largest batch of the policy [-].
     """
     if kind not in ("software", "hardware"):
         raise InvalidEngine("scheduler", "one of software, hardware", kind)
@@ -173,7 +184,7 @@ def scheduler_block(kind: str, policy: str = "static", node_nm: float = 16, *, f
         instruction_j = (quantity("core_instruction_energy_7nm_j", corner=corner)
                          * scale("mac_int8_energy_j", 7, node_nm))
         instructions = decision_s * quantity("core_instructions_per_s", corner=corner)
-        return SchedulerBlock(0.0, decision_s, 0.0, instructions * instruction_j)
+        return SchedulerBlock(0.0, decision_s, 0.0, instructions * instruction_j, together)
     gates = quantity("scheduler_static_luts", corner=corner) * quantity("scheduler_lut_nand2_count", corner=corner)
     cycles = (quantity("scheduler_base_cycles", corner=corner)
               + tasks * quantity("scheduler_cycles_per_task", corner=corner))
@@ -184,4 +195,5 @@ def scheduler_block(kind: str, policy: str = "static", node_nm: float = 16, *, f
                                                                                   central(corner))
     macs = gates * quantity("scheduler_activity_frac", corner=corner) / quantity("mac_int8_nand2_count", corner=corner)
     decision_j = cycles * macs * quantity("mac_int8_energy_j", node_nm, corner)
-    return SchedulerBlock(area, cycles / freq_hz, area * logic_leakage_w_per_mm2(node_nm, corner=corner), decision_j)
+    leakage_w = area * logic_leakage_w_per_mm2(node_nm, corner=corner)
+    return SchedulerBlock(area, cycles / freq_hz, leakage_w, decision_j, together)

@@ -103,6 +103,7 @@ class EngineColumns(NamedTuple):
     """Depthwise convolutions run channel by channel only."""
     weights_stay: NDArray[np.bool_]
     """Weights may still be on chip from the inference before."""
+    stacks: Ints
 
 
 class Bounds(NamedTuple):
@@ -200,7 +201,7 @@ def engine_columns(engines: Sequence[Engine], *, rigid: bool = True) -> EngineCo
         overlapped=np.array([e.fold_overlap != "none" for e in engines]),
         drained=np.array([e.output_drain for e in engines]),
         plain_depthwise=np.array([e.depthwise_modes == ("per_channel",) for e in engines]),
-        weights_stay=np.array([e.weights_stay for e in engines]))
+        weights_stay=np.array([e.weights_stay for e in engines]), stacks=ints([e.stacks for e in engines]))
 
 
 def _packing(layer: Layer, native_bits: int) -> float:
@@ -520,8 +521,8 @@ def _part_areas_mm2(engines: EngineColumns) -> tuple[Floats, Floats]:
         present = np.flatnonzero(np.bincount(codes))
         return present, np.searchsorted(present, codes)
 
-    def engine(node: int, precision: int, dataflow: int, rows: int = 1) -> Engine:
-        return Engine(rows=rows, cols=1, sram_bytes=1, vector_lanes=1, dataflow=DATAFLOWS[dataflow],
+    def engine(node: int, precision: int, dataflow: int, rows: int = 1, stacks: int = 1) -> Engine:
+        return Engine(rows=rows, cols=1, sram_bytes=1, vector_lanes=1, dataflow=DATAFLOWS[dataflow], stacks=stacks,
                       dram_bytes_per_s=1.0, freq_hz=1.0, precision=_PRECISIONS[precision], node_nm=NODES_NM[node])
 
     shape = (len(NODES_NM), len(_PRECISIONS), len(DATAFLOWS))
@@ -534,9 +535,15 @@ def _part_areas_mm2(engines: EngineColumns) -> tuple[Floats, Floats]:
     both = np.array([parts["noc"] for parts in one])
     per_row = ((side - both) / 2.0)[kind]
     per_col = both[kind] - per_row
+    # a second stack of one and of two rows separates the links of rows and columns
+    wide, slim = (np.array([engine_area_mm2(engine(row[0], row[1], row[2], rows=rows, stacks=2))["stacks"]
+                            for row in kinds.tolist()]) for rows in (2, 1))
+    link_row = (wide - slim)[kind]
+    link_col = slim[kind] - link_row
     rows, cols = engines.rows, engines.cols
+    links = (engines.stacks - 1) * (rows * link_row + cols * link_col)
     noc = rows * (rows + 1) // 2 * per_row + cols * (cols + 1) // 2 * per_col
-    return rows * cols * pe + engines.vector_lanes * lane + noc, _per_buffer(engines, sram_area_mm2)
+    return rows * cols * pe + engines.vector_lanes * lane + noc + links, _per_buffer(engines, sram_area_mm2)
 
 
 def areas_mm2(engines: EngineColumns) -> Floats:

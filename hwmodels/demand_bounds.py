@@ -14,6 +14,7 @@ work         w_p >= 0 is the weight of place p such that all engines together ha
              share). In a window of length z the chip does weighted work <= z, and a request costs
              >= sum over layers of min_p w_p t_p. Two choices of weights: equal engines, and engines by speed. The
              DRAM channel is a third resource: bytes / bandwidth.
+             a batch shares all of its work and energy, at best
 late         requests that cannot meet deadlines arrival + theta D, for any policy: preemptive earliest-deadline-first
              on one resource finds a window whose demand exceeds its length at its first miss; one request of that
              window is late. What arrives after the window starts anew, so windows are disjoint and their misses add.
@@ -272,10 +273,11 @@ def chip_demand(chips: Sequence[Chip], workload: Workload, load: Load, *,
     def matrices(network: Network) -> tuple[Floats, Floats, Floats, Floats]:
         used = np.unique(np.concatenate([where.column for tenant, where in zip(workload.tenants, each, strict=True)
                                          if tenant.network == network]))
+        # a request takes its earliest exit at best, and no metric may count on the mean of the exits
         if network in exact:
-            times, some = np.ones(len(network)), _costed(network, [engines[c] for c in used.tolist()])
+            least = min((*network.exits, len(network) - 1)) + 1
+            times, some = np.ones(least), _costed(network, [engines[c] for c in used.tolist()])[:, :least]
         else:
-            # a request takes its earliest exit at best, and no metric may count on the mean of the exits
             found = layer_bounds(network, EngineColumns(*(column[used] for column in columns)), quantile=True)
             times, some = found.times, np.stack([found.latency_s, found.energy_j, found.dram_bytes])
         whole = np.full((3, len(times), len(engines)), np.inf)
@@ -618,6 +620,7 @@ def metric_bounds(demand: Demand, load: Load, workload: Workload, blocks: Sequen
     """
     limits = limits or {}
     count = len(area_mm2)
+    demand = _shared(demand, np.array([block.together for block in blocks]))
     decision_s = np.array([block.decision_s for block in blocks])
     deadline = _deadlines(demand, load, decision_s)
     static_w = leakage_w + np.array([block.power_w for block in blocks])
@@ -666,6 +669,15 @@ def metric_bounds(demand: Demand, load: Load, workload: Workload, blocks: Sequen
         found[metric] = (_of_tenant(names.index(tenant), name, chain, demand.energy_j * scale, deadline, load, least)
                          if tenant in names else of(metric))
     return found
+
+
+def _shared(demand: Demand, together: Ints) -> Demand:
+    """What one request needs at least where so many may share a pass of the engine, (D,): a pass takes as long as one
+    request alone, and no more requests share it."""
+    if (together == 1).all():
+        return demand
+    return demand._replace(work_s=demand.work_s / together[:, None, None], energy_j=demand.energy_j / together[:, None],
+                           alone=demand.alone & (together == 1))
 
 
 def _chains(latency: Floats, parent: Ints) -> Floats:

@@ -12,16 +12,17 @@ lowest and alone on the DRAM channel; a follower waits for its parent. Area is e
 
 Limits
 ------
-Policies that overlap layers (`Policy.overlaps`) are not bounded. One request at a time per network: batches that
-share weights need less energy per inference than this. Networks with early exits are bounded by their earliest exit.
+Policies that overlap layers (`Policy.overlaps`) are not bounded. Of a batch only its largest size is known: it may need
+as little energy per inference as one request divided by that. Networks with early exits are bounded by their earliest
+exit.
 """
 
 import numpy as np
 
-from hwmodels.area import scheduler_block
 from hwmodels.bounds import engine_columns, network_bounds
 from hwmodels.design import Chip, Design
 from hwmodels.engine import Engine
+from hwmodels.scheduling import block_of
 from hwmodels.workload import Tenant, Workload
 
 __all__ = ["design_bounds"]
@@ -73,7 +74,8 @@ def design_bounds(design: Design, workload: Workload) -> tuple[dict[str, float],
         while at is not None:
             whole[name] += latency[at]
             at = parents[at]
-    block = scheduler_block(design.scheduler, design.policy, options[0][0].node_nm)
+    block = block_of(design.scheduler, design.policy, design.policy_params, options[0][0].node_nm)
+    energy = {name: joules / block.together for name, joules in energy.items()}
     fractions = [whole[t.name] / deadline for t in workload.tenants if (deadline := _deadline_s(t)) is not None]
     overall = {
         "area_mm2": float(sum(chip.area_mm2.values())) + block.area_mm2,

@@ -16,10 +16,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from hwmodels.area import SchedulerBlock, dram_phy_area_mm2, engine_area_mm2, engine_leakage_w, scheduler_block
+from hwmodels.area import SchedulerBlock, dram_phy_area_mm2, engine_area_mm2, engine_leakage_w
 from hwmodels.design import Chip, Design
 from hwmodels.engine import Engine
 from hwmodels.evaluate import Detail, evaluate_detail
+from hwmodels.scheduling import block_of
 from hwmodels.technology import (
     Constants,
     Corner,
@@ -110,7 +111,8 @@ def design_evaluation(design: Design, workload: Workload, *,
     node_nm = engines[0].node_nm
 
     def block(corner: Corner) -> SchedulerBlock:
-        return scheduler_block(design.scheduler, design.policy, node_nm, corner=constants_of(engines[0], corner))
+        return block_of(design.scheduler, design.policy, design.policy_params, node_nm,
+                        corner=constants_of(engines[0], corner))
 
     areas = {part: mm2 for part, mm2 in outcome.breakdown["area_mm2"].items() if part != "scheduler"}
     area_base = {part: _part_mm2(part, engines, "value") for part in areas}

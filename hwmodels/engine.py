@@ -11,8 +11,8 @@ from hwmodels.constants import QUANTITIES, Constant
 from hwmodels.errors import InvalidEngine
 
 __all__ = [
-    "ALL_DATAFLOWS", "DATAFLOWS", "DEPTHWISE_MODES", "ENGINES_GROUP", "FOLD_OVERLAPS", "IM2COL", "MULTI_PRECISION",
-    "NODES_NM", "PRECISION_BITS", "ZERO_SKIPPING", "Engine",
+    "ALL_DATAFLOWS", "BATCHING", "DATAFLOWS", "DEPTHWISE_MODES", "ENGINES_GROUP", "FOLD_OVERLAPS", "IM2COL",
+    "MULTI_PRECISION", "NODES_NM", "PRECISION_BITS", "ZERO_SKIPPING", "Engine",
 ]
 
 DATAFLOWS = ("ws", "os", "is", "rs")
@@ -23,6 +23,7 @@ FOLD_OVERLAPS = ("double_buffered", "none")
 DEPTHWISE_MODES = ("per_channel", "packed_diagonal", "vector_unit")
 IM2COL = ("expanded", "on_the_fly")
 MULTI_PRECISION = ("multi_pass", "packed", "fixed")
+BATCHING = ("run_time", "static")
 ZERO_SKIPPING = ("none", "weights", "activations", "both")
 PRECISION_BITS = {"int2": 2, "int4": 4, "int8": 8, "int16": 16, "fp16": 16, "bf16": 16}
 NODES_NM = (28, 22, 16, 12, 7)
@@ -48,8 +49,11 @@ class Engine:
         they leave on wires of their own.
     im2col : `expanded` (the array's edge reads every copy of an input pixel from the buffer) or `on_the_fly` (once).
     depthwise_modes : ways the engine can run convolutions with one input channel per group; the best is taken.
-    stacks : the array can also run as `rows / s` x `cols * s` or `rows * s` x `cols / s`, s = 2, 4, .. `stacks`, chosen
-        per layer (stackable PEs of Fluid Batching) [-].
+    stacks : the array can also run as `rows / s` x `cols * s` or `rows * s` x `cols / s`, or (ws, is) as s stacks of
+        `rows / s` x `cols` that share the stream, s = 2, 4, .. `stacks`, chosen per layer (stackable PEs of Fluid
+        Batching) [-].
+    batching : `run_time` (a batch costs what its size costs) or `static` (hardware made for one batch size: whatever
+        there is costs as much as the largest batch of the policy), one of `BATCHING`.
     sram_words_per_cycle : operands the buffer can deliver and take per cycle; 0 = as many as the array's edge needs.
     sram_fracs : shares (inputs, weights, outputs) of private buffers; None = one shared pool.
     double_buffered_sram : tiles are loaded and stored while others are computed on; else one after the other.
@@ -93,6 +97,7 @@ class Engine:
     skipping_efficiency_frac: float = 1.0
     inter_layer_reuse: bool = True
     weights_stay: bool = False
+    batching: str = "run_time"
     technology: tuple[Constant, ...] = ()
 
     def __post_init__(self) -> None:
@@ -106,7 +111,8 @@ class Engine:
                 raise InvalidEngine(field, "a finite number > 0", value)
         for field, allowed in (("dataflow", ALL_DATAFLOWS), ("precision", tuple(PRECISION_BITS)),
                                ("fold_overlap", FOLD_OVERLAPS), ("node_nm", NODES_NM), ("im2col", IM2COL),
-                               ("multi_precision", MULTI_PRECISION), ("zero_skipping", ZERO_SKIPPING)):
+                               ("multi_precision", MULTI_PRECISION), ("zero_skipping", ZERO_SKIPPING),
+                               ("batching", BATCHING)):
             if getattr(self, field) not in allowed:
                 raise InvalidEngine(field, f"one of {', '.join(map(str, allowed))}", getattr(self, field))
         modes = self.depthwise_modes

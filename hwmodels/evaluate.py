@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwmodels.analytic import analytic_records, stations
-from hwmodels.area import SchedulerBlock, scheduler_block
+from hwmodels.area import SchedulerBlock
+from hwmodels.batch import BatchColumns, batch_columns
 from hwmodels.cost import LIMITS, LayerCosts, layer_costs
 from hwmodels.design import Chip, Design, EngineSlot
 from hwmodels.engine import Engine
@@ -26,6 +27,8 @@ from hwmodels.kernel import isolated_s, request_isolated_s, simulate
 from hwmodels.metrics import metrics
 from hwmodels.network import Network
 from hwmodels.outcome import Outcome
+from hwmodels.policies import policy as named_policy
+from hwmodels.scheduling import block_of
 from hwmodels.tables import CostTable, Machine, TaskRecords, Tiles
 from hwmodels.technology import constants_of, dram_energy_j_per_byte
 from hwmodels.traffic import generate, relative_deadline_s
@@ -70,7 +73,8 @@ def _fastest(network: Network, engines: tuple[Engine, ...]) -> LayerCosts:
 
 @lru_cache(maxsize=512)
 def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...],
-           tenant_networks: tuple[tuple[str, int], ...]) -> tuple[CostTable, dict[tuple[int, int, int], LayerCosts]]:
+           tenant_networks: tuple[tuple[str, int], ...],
+           most: int) -> tuple[CostTable, dict[tuple[int, int, int], LayerCosts]]:
     levels = max(len(slot.levels) for slot in slots)
     lengths = np.array([len(network) for network in workload_networks], dtype=np.int64)
     samples = max(len(network.exit_shares) for network in workload_networks)
@@ -82,6 +86,7 @@ def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...]
     parts: list[LayerCosts] = []
     exit_frac: list[float] = []
     at = 0
+    batches: list[BatchColumns] = []
     for e, slot in enumerate(slots):
         served = {n for name, n in tenant_networks if not slot.tenants or name in slot.tenants}
         for n in sorted(served):
@@ -93,6 +98,9 @@ def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...]
                 offset[n, :, e, u] = at
                 at += len(workload_networks[n])
                 parts.append(cost)
+                if most > 1:
+                    many = [_fastest(workload_networks[n].with_batch(b), engines) for b in range(1, most + 1)]
+                    batches.append(batch_columns(many, static=engines[0].batching == "static"))
                 exit_frac += [layer.exit_frac for layer in workload_networks[n]]
 
     def column(get: str) -> Floats:
@@ -102,6 +110,8 @@ def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...]
         return np.concatenate([getattr(part, get) for part in parts]) if parts else np.empty(0, dtype=np.int64)
 
     latency = column("latency_s")
+    together = {f"batch_{field}": np.concatenate([getattr(part, field) for part in batches], axis=1)
+                for field in BatchColumns._fields if batches}
     table = CostTable(
         n_layers=lengths,
         offset=offset,
@@ -116,8 +126,17 @@ def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...]
         weight_bytes=column("weight_bytes"),
         exit_frac=np.array(exit_frac) if samples > 1 else None,
         depth=depth if samples > 1 else None,
+        **together,
     )
+    if batches:  # one request is a batch too
+        one = [np.ascontiguousarray(together[f"batch_{field}"][0]) for field in BatchColumns._fields]
+        table = table._replace(latency_s=one[0], dram_bytes=one[1], energy_j=one[2], live_bytes=one[3],
+                               estimate_s=one[0])
     return table, costs
+
+
+def _undivided(chip: Chip) -> bool:
+    return len(chip.slots) == 1 and chip.slots[0].units == 1
 
 
 def prepare(design: Design, workload: Workload) -> PreparedChip:
@@ -126,7 +145,8 @@ def prepare(design: Design, workload: Workload) -> PreparedChip:
     networks = workload.networks
     index = {network: n for n, network in enumerate(networks)}
     of_tenant = tuple((tenant.name, index[tenant.network]) for tenant in workload.tenants)
-    table, costs = _table(chip.slots, networks, of_tenant)
+    most = named_policy(design.policy).largest_batch(design.policy_params) if _undivided(chip) else 1
+    table, costs = _table(chip.slots, networks, of_tenant, most)
     problem = ""
     for name, n in of_tenant:
         usable = [e for e, slot in enumerate(chip.slots) if not slot.tenants or name in slot.tenants]
@@ -216,7 +236,7 @@ def _analytic(design: Design, workload: Workload, seed: int) -> Outcome:
 
 def _block_and_area(design: Design, chip: Chip) -> tuple[SchedulerBlock, dict[str, float]]:
     first = chip.slots[0].levels[0][1][0]
-    block = scheduler_block(design.scheduler, design.policy, first.node_nm, corner=constants_of(first))
+    block = block_of(design.scheduler, design.policy, design.policy_params, first.node_nm, corner=constants_of(first))
     return block, {**chip.area_mm2, "scheduler": block.area_mm2}
 
 

@@ -5,6 +5,7 @@ its reason beside it; a study narrows or overrides any of them.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hwmodels.architectures import ARCHITECTURES, Composable, Dedicated, Heterogeneous, TimeMux
@@ -19,7 +20,7 @@ from spaces.domains import Choice, Domain, as_domain
 from spaces.errors import SpaceError, did_you_mean
 from spaces.space import Clause, Condition, Space
 
-__all__ = ["MAX_ENGINES", "PARAMETERS", "decode_design", "design_space"]
+__all__ = ["MAX_ENGINES", "ON_REQUEST", "PARAMETERS", "decode_design", "design_space", "policy_params"]
 
 MAX_ENGINES = 3
 """Largest number of engines of a heterogeneous design: every further one adds three parameters."""
@@ -31,6 +32,9 @@ _BUDGETED = ("time_mux", "composable", "dedicated")
 REAL_ARRAY = {"fold_overlap": "double_buffered", "output_drain": True,
               "depthwise_modes": ("per_channel", "packed_diagonal", "vector_unit")}
 """What built arrays do, and the reference mode of `Engine` (SCALE-Sim's) does not."""
+
+ON_REQUEST = ("stacks", "batching")
+"""Parameters of `time_mux` that are part of a space only if its domains name them."""
 
 # name -> (default values, reason); the first condition that fails switches a parameter off
 PARAMETERS: dict[str, tuple[tuple[Any, ...], str]] = {
@@ -49,6 +53,8 @@ PARAMETERS: dict[str, tuple[tuple[Any, ...], str]] = {
     "share_exponent": ((0.5, 0.75, 1.0), "dedicated: shares ~ load ** exponent; 1 = proportional, less favours small"),
     "policy": (tuple(name for name, record in POLICIES.items() if not HIDDEN_TRUTH & set(record.needs)),
                "every policy that can run on the class, but the oracles: nobody can build those"),
+    "stacks": ((1,), "stackable PEs; [1, 2, 4] where batches or short reductions leave rows idle"),
+    "batching": (("run_time",), "static: hardware made for one batch size, the baseline of Fluid Batching"),
     "scheduler": (SCHEDULERS, "software: microseconds per decision; hardware: nanoseconds and area"),
 }
 for _i in range(MAX_ENGINES):
@@ -61,6 +67,7 @@ def _conditions() -> list[Condition]:
     conditions = [Condition(name, "architecture", _ONE_ARRAY) for name in ("rows", "cols")]
     conditions += [Condition(name, "architecture", _BUDGETED) for name in ("dataflow", "sram_bytes")]
     conditions += [
+        *(Condition(name, "architecture", ("time_mux",)) for name in ON_REQUEST),
         Condition("subarrays", "architecture", ("composable",)),
         Condition("engines", "architecture", ("heterogeneous",)),
         Condition("total_pes", "architecture", ("dedicated",)),
@@ -110,7 +117,8 @@ def design_space(workload: Workload, *, architectures: Sequence[str] | None = No
     if policies is not None:
         given["policy"] = list(policies)
     conditions = _conditions()
-    space: dict[str, Domain] = {name: Choice(values) for name, (values, _) in PARAMETERS.items()}
+    space: dict[str, Domain] = {name: Choice(values) for name, (values, _) in PARAMETERS.items()
+                                if name not in ON_REQUEST or name in given}
     for name, spec in given.items():
         owner, _, parameter = name.partition(".")
         if parameter and owner in POLICIES and parameter in POLICIES[owner].params:
@@ -154,8 +162,14 @@ def _architecture(params: Mapping[str, Any], workload: Workload, technology: tup
     if kind == "composable":
         return Composable(engine=engine, subarrays=params["subarrays"])
     if kind == "time_mux":
-        return TimeMux(engine=engine)
+        return TimeMux(engine=replace(engine, **{key: params[key] for key in ON_REQUEST if key in params}))
     raise InvalidEngine("architecture", f"one of {', '.join(ARCHITECTURES)}", kind)
+
+
+def policy_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of the policy of one point, by their own names."""
+    name = f"{params['policy']}."
+    return {key.removeprefix(name): value for key, value in params.items() if key.startswith(name)}
 
 
 def decode_design(params: Mapping[str, Any], workload: Workload, technology: tuple[Constant, ...] = ()) -> Design:
@@ -171,7 +185,5 @@ def decode_design(params: Mapping[str, Any], workload: Workload, technology: tup
     ------
     ModelError : the parameters do not describe a design.
     """
-    name = params["policy"]
-    chosen = {key.removeprefix(f"{name}."): value for key, value in params.items() if key.startswith(f"{name}.")}
-    return Design(architecture=_architecture(params, workload, technology), policy=name, policy_params=chosen,
-                  scheduler=params["scheduler"])
+    return Design(architecture=_architecture(params, workload, technology), policy=params["policy"],
+                  policy_params=policy_params(params), scheduler=params["scheduler"])

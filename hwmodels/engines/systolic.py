@@ -13,6 +13,10 @@ F = ceil(Sr / R) ceil(Sc / C) folds. One after the other they take F per_fold; w
 F max(T, R) + min(T, R) + R + C - 2 (ws, is) or F max(T, h R) + min(T, h R) + R + C - 2 (os), the same at F = 1.
 h = 1 if outputs leave through the array (`output_drain`). Partial folds cost as much as full ones.
 
+Stackable PEs (A. Kouris et al., Fluid Batching, arXiv:2209.13443): s stacks of R / s rows share the stream, which takes
+ceil(T / s); the reduction K folds over R / s rows. Short reductions, which leave rows idle, gain; K a multiple of R
+does not.
+
 With h = 0 and folds one after the other, cycles - 1 is what SCALE-Sim 3.0 reports (its -1 is an indexing artefact: a
 2 x 2 x 2 product on 2 x 2 os PEs takes 4 cycles by hand). Edge accesses per operand: `edge_accesses`.
 
@@ -98,17 +102,29 @@ def shapes(engine: Engine) -> list[tuple[int, int]]:
     return found
 
 
-def _stretch(rows: int, cols: int, dataflow: str, words: int) -> float:
+def splits(engine: Engine) -> list[int]:
+    """Numbers of stacks, 2 or more, that can share the stream: each has `rows / s` rows and sums of its own."""
+    found, stack = [], 2
+    while stack <= engine.stacks and engine.dataflow != "os":
+        if engine.rows % stack == 0:
+            found.append(stack)
+        stack *= 2
+    return found
+
+
+def _stretch(rows: int, cols: int, dataflow: str, words: int, stacks: int = 1) -> float:
     """Longer stream if the buffer has fewer ports than the edge asks for [-]."""
     if not words:
         return 1.0
-    demand = rows + cols if dataflow == "os" else rows + 2 * cols
+    demand = rows + cols if dataflow == "os" else stacks * rows + (1 + stacks) * cols
     return max(1.0, demand / words)
 
 
-def _units(engine: Engine, rows: int, cols: int, window: float, passes: int) -> tuple[Role, Role, Role]:
+def _units(engine: Engine, rows: int, cols: int, window: float, passes: int,
+           stacks: int = 1) -> tuple[Role, Role, Role]:
+    """Compute form of an array of these sides, or of so many that share the stream."""
     hidden = float(rows if engine.dataflow != "os" or engine.output_drain else 0)
-    stretch = _stretch(rows, cols, engine.dataflow, engine.sram_words_per_cycle) * passes
+    stretch = _stretch(rows, cols, engine.dataflow, engine.sram_words_per_cycle, stacks) * passes
     roles: list[Role] = []
     for role, place in zip("mnk", _ROLES[engine.dataflow], strict=True):
         scale = window if role == "k" else 1.0
@@ -117,9 +133,9 @@ def _units(engine: Engine, rows: int, cols: int, window: float, passes: int) -> 
         elif place == "cols":
             roles.append((SPATIAL, cols, scale, 0.0, 0.0))
         elif engine.fold_overlap == "none":
-            roles.append((STREAM, rows + cols - 2 + hidden, scale, 0.0, stretch))
+            roles.append((STREAM, rows + cols - 2 + hidden, scale / stacks, 0.0, stretch))
         else:
-            roles.append((STREAM_OVERLAPPED, hidden, scale, rows + cols - 2, stretch))
+            roles.append((STREAM_OVERLAPPED, hidden, scale / stacks, rows + cols - 2, stretch))
     return roles[0], roles[1], roles[2]
 
 
@@ -162,6 +178,12 @@ def forms(layer: Layer, engine: Engine) -> list[Form]:
         if parts:
             found.append(Form(f"{engine.dataflow} packed{shape}", parts, units, (1, 1, 1), together, stretch,
                               hop / 8.0))
+    for stacks in splits(engine) if "per_channel" in modes else ():
+        flat, rows = nest_of(layer).flat(), engine.rows // stacks
+        units = _units(engine, rows, engine.cols, flat.window * shrink, passes, stacks)
+        stretch = _stretch(rows, engine.cols, engine.dataflow, engine.sram_words_per_cycle, stacks)
+        found.append(Form(f"{engine.dataflow} {stacks} stacks", (flat,), units,
+                          _steps(engine, rows, engine.cols, flat), (1,), stretch, hop / 8.0))
     if "vector_unit" in modes:
         found.append(depthwise_form(layer, engine))
     if not found:  # packed diagonals alone, where they do not fit: fall back to the plain nest

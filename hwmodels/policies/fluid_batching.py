@@ -58,6 +58,7 @@ POLICY = Policy(
     batch=_batch,
     prepare=_prepare,
     machines="single",
+    discipline="arrival",
     deviations="interrupts at every layer by default, so that it is LazyBatching without exits; the test sums over the "
                "stack; compacting is free",
 )

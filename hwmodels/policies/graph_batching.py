@@ -53,4 +53,5 @@ POLICY = Policy(
     },
     batch=_batch,
     machines="single",
+    discipline="arrival",
 )

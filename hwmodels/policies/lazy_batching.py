@@ -40,6 +40,7 @@ POLICY = Policy(
     batch=_batch,
     prepare=_prepare,
     machines="single",
+    discipline="arrival",
     deviations="the slack of the first waiting request of every network counts too; a request that is late anyway "
                "protects nobody; other networks wait until the stack is empty; largest batch 8 by default (64 there)",
 )

@@ -260,7 +260,9 @@ def test_random_zeros_against_drawn_ones():
 
 def test_stackable_array_offers_both_ways():
     kinds = [form.kind for form in forms(product(8, 8, 8), engine(stacks=4))]
-    assert kinds == ["ws", "ws 16x64", "ws 64x16", "ws 8x128", "ws 128x8"]
+    assert kinds == ["ws", "ws 16x64", "ws 64x16", "ws 8x128", "ws 128x8", "ws 2 stacks", "ws 4 stacks"]
+    assert [form.kind for form in forms(product(8, 8, 8), engine(stacks=2, dataflow="os"))] == ["os", "os 16x64",
+                                                                                               "os 64x16"]
 
 
 def test_port_starved_buffer_stretches_the_stream():

@@ -27,8 +27,8 @@ Limits
 ------
 The channel moves all bytes of a layer at its load, activations included; really they move while it is computed, up to
 the lead later. A save is charged before it can happen by as much. That the running layer's tiles leave half of the SRAM
-free is assumed by `Machine.prefetch_bytes`, not checked. Whether a request leaves at an early exit is known when the layer
-before the exit is issued: nothing is loaded in vain.
+free is assumed by `Machine.prefetch_bytes`, not checked. Whether a request leaves at an early exit is known
+when the layer before it is issued: nothing is loaded in vain.
 """
 
 from typing import NamedTuple

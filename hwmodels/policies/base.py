@@ -26,8 +26,8 @@ Five forms (a policy gives exactly one):
   of admission; `port` is one `PORT` row. Called whenever something can be issued, so also for a single candidate.
 
 They are compiled with the decorators of these names and may read a column of a task only if the policy's record
-declares it in `needs`; an undeclared column is NaN. `memory_a, memory_b, memory_c` belong to the policy and are NaN when
-a task is admitted. `plan` is what the policy's `prepare` made of the tables before the run.
+declares it in `needs`; an undeclared column is NaN. `memory_a, memory_b, memory_c` belong to the policy and are NaN
+when a task is admitted. `plan` is what the policy's `prepare` made of the tables before the run.
 """
 
 from collections.abc import Callable

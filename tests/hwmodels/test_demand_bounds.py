@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from hwmodels.architectures import Composable, Dedicated, Heterogeneous, TimeMux
-from hwmodels.area import scheduler_block
 from hwmodels.demand_bounds import (
     chip_demand,
     least_finished,
@@ -22,6 +21,7 @@ from hwmodels.evaluate import evaluate_detail, prepare
 from hwmodels.network import Layer, Network
 from hwmodels.outcome import METRICS
 from hwmodels.policies import POLICIES
+from hwmodels.scheduling import block_of
 from hwmodels.workload import ServiceLevel, Tenant, Traffic, Workload
 
 ENGINE = Engine(rows=16, cols=16, dataflow="ws", sram_bytes=1 << 17, dram_bytes_per_s=2e9, freq_hz=0.5e9)
@@ -67,7 +67,7 @@ def both_bounds(design: Design, work: Workload, seed: int, metrics: list[str],
     """From layers, and from the exact cost tables."""
     load = offered_load(work, seed)
     chip = design.architecture.chip(work)
-    block = scheduler_block(design.scheduler, design.policy, 16)
+    block = block_of(design.scheduler, design.policy, design.policy_params, 16)
     isolated = evaluate_detail(design, work, seed=seed, record=False).isolated_s
     assert isolated is not None
     exact = prepared_demand(prepare(design, work), work, load, isolated - block.decision_s)

@@ -1,8 +1,9 @@
 """Reading measured profiles and request lists: CSV files in, records out, every broken rule with its file and line.
 
 A profile is one CSV `family,network,sample,layer,latency_s,sparsity_frac`, with a column `tiles` where policies may
-stop inside layers (equal tiles of the layer, the same for all samples; 1 without it), or a folder of traces in the
-format of the Dysta artefact (one CSV per network, plain or gzip, columns read by name):
+stop inside layers (equal tiles of the layer, the same for all samples; 1 without it) and a column `added_latency_s` for
+policies that batch (what each further request of a batch adds; without it, as much as the first), or a folder of traces
+in the format of the Dysta artefact (one CSV per network, plain or gzip, columns read by name):
 
 * CNNs (`sim_lat`, `overall-sparsity` = share of zeros): family = name up to the first `_`;
 * attention (`50%-skip` = load balance, `overall-sparsity` = **density**, despite its name): latency by Sanger's formula
@@ -34,6 +35,7 @@ __all__ = ["Profile", "Requests", "profile_machine", "profile_table", "read_prof
 
 Floats = NDArray[np.float64]
 
+ADDED_COLUMN = "added_latency_s"
 PROFILE_COLUMNS = ("family", "network", "sample", "layer", "latency_s", "sparsity_frac")
 REQUEST_COLUMNS = ("request", "arrival_s", "network", "sample", "priority", "deadline_s")
 _CNN_COLUMNS = ("sim_lat", "overall-sparsity", "batch-indx", "layer-indx")
@@ -52,6 +54,7 @@ class Profile:
     samples : numbers of the samples, in the order of the file.
     latency_s, sparsity_frac : shape (samples, layers).
     tiles : equal parts of every layer, shape (layers,).
+    added_latency_s : of each further request of a batch, the same shape; None = `latency_s`.
     """
 
     network: str
@@ -60,6 +63,7 @@ class Profile:
     latency_s: Floats
     sparsity_frac: Floats
     tiles: NDArray[np.int64]
+    added_latency_s: Floats | None = None
 
 
 @final
@@ -187,9 +191,9 @@ class _Layers:
     def __init__(self, family: str, line: int) -> None:
         self.family = family
         self.line = line
-        self.cells: dict[tuple[int, int], tuple[int, float, float, int]] = {}
+        self.cells: dict[tuple[int, int], tuple[int, float, float, int, float]] = {}
 
-    def add(self, row: _Row, sample: int, layer: int, values: tuple[float, float, int], problems: _Problems,
+    def add(self, row: _Row, sample: int, layer: int, values: tuple[float, float, int, float], problems: _Problems,
             column: str) -> None:
         if sample < 0 or layer < 0:
             return
@@ -215,7 +219,7 @@ class _Layers:
         if not complete or not self.cells:
             return None
         values = np.array([self.cells[sample, layer][1:] for sample in samples for layer in range(count)])
-        grid = values.reshape(len(samples), count, 3)
+        grid = values.reshape(len(samples), count, 4)
         for layer in np.flatnonzero((grid[:, :, 2] != grid[0, :, 2]).any(axis=0)).tolist():
             sample = samples[int(np.flatnonzero(grid[:, layer, 2] != grid[0, layer, 2])[0])]
             problems.add(self.cells[sample, layer][0], "tiles", f"the same for all samples of layer {layer}",
@@ -224,8 +228,10 @@ class _Layers:
             if alone == 0.0:
                 problems.add(self.cells[sample, count - 1][0], "latency_s",
                              f"> 0 in some layer: sample {sample} of {network} takes no time at all")
+        added = grid[:, :, 3].copy()
         return Profile(network=network, family=self.family, samples=samples, latency_s=grid[:, :, 0].copy(),
-                       sparsity_frac=grid[:, :, 1].copy(), tiles=grid[0, :, 2].astype(np.int64))
+                       sparsity_frac=grid[:, :, 1].copy(), tiles=grid[0, :, 2].astype(np.int64),
+                       added_latency_s=None if np.isnan(added).all() else added)
 
 
 def read_profile(path: Path) -> tuple[Profile, ...]:
@@ -254,7 +260,10 @@ def _read_table(path: Path) -> tuple[Profile, ...]:
             rule = f"{layers.family!r} as on line {layers.line}: a network has one family"
             problems.add(row.line, "family", rule, family)
         tiles = _index(row, "tiles", problems, least=1) if "tiles" in row.cells else 1
-        layers.add(row, sample, layer, (latency, sparsity, tiles), problems, "layer")
+        added = math.nan
+        if ADDED_COLUMN in row.cells:
+            added = _number(row, ADDED_COLUMN, problems, "a finite number >= 0", 0.0, _LARGEST)
+        layers.add(row, sample, layer, (latency, sparsity, tiles, added), problems, "layer")
     profiles = [layers.profile(network, problems) for network, layers in sorted(networks.items())]
     problems.finish()
     return tuple(p for p in profiles if p is not None)
@@ -313,10 +322,10 @@ def _read_trace(file: Path, name: str, problems: _Problems) -> Profile | None:
         if attention:
             density = _number(row, "overall-sparsity", problems, "a density in (0, 1]", 0.0, 1.0, open_low=True)
             balance = _number(row, "50%-skip", problems, "a number in (0, 1]", 0.0, 1.0, open_low=True)
-            values = (sanger_latency_s(density, balance), 1.0 - density, 1)
+            values = (sanger_latency_s(density, balance), 1.0 - density, 1, math.nan)
         else:
             values = (_number(row, "sim_lat", problems, "a finite number >= 0", 0.0, _LARGEST),
-                      _number(row, "overall-sparsity", problems, "a number in [0, 1]", 0.0, 1.0), 1)
+                      _number(row, "overall-sparsity", problems, "a number in [0, 1]", 0.0, 1.0), 1, math.nan)
         layers.add(row, sample, layer, values, problems, "layer-indx")
     return layers.profile(name, problems)
 
@@ -386,9 +395,14 @@ def _mean(grid: Floats) -> Floats:
     return total / len(grid)
 
 
-def profile_table(profiles: tuple[Profile, ...]) -> CostTable:
+def profile_table(profiles: tuple[Profile, ...], *, most: int = 1) -> CostTable:
     """Costs on the measured engine: `estimate_s` = average of the family, weighted by samples, computed once per
-    family so that its networks tie exactly; `pattern_s` = the network's own average."""
+    family so that its networks tie exactly; `pattern_s` = the network's own average.
+
+    Parameters
+    ----------
+    most : largest batch, for profiles that say what a further request adds [-].
+    """
     averages = [_mean(profile.latency_s) for profile in profiles]
     family: dict[str, Floats] = {}
     for name in dict.fromkeys(profile.family for profile in profiles):
@@ -409,10 +423,11 @@ def profile_table(profiles: tuple[Profile, ...]) -> CostTable:
     def repeated(columns: list[Floats]) -> Floats:
         return np.concatenate([np.tile(c, len(p.samples)) for c, p in zip(columns, profiles, strict=True)])
 
-    return CostTable(
+    latency = np.concatenate([profile.latency_s.ravel() for profile in profiles])
+    table = CostTable(
         n_layers=np.array([profile.latency_s.shape[1] for profile in profiles], dtype=np.int64),
         offset=offset,
-        latency_s=np.concatenate([profile.latency_s.ravel() for profile in profiles]),
+        latency_s=latency,
         dram_bytes=nothing,
         energy_j=nothing,
         live_bytes=nothing,
@@ -422,6 +437,13 @@ def profile_table(profiles: tuple[Profile, ...]) -> CostTable:
         pattern_sparsity_frac=repeated([_mean(profile.sparsity_frac) for profile in profiles]),
         tiles=_tiles(profiles),
     )
+    if most == 1 or all(profile.added_latency_s is None for profile in profiles):
+        return table
+    added = np.concatenate([(profile.latency_s if profile.added_latency_s is None else profile.added_latency_s).ravel()
+                            for profile in profiles])
+    zeros = np.zeros((most, len(latency)))
+    return table._replace(batch_latency_s=latency + np.arange(most)[:, None] * added, batch_dram_bytes=zeros,
+                          batch_energy_j=zeros, batch_live_bytes=zeros)
 
 
 def _tiles(profiles: tuple[Profile, ...]) -> Tiles | None:

@@ -283,7 +283,7 @@ def _outcome(workload: Workload, chip: Chip, block: SchedulerBlock, area: dict[s
     }
     finished = int(np.isfinite(records.finish_s).sum())
     pes = np.array([slot.levels[-1][1][0].pes for slot in chip.slots], dtype=float)
-    busy = records.engine_busy_s / elapsed
+    busy = np.minimum(1.0, records.engine_busy_s / elapsed)  # sums are rounded
     total = float(sum(energy.values()))
     overall |= {
         "area_mm2": float(sum(area.values())),

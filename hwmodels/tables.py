@@ -126,6 +126,13 @@ class TaskRecords(NamedTuple):
     events: int
     """Layer executions; a layer that was stopped inside and went on later counts for each part."""
     spans: NDArray[np.float64]
-    """(events, 6) start_s, end_s, request, layer, engine, units; (0, 6) unless recording was asked for."""
+    """(events, 6) start_s, end_s, request, layer, engine, units; (0, 6) unless recording was asked for. A batch has a
+    row per member, one after the other, whose units are its share 1 / members."""
     reloaded_bytes: float = 0.0
     """Weights loaded again because they were evicted before use; in `dram_bytes` too."""
+
+
+def batches(spans: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Where the rows of every executed layer begin, of one request or of a batch, and their number, shape (k + 1,)."""
+    alike = (spans[1:, [0, 1, 3, 4]] == spans[:-1, [0, 1, 3, 4]]).all(axis=1) & (spans[1:, 5] < 1.0)
+    return np.flatnonzero(np.concatenate([np.ones(min(1, len(spans)), dtype=bool), ~alike, [True]]))

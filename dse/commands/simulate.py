@@ -16,8 +16,8 @@ __all__ = ["command"]
 
 def command(
     profile: Annotated[str, typer.Option(
-        help="CSV family,network,sample,layer,latency_s,sparsity_frac[,tiles], or a folder of traces of the Dysta "
-             "artefact.")],
+        help="CSV family,network,sample,layer,latency_s,sparsity_frac[,tiles][,added_latency_s], or a folder of traces of "
+             "the Dysta artefact.")],
     requests: Annotated[str, typer.Option(
         help="CSV request,arrival_s,network,sample,priority,deadline_s; deadlines are absolute.")],
     policy: Annotated[str, typer.Option(help="A policy of `dse list policies`.")],
@@ -43,7 +43,7 @@ def command(
     _check_targets(targets, [Path(profile), Path(requests)])
     profiles = read_profile(Path(profile))
     listed = read_requests(Path(requests), profiles)
-    table = profile_table(profiles)
+    table = profile_table(profiles, most=chosen.largest_batch(params))
     machine = profile_machine(profiles, switch_s=switch_s, decision_s=decision_s)
     records = run(table, machine, listed.trace, chosen, params, record=trace is not None, rewind=rewind)
     isolated = request_isolated_s(table, machine, listed.trace)
@@ -156,17 +156,22 @@ def _cell(text: str) -> str:
 
 
 def _perfetto(profiles: tuple["Profile", ...], listed: "Requests", records: "TaskRecords") -> str:
-    """Trace Event Format: one complete event per executed layer, times in microseconds.
+    """Trace Event Format: one complete event per executed layer, of one request or a batch, times in microseconds.
 
     Events of a track never overlap: where the artefact's clock has gone back the layer is on a second track.
     """
     import json
     import math
+    from itertools import pairwise
+
+    from hwmodels.tables import batches
 
     names = ("engine 0", "engine 0, after the clock went back")
     events: list[dict[str, Any]] = []
     ends = [0.0, 0.0]
-    for begin, end, request, layer, _, _ in records.spans.tolist():
+    rows = records.spans.tolist()
+    for first, after in pairwise(batches(records.spans).tolist()):
+        begin, end, request, layer, _, _ = rows[first]
         r = int(request)
         own = profiles[int(listed.trace.network[r])]
         begin_us, end_us = begin * 1e6, end * 1e6
@@ -180,6 +185,8 @@ def _perfetto(profiles: tuple["Profile", ...], listed: "Requests", records: "Tas
             "args": {"request": listed.names[r], "layer": int(layer),
                      "sample": own.samples[int(listed.trace.sample[r])]},
         })
+        if after > first + 1:
+            events[-1]["args"]["batch"] = [listed.names[int(row[2])] for row in rows[first:after]]
     head: list[dict[str, Any]] = [{"name": "process_name", "ph": "M", "pid": 0, "args": {"name": "NPU"}}]
     head += [{"name": "thread_name", "ph": "M", "pid": 0, "tid": track, "args": {"name": names[track]}}
              for track in sorted({0, *(event["tid"] for event in events)})]

@@ -12,6 +12,8 @@ Trace Event Format, docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from dse.exporters.design import design_record, design_text
 from dse.exporters.record import Exporter, Files
 from dse.report.detail import assign_tracks
 from dse.report.rundata import RunData
+from hwmodels.tables import batches
 from hwmodels.workload import Workload
 
 __all__ = ["EXPORTER", "MAX_SLICES", "trace_events"]
@@ -42,18 +45,23 @@ def _names(pid: int, process: str, threads: Sequence[str]) -> list[dict[str, Any
 def _slices(detail: Any, workload: Workload) -> list[dict[str, Any]]:
     """Executed layers, and arrows from where a request was interrupted to where it went on."""
     spans = detail.records.spans
-    spans = spans[np.lexsort((spans[:, 4], spans[:, 0]))][:MAX_SLICES]
+    spans = spans[np.lexsort((spans[:, 4], spans[:, 0]))]
+    first = batches(spans)
+    members = [spans[a:b, 2].astype(int).tolist() for a, b in pairwise(first[: MAX_SLICES + 1].tolist())]
+    spans = spans[first[:-1]][:MAX_SLICES]
     slots = detail.prepared.chip.slots
     tracks, track_of = assign_tracks(spans[:, 0], spans[:, 1], spans[:, 4], [slot.name for slot in slots])
     layers = [[layer.name for layer in tenant.network] for tenant in workload.tenants]
     events = _names(_CHIP, "chip", tracks)
     last: dict[int, tuple[float, int]] = {}
-    for (start, end, request, layer, _, units), track in zip(spans, track_of, strict=True):
+    for (start, end, request, layer, _, units), track, batch in zip(spans, track_of, members, strict=True):
         r, tid = int(request), track + 1
         tenant = int(detail.trace.tenant[r])
         slice_ = {"ph": "X", "pid": _CHIP, "tid": tid, "name": workload.tenants[tenant].name, "cat": "layer",
                   "ts": start * _US, "dur": (end - start) * _US,
-                  "args": {"layer": layers[tenant][int(layer)], "request": r, "units": int(units)}}
+                  "args": {"layer": layers[tenant][int(layer)], "request": r, "units": ceil(units)}}
+        if len(batch) > 1:
+            slice_["args"]["batch"] = batch
         events.append(slice_)
         if r in last and (start - last[r][0] > 1e-9 or last[r][1] != tid):
             flow = {"pid": _CHIP, "cat": "resume", "name": "resume", "id": len(events)}

@@ -13,6 +13,7 @@ from dse.errors import DseError
 from dse.pareto import thin
 from dse.report.rundata import RunData, metric_column
 from hwmodels.errors import ModelError
+from hwmodels.tables import batches
 
 if TYPE_CHECKING:
     from dse.study import Study
@@ -168,11 +169,12 @@ def assign_tracks(starts: Floats, ends: Floats, engines: Floats, names: Sequence
 
 
 def timeline(detail: Any) -> dict[str, Any]:
-    """Which request held which engine when; tasks that share a divisible engine are on lanes of their own."""
+    """Which request held which engine when; tasks that share a divisible engine are on lanes of their own, a batch is
+    shown as its first request."""
     spans, slots = detail.records.spans, detail.prepared.chip.slots
     if not len(spans):
         return {}
-    merged = _merged(spans)
+    merged = _merged(spans[batches(spans)[:-1]])
     total = len(merged)
     merged = merged[:_MAX_SPANS]
     tracks, track_of = assign_tracks(merged[:, 0], merged[:, 1], merged[:, 3], [slot.name for slot in slots])

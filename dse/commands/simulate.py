@@ -16,8 +16,8 @@ __all__ = ["command"]
 
 def command(
     profile: Annotated[str, typer.Option(
-        help="CSV family,network,sample,layer,latency_s,sparsity_frac[,tiles][,added_latency_s], or a folder of traces of "
-             "the Dysta artefact.")],
+        help="CSV family,network,sample,layer,latency_s,sparsity_frac[,tiles][,added_latency_s], or a folder of traces "
+             "of the Dysta artefact.")],
     requests: Annotated[str, typer.Option(
         help="CSV request,arrival_s,network,sample,priority,deadline_s; deadlines are absolute.")],
     policy: Annotated[str, typer.Option(help="A policy of `dse list policies`.")],

@@ -48,8 +48,15 @@ def _queue(trace: RequestTrace, finish_s: np.ndarray) -> float:
     return float((finish_s - trace.arrival_s).sum() / (finish_s.max() - trace.arrival_s[0]))
 
 
+def _with_batches(table: CostTable, most: int = 8, added_frac: float = 0.3) -> CostTable:
+    """Every further request of a batch adds a share of the first."""
+    scale = 1.0 + added_frac * np.arange(most)[:, None]
+    return table._replace(batch_latency_s=table.latency_s * scale, batch_dram_bytes=table.dram_bytes * scale,
+                          batch_energy_j=table.energy_j * scale, batch_live_bytes=table.live_bytes * scale)
+
+
 def _measure(title: str, count: int, load: float, engines: int = 1, policies: tuple[str, ...] = tuple(POLICIES),
-             tiles: int = 0) -> None:
+             tiles: int = 0, batches: bool = False) -> None:
     rng = np.random.default_rng(1)
     networks, layers = 4, 40
     table, machine = _table(networks, layers, engines, rng), _machine(engines, networks)
@@ -58,6 +65,8 @@ def _measure(title: str, count: int, load: float, engines: int = 1, policies: tu
         rows = len(table.latency_s)
         table = table._replace(tiles=Tiles(np.full(rows, tiles), np.full(rows, 4), np.full(rows, 1e4),
                                            np.full(rows, 1e4)))
+    if batches:
+        table = _with_batches(table)
     trace = _trace(count, load * engines / (layers * 1e-3), networks, rng)
     short = RequestTrace(*(column[:150] for column in trace))
     print(f"\n{title}")
@@ -83,5 +92,9 @@ if __name__ == "__main__":
     _measure("one engine, overload 3x: queues of thousands", 3_000, 3.0)
     _measure("one engine, layers of 64 tiles, load 0.92", 20_000, 0.92, policies=("sjf", "edf", "prema", "derca"),
              tiles=64)
+    together = tuple(name for name, record in POLICIES.items() if record.batch is not None)
+    _measure("one engine, batches (a further request adds 0.3), load 1.5; events: layers x members", 20_000, 1.5,
+             policies=together, batches=True)
+    _measure("the same, overload 5x", 3_000, 5.0, policies=together, batches=True)
     _measure("three engines (general loop), load 0.9", 5_000, 0.9, engines=3)
     _measure("three engines (general loop), overload 3x", 2_000, 3.0, engines=3, policies=("fcfs", "edf", "prema"))

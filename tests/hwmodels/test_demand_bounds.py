@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hwmodels.architectures import Composable, Dedicated, Heterogeneous, TimeMux
+from hwmodels.area import scheduler_block
 from hwmodels.demand_bounds import (
     chip_demand,
     least_finished,

@@ -114,7 +114,7 @@ def _bind_of(spec: str, bind: tuple[tuple[str, int], ...]) -> tuple[tuple[str, i
     try:
         load_network(spec)
     except InputError:
-        if not bind or not spec.lower().endswith(".onnx"):
+        if not bind or not spec.lower().endswith((".onnx", ".pt2")):
             raise
         load_network(spec, bind=dict(bind))
         return bind

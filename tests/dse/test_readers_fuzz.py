@@ -72,6 +72,13 @@ scheduler_cycles: {feedback: 2, release: 6, issue: 2, finish: 4, heap_insert_bas
 strategies: [np, lw]
 networks: {n1: [[64, 64, 64], [32, 32, 32]], n2: "2 x [[16, 16, 16]]", n3: "transformer(6, 512, 128, 2, 4, 2)"}
 """
+TECHNOLOGY = """\
+kind: technology
+name: ours
+constants:
+  mac_int8_energy_j.16nm: {value: 1.1e-13, low: 1.0e-13, high: 1.3e-13, source: test chip}
+  dram_lpddr4_energy_j_per_byte: 6.0e-11
+"""
 PROFILE = "family,network,sample,layer,latency_s,sparsity_frac\nf,a,0,0,1.0,0.0\nf,a,0,1,1.0,0.5\nf,b,0,0,2.0,0.0\n"
 MEASURED = "request,arrival_s,network,sample,priority,deadline_s\nx,0,a,0,1,9\ny,0.5,b,0,3,inf\n"
 
@@ -100,6 +107,7 @@ SEEDS = {
     **{f"log {name}": (f"{name}.csv", text, _log(name)) for name, text in logs.LOGS.items()},
     "log packed": ("log.csv.gz", gzip.compress(logs.LOGS["vidur"].encode(), mtime=0), _log("vidur")),
     **{text.split()[1]: (f"{text.split()[1]}.yaml", text, load) for text in documents.TEXTS},
+    "technology": ("technology.yaml", TECHNOLOGY, load),
     "task sets": ("sets.csv", "set,task,network,period_cycles\n0,a,n1,100000\n0,b,n2,200000\n", _task_sets),
     "machine": ("machine.yaml", MACHINE, load_machine),
     "profile": ("profile.csv", PROFILE, read_profile), "measured requests": ("requests.csv", MEASURED, _measured),

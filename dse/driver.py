@@ -27,6 +27,7 @@ import numpy as np
 from dse.askers import make_asker
 from dse.console import note
 from dse.errors import DseError, InputError, Problem
+from dse.estimate import Estimate, estimate_of
 from dse.objective import Evaluate, Result, Verdict, evaluator, judge, metric_of, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Best, Progress, Snapshot
@@ -170,7 +171,8 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
             raise InputError(Problem(field=f"search.{name}", message=f"must be >= 1, got {value}"))
     if ray_address:
         check_address(ray_address)
-    name, reason = pick_sampler(study.sampler, study.space, study.trials)
+    estimate = estimate_of(study) if evaluate is None else None
+    name, reason = pick_sampler(study.sampler, study.space, study.trials, estimates=estimate is not None)
     folder = RunFolder(Path(out), resume=resume)
     try:
         if study.sampler == "auto" and (before := sampler_of(folder.path / JOURNAL)) in SAMPLERS:
@@ -187,7 +189,7 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
                 try:
                     folder.write("study.yaml", _study_text(study) if own else study.source)
                     folder.write_json("manifest.json", {**manifest, "state": "running"})
-                    run = _Run(study, folder, journal, name, progress)
+                    run = _Run(study, folder, journal, name, progress, estimate)
                     pool = partial(_pool, evaluate, study, n_workers, ray_address, run.left, run.resumed)
                     run.go(pool)
                     if own and study.confidence is not None:
@@ -218,12 +220,12 @@ class _Run:
     """The loop, and what it has learnt so far."""
 
     def __init__(self, study: Study, folder: RunFolder, journal: Journal, sampler: str,
-                 progress: Progress | None) -> None:
+                 progress: Progress | None, estimate: Estimate | None) -> None:
         self.study, self.folder, self.journal, self.progress = study, folder, journal, progress
         self.sampler_name = sampler
         self.total = int(min(study.trials, study.space.size()))
         self.workers = 1
-        self._asker = make_asker(study, make_sampler(sampler, study.space, seed=study.seed))
+        self._asker = make_asker(study, make_sampler(sampler, study.space, seed=study.seed, estimate=estimate))
         self._flying: deque[range] = deque()
         self._done: dict[int, Result] = {}
         self._asked = 0

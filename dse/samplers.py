@@ -14,6 +14,7 @@ from dse.errors import InputError, Problem, did_you_mean
 from spaces.space import Space
 
 if TYPE_CHECKING:
+    from dse.estimate import Estimate
     from dse.points import PointSampler
 
 __all__ = ["SAMPLERS", "SamplerSpec", "make_sampler", "pick_sampler"]
@@ -22,12 +23,14 @@ __all__ = ["SAMPLERS", "SamplerSpec", "make_sampler", "pick_sampler"]
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerSpec:
-    """A sampler: `make(space, seed)` gives it, `source` says whose idea it is."""
+    """A sampler: `make(space, seed)` gives it, with the study's estimate as a third argument if it needs one; `source`
+    says whose idea it is."""
 
     name: str
     summary: str
     source: str
-    make: Callable[[Space, int], "PointSampler"]
+    make: Callable[..., "PointSampler"]
+    needs_estimate: bool = False
 
 
 def _random(space: Space, seed: int) -> "PointSampler":
@@ -79,15 +82,21 @@ def _archive(space: Space, seed: int) -> "PointSampler":
     return ArchiveSampler(space, seed)
 
 
-def _auto(space: Space, seed: int) -> "PointSampler":
-    return _archive(space, seed)
+def _guided(space: Space, seed: int, estimate: "Estimate") -> "PointSampler":
+    from dse.guided import GuidedSampler
+
+    return GuidedSampler(space, seed, estimate)
 
 
 SAMPLERS: dict[str, SamplerSpec] = {
     spec.name: spec
     for spec in (
-        SamplerSpec(name="auto", make=_auto, source="ours",
-                    summary="exhaustive when the trials cover the space, else archive"),
+        SamplerSpec(name="auto", make=_archive, source="ours",
+                    summary="exhaustive when the trials cover the space, else guided where there are estimates, else "
+                    "archive"),
+        SamplerSpec(name="guided", make=_guided, needs_estimate=True, source="ours; hypervolume by directions after "
+                    "Deng and Zhang 2019 (DOI 10.1109/TEVC.2019.2891610)",
+                    summary="starts from the front that the analytic fidelity predicts, learns how far off it is"),
         SamplerSpec(name="archive", make=_archive, source="ours; Pareto local search after Paquete, Chiarandini and "
                     "Stuetzle 2004 (DOI 10.1007/978-3-642-17144-4_7)",
                     summary="archive of the front: crossover, mutation and one-step moves, screened by a regression"),
@@ -107,12 +116,16 @@ SAMPLERS: dict[str, SamplerSpec] = {
 }
 
 
-def pick_sampler(name: str, space: Space, trials: int) -> tuple[str, str]:
+def pick_sampler(name: str, space: Space, trials: int, *, estimates: bool = False) -> tuple[str, str]:
     """The sampler to use and why: `auto` is resolved, another name is checked and kept.
+
+    Parameters
+    ----------
+    estimates : whether the study has them (`dse.estimate.estimate_of`).
 
     Raises
     ------
-    InputError : an unknown name, or `exhaustive` on a continuous space.
+    InputError : an unknown name, `exhaustive` on a continuous space, or a sampler without the estimates it needs.
     """
     if name not in SAMPLERS:
         raise InputError(Problem(field="search.sampler", message=f"must be one of {', '.join(SAMPLERS)}, got {name!r}",
@@ -121,13 +134,21 @@ def pick_sampler(name: str, space: Space, trials: int) -> tuple[str, str]:
     if name == "exhaustive" and size == math.inf:
         raise InputError(Problem(field="search.sampler", message="must be another one than 'exhaustive': the space has "
                                  "continuous parameters"))
+    if SAMPLERS[name].needs_estimate and not estimates:
+        raise InputError(Problem(field="search.sampler", message=f"must be another one than {name!r}: there are "
+                                 "estimates only for studies of one scenario at the fidelity 'simulate'"))
     if name != "auto":
         return name, "as the study asks"
     if size <= trials:
         return "exhaustive", f"the space has {size:,} points, {trials:,} trials cover it"
-    return "archive", "best on conditional spaces at any number of trials (tests/benchmarks/bench_samplers.py)"
+    if estimates:
+        return "guided", ("the analytic fidelity estimates designs before they are simulated: the "
+                          "front found sooner (tests/benchmarks/bench_search.py)")
+    return "archive", ("no estimates for this study; best without them on conditional spaces "
+                       "(tests/benchmarks/bench_samplers.py)")
 
 
-def make_sampler(name: str, space: Space, *, seed: int) -> "PointSampler":
+def make_sampler(name: str, space: Space, *, seed: int, estimate: "Estimate | None" = None) -> "PointSampler":
     """A sampler by name (see `pick_sampler` for `auto`)."""
-    return SAMPLERS[name].make(space, seed)
+    spec = SAMPLERS[name]
+    return spec.make(space, seed, estimate) if spec.needs_estimate else spec.make(space, seed)

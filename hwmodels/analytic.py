@@ -46,9 +46,11 @@ from hwmodels.policies import policy as named_policy
 from hwmodels.policies.base import DISCIPLINES
 from hwmodels.queueing import Station, serve
 from hwmodels.tables import DRAM_FIXED, TaskRecords
-from hwmodels.workload import RequestTrace, Workload
+from hwmodels.traffic import generate, relative_deadline_s
+from hwmodels.workload import RequestTrace, Tenant, Workload
 
-__all__ = ["ENERGY_RATIO", "LATENCY_RATIO", "Stations", "analytic_records", "discipline_of", "stations"]
+__all__ = ["ENERGY_RATIO", "LATENCY_RATIO", "Cases", "Stations", "analytic_metrics", "analytic_records",
+           "discipline_of", "stations"]
 
 Floats = NDArray[np.float64]
 
@@ -63,6 +65,21 @@ class Stations(NamedTuple):
     station: Station
     energy_j: Floats
     """(D, T) dynamic, of one request."""
+
+
+class Cases(NamedTuple):
+    """Designs as rows: C cases on D chips."""
+
+    chip: NDArray[np.int64]
+    """(C,) row of `Stations`."""
+    discipline: NDArray[np.int64]
+    """(C,) of the policy, `discipline_of`."""
+    area_mm2: Floats
+    """(C,) scheduler included."""
+    static_w: Floats
+    """(C,) leakage, scheduler included."""
+    decision_s: Floats
+    decision_j: Floats
 
 
 def discipline_of(policy: str) -> int:
@@ -143,3 +160,103 @@ def analytic_records(chip: Chip, trace: RequestTrace, costs: Stations, policy: s
         dram_bytes=float(costs.station.dram_bytes[0, trace.tenant][done].sum()),
         overhead_s=float(done.sum()) * decision_s, decisions=int(done.sum()), events=int(done.sum()),
         spans=np.empty((0, 6)))
+
+
+_CROWD = 100
+"""Requests in the system at which a case counts as overloaded: its latencies are infinite."""
+
+
+def analytic_metrics(costs: Stations, cases: Cases, workload: Workload, *, seed: int,
+                     metrics: Sequence[str]) -> dict[str, Floats]:
+    """Metrics of many designs at once, as `hwmodels.evaluate.evaluate` has them at the analytic fidelity.
+
+    Parameters
+    ----------
+    metrics : `METRIC` or `TENANT.METRIC`. Those not estimated here are NaN: fairness, utilisations, a tenant's stp.
+
+    Returns
+    -------
+    metric -> (C,); infinite where the queue grows beyond `_CROWD` requests.
+    """
+    tenants = workload.tenants
+    alone = costs.station.alone_s[cases.chip] + cases.decision_s[:, None]
+    trace = generate(workload, seed, np.ones(len(tenants)))
+    deadline = np.stack([relative_deadline_s(workload, row) for row in alone])
+    served = serve(costs.station, trace, deadline, cases.discipline, chip=cases.chip, decision_s=cases.decision_s,
+                   most=_CROWD)
+    late = np.where(np.isnan(served.finish_s), np.inf, served.finish_s)
+    done = np.isfinite(served.finish_s)
+    count = np.stack([done[:, trace.tenant == t].sum(axis=1) for t in range(len(tenants))], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        joules = costs.energy_j[cases.chip] * count
+        elapsed = np.maximum(workload.duration_s, np.where(done, served.finish_s, 0.0).max(axis=1, initial=0.0))
+        energy = joules.sum(axis=1) + cases.decision_j * count.sum(axis=1) + cases.static_w * elapsed
+        found = _Columns(late - trace.arrival_s, late - served.ready_s, late, deadline, alone, trace.tenant,
+                         trace.arrival_s)
+        names = {tenant.name: t for t, tenant in enumerate(tenants)}
+        whole = {"area_mm2": cases.area_mm2, "energy_j": energy, "power_w": energy / elapsed,
+                 "energy_per_inference_j": energy / count.sum(axis=1)}
+        out: dict[str, Floats] = {}
+        for metric in metrics:
+            owner, _, name = metric.rpartition(".")
+            if owner in names:
+                t = names[owner]
+                own = {"energy_j": joules[:, t], "energy_per_inference_j": joules[:, t] / count[:, t]}
+                out[metric] = own[name] if name in own else found.of(name, [t], tenants)
+            else:
+                out[metric] = whole[metric] if metric in whole else found.of(metric, range(len(tenants)), tenants)
+    return out
+
+
+class _Columns(NamedTuple):
+    """Requests of C cases, (C, R), and what is known of tenants, (C, T)."""
+
+    latency_s: Floats
+    turnaround_s: Floats
+    finish_s: Floats
+    deadline_s: Floats
+    alone_s: Floats
+    tenant: NDArray[np.int64]
+    arrival_s: Floats
+
+    def of(self, name: str, tenants: Sequence[int], records: Sequence[Tenant]) -> Floats:
+        """A metric over some tenants, (C,)."""
+        mine = np.isin(self.tenant, tenants)
+        latency, kind = self.latency_s[:, mine], self.tenant[mine]
+        if not latency.shape[1]:
+            return np.full(len(latency), np.nan)
+        due = self.deadline_s[:, kind]
+        if name in ("p99_deadline_frac", "slo_miss_frac"):
+            worst = np.full(len(latency), -np.inf)
+            for t in tenants:
+                level = 99.0 if name == "p99_deadline_frac" else records[t].service.percentile
+                used = self.latency_s[:, self.tenant == t] / self.deadline_s[:, [t]]
+                if used.shape[1] and np.isfinite(self.deadline_s[:, t]).all():
+                    worst = np.maximum(worst, _percentile(used, level))
+            worst = np.where(worst == -np.inf, 0.0, worst)
+            return worst if name == "p99_deadline_frac" else worst - 1.0
+        if name.endswith("_latency_s"):
+            at = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}.get(name.partition("_")[0])
+            return np.asarray(latency.mean(axis=1)) if at is None else _percentile(latency, at)
+        if name == "slo_violation_frac":
+            return np.asarray((latency > due).mean(axis=1))
+        if name == "drop_frac":
+            return np.asarray(np.isinf(latency).mean(axis=1))
+        if name == "antt":
+            return np.asarray((self.turnaround_s[:, mine] / self.alone_s[:, kind]).mean(axis=1))
+        if name == "stp" and len(tenants) == self.alone_s.shape[1]:
+            return np.sum([self.alone_s[:, t] / self.turnaround_s[:, self.tenant == t].mean(axis=1)
+                           for t in tenants if (self.tenant == t).any()], axis=0)
+        if name == "throughput_per_s":
+            return np.asarray(latency.shape[1] / (self.finish_s[:, mine].max(axis=1) - self.arrival_s[mine].min()))
+        return np.full(len(latency), np.nan)
+
+
+def _percentile(values: Floats, level: float) -> Floats:
+    """Linear interpolation; infinite as soon as it touches an infinite value, (C,)."""
+    position = level / 100.0 * (values.shape[1] - 1)
+    low = int(position)
+    high = min(low + (position > low), values.shape[1] - 1)
+    ordered = np.partition(values, (low, high), axis=1)
+    a, b = ordered[:, low], ordered[:, high]
+    return np.where(np.isinf(b), np.inf, a + (np.where(np.isinf(b), a, b) - a) * (position - low))

@@ -136,12 +136,13 @@ def _dry_run(study: "Study", ray_address: str | None, json_: bool) -> None:
     import numpy as np
 
     from dse.console import out, print_json
+    from dse.estimate import estimate_of
     from dse.objective import evaluate_one, evaluator
     from dse.progress import duration
     from dse.samplers import pick_sampler
     from dse.workers import default_workers
 
-    name, reason = pick_sampler(study.sampler, study.space, study.trials)
+    name, reason = pick_sampler(study.sampler, study.space, study.trials, estimates=estimate_of(study) is not None)
     evaluate = evaluator(study)
     rng = np.random.default_rng(study.seed)
     points = [study.space.decode(study.space.sample_evenly_codes(rng)) for _ in range(4)]

@@ -13,23 +13,54 @@ from run_toys import toy_outcome, toy_space, toy_study
 
 from dse.askers import make_asker
 from dse.errors import InputError
+from dse.estimate import Estimated
 from dse.objective import evaluate_one, judge
 from dse.points import SpaceExhausted, distributions, suggest
 from dse.samplers import SAMPLERS, make_sampler, pick_sampler
+from dse.surrogate import Smoother
 from spaces.domains import Real
 from spaces.space import Condition, Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 CLAUSES = [{"x": [0, 1, 2], "flag": True}, {"arch": "b", "y": [1, 2, 4, 8], "z": 2.0}]
 EVERY = pytest.mark.parametrize("name", list(SAMPLERS))
-LEARNING = pytest.mark.parametrize("name", ["archive", "tpe", "nsga2", "nsga3"])
+LEARNING = pytest.mark.parametrize("name", ["guided", "archive", "tpe", "nsga2", "nsga3"])
+
+
+def toy_estimate(study, *, off=0.3):
+    """The toy's values, wrong by up to `off`: more for large `y`, the other way for one architecture."""
+
+    def estimate(points):
+        values, constraints = [], {metric: [] for metric in study.budgets}
+        for point in points:
+            verdict = judge(study, evaluate_one(toy_outcome, 0, point))
+            wrong = 1.0 + off * np.log2(point["y"]) / 6.0 * (1.0 if point["arch"] == "a" else -1.0)
+            values.append([v * wrong for v in verdict.values] if verdict.values else [np.inf] * 3)
+            for metric, column in constraints.items():
+                column.append(verdict.relative[metric] + 0.1 * (wrong - 1.0))
+        return Estimated(np.array(values), {metric: np.array(column) for metric, column in constraints.items()})
+
+    return estimate
+
+
+def nothing_known(points):
+    """An estimate of one objective that knows nothing."""
+    return Estimated(np.full((len(points), 1), np.nan), {})
+
+
+def sampler_of(name, study):
+    return make_sampler(name, study.space, seed=study.seed, estimate=toy_estimate(study))
+
+
+def blind(name, space):
+    return make_sampler(name, space, seed=0, estimate=nothing_known)
 
 
 def search(name: str, study, trials: int, *, batch: int = 4) -> tuple[list[dict], list]:
     """Ask and tell in batches; the points and their verdicts."""
     space = study.space
     inner = optuna.create_study(directions=["minimize", "maximize", "minimize"],
-                                sampler=make_sampler(name, space, seed=study.seed))
+                                sampler=sampler_of(name, study))
     points, verdicts = [], []
     for start in range(0, trials, batch):
         asked = []
@@ -70,7 +101,7 @@ def test_same_seed_same_points_and_another_seed_others(name):
 def test_a_small_space_is_covered_and_then_exhausted(name):
     space = Space({"arch": ("a", "b"), "x": (1, 2, 3), "y": (1, 2), "z": (True, False), "flag": (True, False)},
                   [Condition("z", "arch", ("b",))], [{"x": 1, "y": 1}])
-    study = optuna.create_study(directions=["minimize"], sampler=make_sampler(name, space, seed=0))
+    study = optuna.create_study(directions=["minimize"], sampler=blind(name, space))
     found = []
     for _ in range(int(space.size())):
         trial = study.ask()
@@ -85,7 +116,7 @@ def test_a_small_space_is_covered_and_then_exhausted(name):
 def test_continuous_parameters(name):
     space = Space({"arch": ("a", "b"), "x": Real(1.0, 100.0, log=True), "n": (1, 2, 4)},
                   [Condition("x", "arch", ("b",))], [{"arch": "a", "n": 4}])
-    study = optuna.create_study(directions=["minimize"], sampler=make_sampler(name, space, seed=0))
+    study = optuna.create_study(directions=["minimize"], sampler=blind(name, space))
     for _ in range(80 if name != "tpe" else 30):
         trial = study.ask()
         try:
@@ -94,7 +125,7 @@ def test_continuous_parameters(name):
             pytest.fail("a continuous space has no end")
         space.validate(params)
         study.tell(trial, params.get("x", 50.0) * params["n"])
-    if name == "archive":
+    if name in ("archive", "guided"):
         assert study.best_value < 1.2
 
 
@@ -108,8 +139,9 @@ def test_learning_samplers_heed_the_budgets(name):
     assert late > 1.3 * np.mean([verdict.feasible for verdict in by_chance])
 
 
-@pytest.mark.parametrize("rival", ["random", "qmc", "nsga2", "nsga3"])
-def test_archive_finds_more_of_the_exact_front(rival):
+@pytest.mark.parametrize(("name", "rival"), [*(("archive", rival) for rival in ("random", "qmc", "nsga2", "nsga3")),
+                                             ("guided", "archive")])
+def test_finds_more_of_the_exact_front(name, rival):
     space = toy_space()
     study = toy_study(seed=0)
     every = [judge(study, evaluate_one(toy_outcome, 0, point)).values for point in space.enumerate()
@@ -123,7 +155,7 @@ def test_archive_finds_more_of_the_exact_front(rival):
             found.append(len(front & {v.values for v in verdicts if v.feasible}))
         return float(np.median(found))
 
-    assert hits("archive") > hits(rival)
+    assert hits(name) > hits(rival)
 
 
 def test_results_told_to_another_study_are_taken_over():
@@ -145,11 +177,11 @@ def test_results_told_to_another_study_are_taken_over():
     assert min(map(sum, points)) <= min(map(sum, past))
 
 
-@pytest.mark.parametrize("name", ["archive", "random", "qmc", "exhaustive"])
+@pytest.mark.parametrize("name", ["guided", "archive", "random", "qmc", "exhaustive"])
 def test_with_and_without_an_optuna_study_the_points_are_the_same(name):
     study = toy_study(seed=4)
     expected, _ = search(name, study, 100)
-    asker, found = make_asker(study, make_sampler(name, study.space, seed=study.seed)), []
+    asker, found = make_asker(study, sampler_of(name, study)), []
     for start in range(0, 100, 4):
         batch = [asker.ask() for _ in range(4)]
         for number, params in enumerate(batch, start=start):
@@ -161,7 +193,7 @@ def test_with_and_without_an_optuna_study_the_points_are_the_same(name):
 @pytest.mark.parametrize("name", list(SAMPLERS))
 def test_failed_and_unrunnable_trials_can_be_told(name):
     study = toy_study()
-    asker = make_asker(study, make_sampler(name, study.space, seed=0))
+    asker = make_asker(study, sampler_of(name, study))
     for number in range(80):
         result = evaluate_one(toy_outcome, number, asker.ask())
         asker.tell(number, None if number % 3 == 0 else judge(study, result))
@@ -172,12 +204,33 @@ def test_auto_says_why():
     assert pick_sampler("auto", space, 10**6)[0] == "exhaustive"
     assert "cover it" in pick_sampler("auto", space, 10**6)[1]
     assert pick_sampler("auto", space, 300)[0] == "archive"
+    assert "no estimates" in pick_sampler("auto", space, 300)[1]
+    assert pick_sampler("auto", space, 300, estimates=True)[0] == "guided"
+    assert "estimates designs" in pick_sampler("auto", space, 300, estimates=True)[1]
     assert pick_sampler("nsga2", space, 10)[0] == "nsga2"
+    with pytest.raises(InputError, match="estimates only for"):
+        pick_sampler("guided", space, 10)
     with pytest.raises(InputError, match="did you mean 'archive'"):
         pick_sampler("archiv", space, 10)
     with pytest.raises(InputError, match="continuous"):
         pick_sampler("exhaustive", Space({"x": Real(0.0, 1.0)}), 10)
     assert all(spec.summary and spec.source for spec in SAMPLERS.values())
+
+
+def test_smoother_learns_what_neighbours_share_and_ignores_noise():
+    space = Space({"x": {"low": 0, "high": 31, "step": 1}, "y": {"low": 0, "high": 31, "step": 1}, "k": ("p", "q")})
+    rng = np.random.default_rng(0)
+    codes = np.array([space.sample_codes(rng) for _ in range(300)])
+
+    def bump(points):
+        return np.exp(-((points[:, 0] - 9) ** 2 + (points[:, 1] - 20) ** 2) / 30.0) * (points[:, 2] == 0)
+
+    smoother = Smoother(space)
+    smoother.fit(codes, np.stack([bump(codes), rng.standard_normal(300)], axis=1))
+    fresh = np.array([space.sample_codes(rng) for _ in range(300)])
+    found = smoother.predict(fresh)
+    assert np.mean((found[:, 0] - bump(fresh)) ** 2) < 0.2 * np.mean(bump(fresh) ** 2)
+    assert np.mean(found[:, 1] ** 2) < 0.1
 
 
 def test_halton_points_are_spread_evenly():

@@ -1,0 +1,151 @@
+"""What a study can tell its sampler before anything is evaluated: estimates from the analytic fidelity.
+
+    points --DesignEstimate--> objectives, constraints       oriented and scaled as a sampler is told the results
+
+A sampler knows an `Estimate` only: a pure function of points that costs far less than an evaluation.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dse.objective import minimised
+from dse.study import Study
+from hwmodels.analytic import Cases, Stations, analytic_metrics, discipline_of, stations
+from hwmodels.area import SchedulerBlock, scheduler_block
+from hwmodels.design import Chip
+from hwmodels.engine import Engine
+from hwmodels.errors import ModelError
+from hwmodels.queueing import Station
+from hwmodels.technology import constants_of
+from spaces.designs import decode_design
+from spaces.space import Params
+
+__all__ = ["DesignEstimate", "Estimate", "Estimated", "estimate_of"]
+
+Floats = NDArray[np.float64]
+
+
+class Estimated(NamedTuple):
+    """Of n points; NaN where nothing is known, inf where a design cannot be built or serve its load."""
+
+    values: Floats
+    """(n, objectives) to be minimised."""
+    constraints: dict[str, Floats]
+    """Name -> (n,) violations relative to their bounds, <= 0 is feasible."""
+
+
+Estimate = Callable[[Sequence[Params]], Estimated]
+
+_POLICY = ("policy", "scheduler")
+_ROWS = 1_500_000
+"""Requests x designs handled at once."""
+
+
+class _Hardware(NamedTuple):
+    """A chip, costed."""
+
+    costs: Stations
+    chip: Chip
+
+    @property
+    def engine(self) -> Engine:
+        return self.chip.slots[0].levels[0][1][0]
+
+
+@final
+class DesignEstimate:
+    """Estimates of a study's designs; hardware seen before is not costed again."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._names = tuple(dict.fromkeys([o.metric for o in study.objectives] + list(study.budgets)))
+        self._known: dict[tuple[object, ...], _Hardware | None] = {}
+        self._blocks: dict[tuple[str, str, float], SchedulerBlock] = {}
+
+    def __call__(self, points: Sequence[Params]) -> Estimated:
+        keys = [tuple((name, value) for name, value in point.items() if name not in _POLICY and "." not in name)
+                for point in points]
+        self._cost({key: point for key, point in zip(keys, points, strict=True) if key not in self._known})
+        found = {name: np.full(len(points), np.inf) for name in self._names}
+        rows = [i for i, key in enumerate(keys) if self._known[key] is not None]
+        step = max(1, _ROWS // self._requests())
+        for low in range(0, len(rows), step):
+            some = rows[low:low + step]
+            values = self._metrics([points[i] for i in some], [keys[i] for i in some])
+            for name, column in values.items():
+                found[name][some] = column
+        return self._oriented(found)
+
+    def _requests(self) -> int:
+        from hwmodels.traffic import generate
+
+        workload = self._study.workload
+        return max(1, len(generate(workload, self._study.seed, np.ones(len(workload.tenants))).arrival_s))
+
+    def _cost(self, new: dict[tuple[object, ...], Params]) -> None:
+        workload, chips = self._study.workload, {}
+        for key, point in new.items():
+            try:
+                design = decode_design(point, workload, self._study.technology)
+                chips[key] = design.architecture.chip(workload)
+            except ModelError:
+                self._known[key] = None
+        if not chips:
+            return
+        together = stations(list(chips.values()), workload)
+        for d, (key, chip) in enumerate(chips.items()):
+            one = Stations(Station(*(column[d] for column in together.station)), together.energy_j[d])
+            self._known[key] = _Hardware(one, chip)
+
+    def _metrics(self, points: Sequence[Params], keys: Sequence[tuple[object, ...]]) -> dict[str, Floats]:
+        place = {key: d for d, key in enumerate(dict.fromkeys(keys))}
+        used = [hardware for key in place if (hardware := self._known[key]) is not None]
+        most = max(hardware.costs.station.time_s.shape[1] for hardware in used)
+        columns = [np.stack([_padded(getattr(hardware.costs.station, name), name, most) for hardware in used])
+                   for name in Station._fields]
+        together = Stations(Station(*columns), np.stack([hardware.costs.energy_j for hardware in used]))
+        chip = np.array([place[key] for key in keys])
+        blocks = [self._block(str(point["scheduler"]), str(point["policy"]), used[d].engine)
+                  for point, d in zip(points, chip.tolist(), strict=True)]
+        area = np.array([sum(hardware.chip.area_mm2.values()) for hardware in used])[chip]
+        leakage = np.array([hardware.chip.leakage_w for hardware in used])[chip]
+        cases = Cases(
+            chip=chip, discipline=np.array([discipline_of(str(point["policy"])) for point in points]),
+            area_mm2=area + np.array([block.area_mm2 for block in blocks]),
+            static_w=leakage + np.array([block.power_w for block in blocks]),
+            decision_s=np.array([block.decision_s for block in blocks]),
+            decision_j=np.array([block.decision_j for block in blocks]))
+        return analytic_metrics(together, cases, self._study.workload, seed=self._study.seed, metrics=self._names)
+
+    def _block(self, scheduler: str, policy: str, engine: Engine) -> SchedulerBlock:
+        key = scheduler, policy, engine.node_nm
+        if key not in self._blocks:  # the technology is that of the study
+            self._blocks[key] = scheduler_block(scheduler, policy, engine.node_nm, corner=constants_of(engine))
+        return self._blocks[key]
+
+    def _oriented(self, found: dict[str, Floats]) -> Estimated:
+        study = self._study
+        values = np.stack([found[o.metric] * (1.0 if o.minimise else -1.0) for o in study.objectives], axis=1)
+        constraints = {}
+        for metric, bound in study.budgets.items():
+            excess = found[metric] - bound if minimised(metric) else bound - found[metric]
+            constraints[metric] = excess / (abs(bound) or 1.0)
+        return Estimated(values, constraints)
+
+
+def _padded(column: Any, name: str, places: int) -> Any:
+    """A column of a station with as many places."""
+    if name not in ("time_s", "units"):
+        return column
+    more = [(0, 0)] * (column.ndim - 1) + [(0, places - column.shape[-1])]
+    return np.pad(column, more, constant_values=np.inf if name == "time_s" else 0)
+
+
+def estimate_of(study: Study) -> Estimate | None:
+    """The estimate of a study, None where there is none that would help."""
+    if study.robust is not None or study.fidelity == "analytic":
+        return None
+    return DesignEstimate(study)

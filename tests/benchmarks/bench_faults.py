@@ -26,6 +26,7 @@ def main() -> None:
     shares = {"node": kills // 10, "disk": kills // 10, "worker": 3 * kills // 10}
     shares["driver"] = kills - sum(shares.values())
     rows: list[faults.Row] = []
+    sys.stdout.write(f"{'fault':34} times told before  lost twice same trials and front\n")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         reference = faults.undisturbed(folder / "reference")
@@ -33,15 +34,17 @@ def main() -> None:
                              ("worker", faults.worker_faults), ("node", faults.node_faults)):
             start = time.perf_counter()
             ray = faults.start_ray() if kind == "worker" else None
-            rows += inject(folder, reference, shares[kind], rng)
+            found = inject(folder, reference, shares[kind], rng)
             if ray:
                 ray.shutdown()
+            rows += found
+            for fault in dict.fromkeys(row.fault for row in found):
+                mine = [row for row in found if row.fault == fault]
+                sys.stdout.write(f"{fault:34} {len(mine):5} {sum(r.told for r in mine):11,} "
+                                 f"{sum(r.lost for r in mine):5} {sum(r.twice for r in mine):5} "
+                                 f"{sum(r.same for r in mine):12} of {len(mine):5}\n")
+            sys.stdout.flush()
             sys.stderr.write(f"{kind}: {shares[kind]} faults in {time.perf_counter() - start:.0f} s\n")
-    sys.stdout.write(f"{'fault':34} times told before  lost twice same trials and front\n")
-    for fault in dict.fromkeys(row.fault for row in rows):
-        mine = [row for row in rows if row.fault == fault]
-        sys.stdout.write(f"{fault:34} {len(mine):5} {sum(r.told for r in mine):11,} {sum(r.lost for r in mine):5} "
-                         f"{sum(r.twice for r in mine):5} {sum(r.same for r in mine):12} of {len(mine):5}\n")
     sys.exit(any(row.lost or row.twice or not row.same for row in rows))
 
 

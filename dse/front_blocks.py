@@ -50,6 +50,8 @@ _AT_LEAST = {"p99_deadline_frac": 0.0, "slo_miss_frac": -1.0, "slo_violation_fra
 _TAILS = tuple(_AT_LEAST)
 _CHUNK = 1024
 """Chips whose layers are bounded together."""
+_FIRST_STEPS = 3
+"""Halvings for the first bound of a tail; a closer look is taken when the turn of the block comes."""
 
 
 # --- which designs ----------------------------------------------------------------------------------------------------
@@ -272,7 +274,7 @@ def _bounds(rules: Rules, demand: Demand, blocks: Sequence[SchedulerBlock], area
             representative = everything
         distinct, inverse = np.unique(representative[rows], return_inverse=True)
         limits: dict[str, Any] = dict(study.budgets)
-        values = bounds(distinct, tails, limits=limits)
+        values = bounds(distinct, tails, limits=limits, steps=_FIRST_STEPS)
         values = {metric: column[inverse] for metric, column in values.items()}
     else:
         vectors = rules.vectors(found)[rows]
@@ -379,10 +381,11 @@ def closer_bounds(params: Params, groups: Sequence[SchedulerBlock], rules: Rules
         return
     area = np.array([_area(chip, block) for block in groups])
     leakage, same = np.full(count, chip.leakage_w), np.zeros(count, dtype=np.int64)
-    order = _most_uncertain(chip, rules)
-    for known in range(len(order)):
-        demand = rows_of(chip_demand([chip], workload, rules.load, exact=order[:known]), same)
-        yield _bounds(rules, demand, groups, area, leakage, front=front)
+    order: list[Network] = []
+    for known in range(len(workload.networks)):
+        demand = chip_demand([chip], workload, rules.load, exact=order[:known])
+        order = order or _most_uncertain(demand, rules)
+        yield _bounds(rules, rows_of(demand, same), groups, area, leakage, front=front)
     prepared = prepare(replace(design, policy="fcfs", policy_params={}), workload)  # one request at a time
     if prepared.problem:
         yield _cannot(count, rules)
@@ -394,10 +397,9 @@ def closer_bounds(params: Params, groups: Sequence[SchedulerBlock], rules: Rules
     yield _bounds(rules, demand, groups, area, leakage, front=front)
 
 
-def _most_uncertain(chip: Chip, rules: Rules) -> list[Network]:
-    """The networks of the workload, those first that use most energy per layer to be costed."""
+def _most_uncertain(demand: Demand, rules: Rules) -> list[Network]:
+    """The networks of the workload, those first that use most energy per layer to be costed; of one hardware."""
     workload, load = rules.study.workload, rules.load
-    demand = chip_demand([chip], workload, load)
     networks = workload.networks
     gain = dict.fromkeys(networks, 0.0)
     for t, tenant in enumerate(workload.tenants):

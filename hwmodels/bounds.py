@@ -392,7 +392,10 @@ def _with_tilings(network: Network, quantile: bool, engines: EngineColumns) -> t
     """The work with the column `least_bytes`, and which entry of it every engine takes, -1 = none, (E,)."""
     plain = np.flatnonzero(~engines.skipping & ~engines.weights_stay)
     which = np.full(len(engines.rows), -1, dtype=np.int64)
-    capacities = np.stack([engines.sram_bytes[plain], engines.buffers[plain], 8.0 * engines.sum_bytes[plain]], axis=1)
+    # rounded up to 2^k or 1.5 x 2^k, so that chips with many different buffers share a search: more room moves no more
+    half = np.maximum(1, 2 ** (np.floor(np.log2(engines.sram_bytes[plain])).astype(np.int64) - 1))
+    room = -(-engines.sram_bytes[plain] // half) * half
+    capacities = np.stack([room, engines.buffers[plain], 8.0 * engines.sum_bytes[plain]], axis=1)
     distinct, which[plain] = np.unique(capacities, axis=0, return_inverse=True)
     columns = [_tilings(network, quantile, int(sram), bits / 8.0, int(buffers)) for sram, buffers, bits in distinct]
     work = _work(network, quantile)
@@ -401,8 +404,13 @@ def _with_tilings(network: Network, quantile: bool, engines: EngineColumns) -> t
 
 
 @njit(cache=True)
-def _network_bounds(first, e, which, w, sram_j, dram_j, out):  # type: ignore[no-untyped-def]
-    """One design after the other, every layer on each of its engines; the laws are in the module's docstring."""
+def _network_bounds(first, e, which, w, sram_j, dram_j, out, layers):  # type: ignore[no-untyped-def]
+    """One design after the other, every layer on each of its engines; the laws are in the module's docstring.
+
+    Parameters
+    ----------
+    layers : (3, L, D) latency, DRAM bytes and energy of one execution of every layer, or (3, 0, 0): not wanted.
+    """
     for d in range(len(first) - 1):
         total = compute_total = transfer_total = bytes_total = joules_total = 0.0
         for layer in range(len(w.times)):
@@ -458,6 +466,8 @@ def _network_bounds(first, e, which, w, sram_j, dram_j, out):  # type: ignore[no
                     least_bytes = moved
                 if joules < least_j:
                     least_j = joules
+            if layers.size > 0:
+                layers[0, layer, d], layers[1, layer, d], layers[2, layer, d] = least, least_bytes, least_j
             total += w.times[layer] * least
             compute_total += w.times[layer] * least_compute
             transfer_total += w.times[layer] * least_transfer
@@ -489,7 +499,7 @@ def network_bounds(network: Network, engines: EngineColumns, *, first: Ints | No
     work, which = _with_tilings(network, quantile, engines)
     sram_j = _per_buffer(engines, sram_energy_j_per_byte)
     bounds = Bounds(*(np.empty(len(first) - 1) for _ in Bounds._fields))
-    _network_bounds(first, engines, which, work, sram_j, dram_energy_j_per_byte(), bounds)
+    _network_bounds(first, engines, which, work, sram_j, dram_energy_j_per_byte(), bounds, np.empty((3, 0, 0)))
     return Bounds(*(column * (1.0 - _ROUNDING) for column in bounds))
 
 
@@ -497,15 +507,10 @@ def layer_bounds(network: Network, engines: EngineColumns, *, quantile: bool = F
     """Bounds of one execution of every distinct layer on every engine; parameters as in `network_bounds`."""
     work, which = _with_tilings(network, quantile, engines)
     sram_j = _per_buffer(engines, sram_energy_j_per_byte)
-    each, shape = np.arange(len(engines.rows) + 1, dtype=np.int64), (len(work.times), len(engines.rows))
-    found = LayerBounds(work.times, *(np.empty(shape) for _ in LayerBounds._fields[1:]))
-    unused = np.empty(len(engines.rows))
-    for at in range(len(work.times)):
-        one = _Work(*(column[at:at + 1] for column in work))._replace(times=np.ones(1))  # type: ignore[arg-type]
-        row = Bounds(found.latency_s[at], unused, found.dram_bytes[at], found.energy_j[at])
-        _network_bounds(each, engines, which, one, sram_j, dram_energy_j_per_byte(), row)
-    scale = 1.0 - _ROUNDING
-    return LayerBounds(found.times, found.latency_s * scale, found.dram_bytes * scale, found.energy_j * scale)
+    each, found = np.arange(len(engines.rows) + 1, dtype=np.int64), np.empty((3, len(work.times), len(engines.rows)))
+    sums = Bounds(*(np.empty(len(engines.rows)) for _ in Bounds._fields))
+    _network_bounds(each, engines, which, work, sram_j, dram_energy_j_per_byte(), sums, found)
+    return LayerBounds(work.times, *(found * (1.0 - _ROUNDING)))
 
 
 def _per_buffer(engines: EngineColumns, of: Callable[[int, int], float]) -> Floats:

@@ -7,7 +7,9 @@
 3. One draw of the regression's posterior predicts the candidates (Thompson sampling), with a few draws of the error
    that remains; in turn, those are proposed that are expected to add most feasible hypervolume to the front found so
    far. Points still being evaluated count with their predicted values.
-4. Whenever enough was learnt the regression is fitted anew, and the stock grows around what is best by then.
+4. Whenever enough was learnt the regression is fitted anew, and the stock grows around what is best by then; it also
+   grows when its best candidates are used up. Fits grow rarer and draws longer with the run, so that a trial stays
+   cheap.
 
 Hypervolume is measured along random directions from a reference point beyond the front: the mean over directions of
 (distance to the front) ** objectives.
@@ -38,8 +40,10 @@ __all__ = ["GuidedSampler"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_BATCH = 4  # proposals from one draw
-_SPREAD = 2000  # points of the first stock, and the size of a space that is taken whole
+_BATCH = 4  # proposals from one draw, at first
+_BATCH_FRAC = 0.01  # of the results so far: later ones change less
+_SPREAD = 1000  # points of the first stock of a larger space; 1 to 3 ms each
+_WHOLE = 2000  # size of a space that is taken whole
 _ROUNDS = 4  # of moves around the predicted front, before the first proposal
 _CHILDREN = 250  # in a round
 _SHORT = 300  # candidates that are looked at for a proposal
@@ -47,7 +51,8 @@ _DIRECTIONS = 100
 _DRAWS = 4  # of the error that remains
 _DARING = 0.5  # share of that error: all of it explores too long, none of it stops at the predicted front
 _RANDOM_FRAC = 0.02  # proposals from the whole space: keeps every region reachable
-_GROWTH = 1.06  # results until the next fit
+_GROWTH = 1.06  # results until the next fit, at first
+_LATE = 300, 1.15  # results after which fits are this far apart
 _PRIOR = 0.1  # how far off estimates are thought to be per parameter, before anything is known (logarithm)
 _UNRUNNABLE = "status"  # constraint of a design that cannot run at all: its other values mean nothing
 _LARGE = 20.0  # limit of a transformed constraint
@@ -81,6 +86,14 @@ def _reach(points: Floats, reference: Floats, directions: Floats) -> Floats:
     for k in range(1, points.shape[1]):
         np.minimum(reach, (reference - points)[:, None, k] / directions[:, k], out=reach)
     return np.maximum(reach, 0.0)
+
+
+def _power(values: Floats, exponent: int) -> Floats:
+    """values ** exponent by products: `pow` takes several times as long."""
+    result = values
+    for _ in range(exponent - 1):
+        result = result * values
+    return result
 
 
 def _best_layers(values: Floats, most: int) -> Ints:
@@ -149,7 +162,7 @@ class GuidedSampler(PointSampler):
             self._runnable.append(index)
         self._update_archive(index)
         n = len(self._runnable)
-        self._due = self._due or n >= self._fitted * _GROWTH + 3
+        self._due = self._due or n >= self._fitted * (_GROWTH if self._fitted < _LATE[0] else _LATE[1]) + 3
 
     def _update_archive(self, new: int) -> None:
         """Keep the feasible non-dominated points; until there is one, the ten nearest to feasible."""
@@ -202,7 +215,7 @@ class GuidedSampler(PointSampler):
 
     def _first_stock(self) -> None:
         size = self.space.size()
-        if size <= _SPREAD:
+        if size <= _WHOLE:
             self._add(list(self.space.enumerate_codes()))
             return
         self._add([self.space.sample_evenly_codes(self.rng) for _ in range(_SPREAD)])
@@ -285,6 +298,10 @@ class GuidedSampler(PointSampler):
             if self._due:
                 self._refit()
             self._queue = self._choose()
+            if not self._queue:  # all that looked good is proposed
+                self._grow()
+                self._shorten()
+                self._queue = self._choose()
         return self._queue.pop(0) if self._queue else self.space.sample_evenly_codes(self.rng)
 
     def _choose(self) -> list[Codes]:
@@ -327,13 +344,17 @@ class GuidedSampler(PointSampler):
         best = _reach((known - low) / span, reference, directions).max(axis=0, initial=0.0)
         taken = np.array([one in self._pending for one in codes])
         chosen: list[Codes] = []
-        for _ in range(min(_BATCH, len(codes))):
-            added = (np.maximum(reach, best) ** m - best**m).mean(axis=(0, 2))
+        gain = (_power(np.maximum(reach, best), m) - _power(best, m)).mean(axis=0)
+        for _ in range(min(max(_BATCH, int(_BATCH_FRAC * len(self._told))), len(codes))):
+            added = gain.mean(axis=1)
             if not added[~taken].any():  # nothing is thought to add: what comes nearest to it
                 added = -excess - (best - expected).min(axis=1)
             at = int(np.argmax(np.where(taken, -np.inf, added)))
             chosen.append(codes[at])
             taken[at] = True
             self._pending[codes[at]] = objectives[at]
-            best = np.maximum(best, expected[at])
+            moved = np.flatnonzero(expected[at] > best)
+            best[moved] = expected[at, moved]
+            further = np.maximum(reach[:, :, moved], best[moved])
+            gain[:, moved] = (_power(further, m) - _power(best[moved], m)).mean(axis=0)
         return chosen

@@ -108,6 +108,14 @@ class _Block(NamedTuple):
     scheduler: "SchedulerBlock"
 
 
+_Alike = tuple[int, int, bool]
+
+
+def _alike(block: _Block) -> _Alike:
+    """Blocks that differ in the time and energy of a decision only."""
+    return block.hardware, block.scheduler.together, block.scheduler.overlaps
+
+
 def _is_policy(name: str) -> bool:
     from spaces.designs import PARAMETERS
 
@@ -285,9 +293,9 @@ def _check_bounds(study: Study, blocks: list[_Block], table: dict[str, Any], fea
     Any valid bound will do. Tried are: all that is known with the tail limited to what has to be proven, without that
     limit, and of exact costs those of some networks only, the rest bounded by their layers.
     """
-    quickest: dict[tuple[int, int], SchedulerBlock] = {}
+    quickest: dict[_Alike, SchedulerBlock] = {}
     for block in blocks:
-        alike = block.hardware, block.scheduler.together
+        alike = _alike(block)
         known = quickest.setdefault(alike, block.scheduler)
         if block.scheduler.decision_s < known.decision_s:
             quickest[alike] = block.scheduler
@@ -354,10 +362,10 @@ def _at_best(metric: str, minimise: bool, bounds: dict[str, float]) -> float:
     return bounds[metric] if minimise else -bounds[metric]
 
 
-def _best_bounds(study: Study, some: list[_Block], quickest: "dict[tuple[int, int], SchedulerBlock]",
+def _best_bounds(study: Study, some: list[_Block], quickest: "dict[_Alike, SchedulerBlock]",
                  costed: int | None, limits: list[dict[str, float]]) -> list[dict[str, float] | None]:
     """Bounds of blocks, their tails also as those with the quickest scheduler of the hardware: no design with batches
-    of that size beats that.
+    of that size, and the same in whether layers overlap, beats that.
 
     The bisection that finds a tail may end lower for a slower scheduler, though both bounds hold.
 
@@ -371,7 +379,7 @@ def _best_bounds(study: Study, some: list[_Block], quickest: "dict[tuple[int, in
              if any(one is not None and metric in one for one in found)]
     if not tails or any(t.service.deadline_x_isolated is not None for t in study.workload.tenants):
         return found
-    quick = _bounds(study, [block._replace(scheduler=quickest[block.hardware, block.scheduler.together])
+    quick = _bounds(study, [block._replace(scheduler=quickest[_alike(block)])
                             for block in some], costed, limits)
     for own, other in zip(found, quick, strict=True):
         if own is not None and other is not None:

@@ -32,7 +32,6 @@ from dse.runs import JOURNAL, TIMINGS, Journal, RunFolder, csv_text, timings_tex
 from dse.study import Study
 from dse.workers import Pool
 from hwmodels.engine import DATAFLOWS
-from hwmodels.policies import POLICIES
 
 __all__ = ["MOST_HARDWARE", "FrontRun", "State", "exact_front"]
 
@@ -189,14 +188,6 @@ def _check(study: Study) -> None:
     if not study.space.enumerable:
         raise InputError(Problem(field="space", message="must be enumerable: it has continuous parameters",
                                  hint="give them as a list, or as a range with a step"))
-    policies = study.space.domains["policy"]
-    names = [str(policies.value(code)) for code in range(int(policies.n))]
-    overlapping = [name for name in names if POLICIES[name].overlaps]
-    if overlapping:
-        kept = ", ".join(name for name in names if name not in overlapping)
-        raise InputError(Problem(field="space.policies", hint=f"policies: [{kept}]",
-                                 message="must not overlap layers for an exact front, whose bounds take every layer at "
-                                         f"its own time, got {', '.join(overlapping)}"))
 
 
 @final

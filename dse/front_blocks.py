@@ -298,9 +298,9 @@ def _worth(rules: Rules, metric: str, vectors: Floats, front: Floats) -> Floats:
 
 
 def _quickest(hardware: NDArray[np.int64], blocks: Sequence[SchedulerBlock]) -> NDArray[np.int64]:
-    """For each block the one of the same hardware and largest batch with the least decision time."""
-    together = np.array([block.together for block in blocks])
-    alike = hardware * (int(together.max(initial=0)) + 1) + together
+    """For each block the one of the same hardware, largest batch and overlap with the least decision time."""
+    kind = np.array([2 * block.together + block.overlaps for block in blocks], dtype=np.int64)
+    alike = hardware * (int(kind.max(initial=0)) + 1) + kind
     order = np.lexsort((np.array([block.decision_s for block in blocks]), alike))
     distinct, start = np.unique(alike[order], return_index=True)
     return order[start][np.searchsorted(distinct, alike)]

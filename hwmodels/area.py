@@ -66,6 +66,8 @@ class SchedulerBlock(NamedTuple):
     decision_j: float
     together: int = 1
     """Most requests that it lets share one pass of the engine."""
+    overlaps: bool = False
+    """Whether it loads the weights of layers while others compute."""
 
 
 def accumulator_bits(precision: str) -> int:
@@ -159,7 +161,7 @@ def fission_area_mm2(engine: Engine, subarrays: int, *, corner: Corner = "value"
 
 
 def scheduler_block(kind: str, policy: str = "static", node_nm: float = 16, *, freq_hz: float = 1e9, tasks: int = 8,
-                    together: int = 1, corner: Corner = "value") -> SchedulerBlock:
+                    together: int = 1, overlaps: bool = False, corner: Corner = "value") -> SchedulerBlock:
     """Area, delay and energy of the block that runs the policy.
 
     Software runs on the host core: no area of its own (declared zero), microseconds per decision. Hardware is DERCA's
@@ -173,6 +175,7 @@ def scheduler_block(kind: str, policy: str = "static", node_nm: float = 16, *, f
     freq_hz : clock of the hardware block [Hz].
     tasks : waiting tasks it is built for, >= 1 [-].
     together : largest batch of the policy [-].
+    overlaps : `Policy.overlaps`.
     """
     if kind not in ("software", "hardware"):
         raise InvalidEngine("scheduler", "one of software, hardware", kind)
@@ -184,7 +187,7 @@ def scheduler_block(kind: str, policy: str = "static", node_nm: float = 16, *, f
         instruction_j = (quantity("core_instruction_energy_7nm_j", corner=corner)
                          * scale("mac_int8_energy_j", 7, node_nm))
         instructions = decision_s * quantity("core_instructions_per_s", corner=corner)
-        return SchedulerBlock(0.0, decision_s, 0.0, instructions * instruction_j, together)
+        return SchedulerBlock(0.0, decision_s, 0.0, instructions * instruction_j, together, overlaps)
     gates = quantity("scheduler_static_luts", corner=corner) * quantity("scheduler_lut_nand2_count", corner=corner)
     cycles = (quantity("scheduler_base_cycles", corner=corner)
               + tasks * quantity("scheduler_cycles_per_task", corner=corner))
@@ -196,4 +199,4 @@ def scheduler_block(kind: str, policy: str = "static", node_nm: float = 16, *, f
     macs = gates * quantity("scheduler_activity_frac", corner=corner) / quantity("mac_int8_nand2_count", corner=corner)
     decision_j = cycles * macs * quantity("mac_int8_energy_j", node_nm, corner)
     leakage_w = area * logic_leakage_w_per_mm2(node_nm, corner=corner)
-    return SchedulerBlock(area, cycles / freq_hz, leakage_w, decision_j, together)
+    return SchedulerBlock(area, cycles / freq_hz, leakage_w, decision_j, together, overlaps)

@@ -127,6 +127,8 @@ class LayerBounds(NamedTuple):
     dram_bytes: Floats
     energy_j: Floats
     """Dynamic."""
+    compute_s: Floats
+    """Without any transfer."""
 
 
 class _Work(NamedTuple):
@@ -409,7 +411,8 @@ def _network_bounds(first, e, which, w, sram_j, dram_j, out, layers):  # type: i
 
     Parameters
     ----------
-    layers : (3, L, D) latency, DRAM bytes and energy of one execution of every layer, or (3, 0, 0): not wanted.
+    layers : (4, L, D) latency, DRAM bytes, energy and compute time of one execution of every layer, or (4, 0, 0): not
+        wanted.
     """
     for d in range(len(first) - 1):
         total = compute_total = transfer_total = bytes_total = joules_total = 0.0
@@ -468,6 +471,7 @@ def _network_bounds(first, e, which, w, sram_j, dram_j, out, layers):  # type: i
                     least_j = joules
             if layers.size > 0:
                 layers[0, layer, d], layers[1, layer, d], layers[2, layer, d] = least, least_bytes, least_j
+                layers[3, layer, d] = least_compute
             total += w.times[layer] * least
             compute_total += w.times[layer] * least_compute
             transfer_total += w.times[layer] * least_transfer
@@ -499,7 +503,7 @@ def network_bounds(network: Network, engines: EngineColumns, *, first: Ints | No
     work, which = _with_tilings(network, quantile, engines)
     sram_j = _per_buffer(engines, sram_energy_j_per_byte)
     bounds = Bounds(*(np.empty(len(first) - 1) for _ in Bounds._fields))
-    _network_bounds(first, engines, which, work, sram_j, dram_energy_j_per_byte(), bounds, np.empty((3, 0, 0)))
+    _network_bounds(first, engines, which, work, sram_j, dram_energy_j_per_byte(), bounds, np.empty((4, 0, 0)))
     return Bounds(*(column * (1.0 - _ROUNDING) for column in bounds))
 
 
@@ -507,7 +511,7 @@ def layer_bounds(network: Network, engines: EngineColumns, *, quantile: bool = F
     """Bounds of one execution of every distinct layer on every engine; parameters as in `network_bounds`."""
     work, which = _with_tilings(network, quantile, engines)
     sram_j = _per_buffer(engines, sram_energy_j_per_byte)
-    each, found = np.arange(len(engines.rows) + 1, dtype=np.int64), np.empty((3, len(work.times), len(engines.rows)))
+    each, found = np.arange(len(engines.rows) + 1, dtype=np.int64), np.empty((4, len(work.times), len(engines.rows)))
     sums = Bounds(*(np.empty(len(engines.rows)) for _ in Bounds._fields))
     _network_bounds(each, engines, which, work, sram_j, dram_energy_j_per_byte(), sums, found)
     return LayerBounds(work.times, *(found * (1.0 - _ROUNDING)))

@@ -15,6 +15,10 @@ work         w_p >= 0 is the weight of place p such that all engines together ha
              >= sum over layers of min_p w_p t_p. Two choices of weights: equal engines, and engines by speed. The
              DRAM channel is a third resource: bytes / bandwidth.
              a batch shares all of its work and energy, at best
+overlap      where weights are loaded while other layers compute (`Policy.overlaps`, one undivided engine), a layer
+             occupies the compute unit for its time with the weights on chip, and the DRAM channel for its bytes, each
+             after the request arrives and before it ends: the resources are these two, the latency is at least the
+             larger of the sums, and decisions may be hidden. Deadlines count a request alone, which does not overlap
 late         requests that cannot meet deadlines arrival + theta D, for any policy: preemptive earliest-deadline-first
              on one resource finds a window whose demand exceeds its length at its first miss; one request of that
              window is late. What arrives after the window starts anew, so windows are disjoint and their misses add.
@@ -26,8 +30,8 @@ energy       dynamic energy of the requests that must finish + leakage x duratio
              all numbers of finished requests
 area         exact
 
-Bounds hold for every policy that does not overlap layers (`Policy.overlaps`), because none of those can do a layer in
-less than its time at full bandwidth, hold more than the engines there are, or serve a request before it arrives.
+Bounds hold for every policy, because none can do a layer in less than its time at full bandwidth (with its weights on
+chip, if it overlaps), hold more than the engines there are, or serve a request before it arrives.
 Some hold for feasible designs only: `least_finished`.
 
 References
@@ -98,6 +102,8 @@ class Demand(NamedTuple):
     """(D, T, 3) of the resources: equal engines, engines by speed, DRAM; 0 where a resource is not looked at."""
     energy_j: Floats
     """Dynamic."""
+    overlapped_s: Floats
+    """(D, T, 2) on the compute unit and on the DRAM channel if other layers compute while weights are loaded."""
     isolated_s: Floats
     """Isolated latency as deadlines count it, exact (without the decision); NaN where unknown."""
     alone: Bools
@@ -147,12 +153,13 @@ class _Places(NamedTuple):
 
 
 @njit(cache=True)
-def _least(times, latency, energy, moved, first, column, weight, out_latency, out_energy, out_moved, out_work):  # type: ignore[no-untyped-def]
+def _least(times, latency, energy, moved, compute, first, column, weight, out_latency, out_energy, out_moved,  # type: ignore[no-untyped-def]
+           out_compute, out_work):
     """Sums over layers of the least over the places; `weight` (P, 2)."""
     for d in range(len(first) - 1):
-        s = e = b = w0 = w1 = 0.0
+        s = e = b = a = w0 = w1 = 0.0
         for layer in range(len(times)):
-            ls = le = lb = l0 = l1 = np.inf
+            ls = le = lb = la = l0 = l1 = np.inf
             for p in range(first[d], first[d + 1]):
                 c = column[p]
                 t = latency[layer, c]
@@ -162,6 +169,8 @@ def _least(times, latency, energy, moved, first, column, weight, out_latency, ou
                     le = energy[layer, c]
                 if moved[layer, c] < lb:
                     lb = moved[layer, c]
+                if compute[layer, c] < la:
+                    la = compute[layer, c]
                 if weight[p, 0] * t < l0:
                     l0 = weight[p, 0] * t
                 if weight[p, 1] * t < l1:
@@ -169,9 +178,24 @@ def _least(times, latency, energy, moved, first, column, weight, out_latency, ou
             s += times[layer] * ls
             e += times[layer] * le
             b += times[layer] * lb
+            a += times[layer] * la
             w0 += times[layer] * l0
             w1 += times[layer] * l1
-        out_latency[d], out_energy[d], out_moved[d], out_work[d, 0], out_work[d, 1] = s, e, b, w0, w1
+        out_latency[d], out_energy[d], out_moved[d], out_compute[d] = s, e, b, a
+        out_work[d, 0], out_work[d, 1] = w0, w1
+
+
+class _Matrices(NamedTuple):
+    """Costs of the layers of a network on every column of places, (L, columns)."""
+
+    times: Floats
+    """(L,) how often each occurs [-]."""
+    latency: Floats
+    energy: Floats
+    moved: Floats
+    """DRAM bytes."""
+    compute: Floats
+    """Time with the weights on chip."""
 
 
 def _weights(places: _Places, seconds: Floats) -> Floats:
@@ -192,35 +216,34 @@ def _weights(places: _Places, seconds: Floats) -> Floats:
     return np.stack([equal[places.slot], by_speed[places.slot]], axis=1) * places.share[:, None]
 
 
-def _demand(matrices: Sequence[tuple[Floats, Floats, Floats, Floats]], network: Sequence[int],
+def _demand(matrices: Sequence[_Matrices], network: Sequence[int],
             places: Callable[[int], _Places], load: Load, bandwidth: Floats, alone: Bools, separate: bool) -> Demand:
     """Demand of D designs.
 
     Parameters
     ----------
-    matrices : per network: times (L,), latency, energy, moved bytes (L, columns).
     network : of every tenant.
     places : of a tenant.
     bandwidth : of the chips, (D,).
     """
     count, tenants = len(bandwidth), len(network)
     found = Demand(latency_s=np.zeros((count, tenants)), work_s=np.zeros((count, tenants, 3)),
-                   energy_j=np.zeros((count, tenants)), isolated_s=np.full((count, tenants), np.nan), alone=alone,
-                   separate=np.full(count, separate))
+                   energy_j=np.zeros((count, tenants)), overlapped_s=np.zeros((count, tenants, 2)),
+                   isolated_s=np.full((count, tenants), np.nan), alone=alone, separate=np.full(count, separate))
     weights: dict[int, Floats] = {}
     for t, n in enumerate(network):
-        times, latency, energy, moved = matrices[n]
         where = places(t)
         if id(where) not in weights:
-            seconds = sum((load.requests[i] * (matrices[m][0] @ matrices[m][1])[where.column]
+            seconds = sum((load.requests[i] * (matrices[m].times @ matrices[m].latency)[where.column]
                            for i, m in enumerate(network) if places(i) is where and load.requests[i]),
                           np.zeros(len(where.column)))
             weights[id(where)] = _weights(where, seconds)
-        total = np.empty(count), np.empty(count), np.empty(count), np.empty((count, 2))
-        _least(times, latency, energy, moved, where.first, where.column, weights[id(where)], *total)
+        total = np.empty(count), np.empty(count), np.empty(count), np.empty(count), np.empty((count, 2))
+        _least(*matrices[n], where.first, where.column, weights[id(where)], *total)
         found.latency_s[:, t], found.energy_j[:, t] = total[0], total[1]
-        found.work_s[:, t, :2] = total[3]
+        found.work_s[:, t, :2] = total[4]
         found.work_s[:, t, 2] = total[2] / bandwidth * (1.0 - _ROUNDING) ** 2  # the kernel tolerates as much
+        found.overlapped_s[:, t, 0], found.overlapped_s[:, t, 1] = total[3], found.work_s[:, t, 2]
     if separate:
         found.work_s[:, :, 0], found.work_s[:, :, 1:] = found.latency_s, 0.0
     else:
@@ -270,7 +293,7 @@ def chip_demand(chips: Sequence[Chip], workload: Workload, load: Load, *,
     engines = list(known)
     columns = engine_columns(engines)
 
-    def matrices(network: Network) -> tuple[Floats, Floats, Floats, Floats]:
+    def matrices(network: Network) -> _Matrices:
         used = np.unique(np.concatenate([where.column for tenant, where in zip(workload.tenants, each, strict=True)
                                          if tenant.network == network]))
         # a request takes its earliest exit at best, and no metric may count on the mean of the exits
@@ -279,10 +302,11 @@ def chip_demand(chips: Sequence[Chip], workload: Workload, load: Load, *,
             times, some = np.ones(least), _costed(network, [engines[c] for c in used.tolist()])[:, :least]
         else:
             found = layer_bounds(network, EngineColumns(*(column[used] for column in columns)), quantile=True)
-            times, some = found.times, np.stack([found.latency_s, found.energy_j, found.dram_bytes])
-        whole = np.full((3, len(times), len(engines)), np.inf)
+            times = found.times
+            some = np.stack([found.latency_s, found.energy_j, found.dram_bytes, found.compute_s])
+        whole = np.full((4, len(times), len(engines)), np.inf)
         whole[:, :, used] = some
-        return times, whole[0], whole[1], whole[2]
+        return _Matrices(times, *whole)
 
     networks = workload.networks
     alone = np.array([_alone(chip) for chip in chips])
@@ -291,12 +315,14 @@ def chip_demand(chips: Sequence[Chip], workload: Workload, load: Load, *,
 
 
 def _costed(network: Network, engines: Sequence[Engine]) -> Floats:
-    """Latency, energy and moved bytes of every layer on every engine, (3, L, E); inf where the network cannot run."""
-    found = np.full((3, len(network), len(engines)), np.inf)
+    """Latency, energy, moved bytes and time with the weights on chip of every layer on every engine, (4, L, E); inf
+    where the network cannot run."""
+    found = np.full((4, len(network), len(engines)), np.inf)
     for e, engine in enumerate(engines):
         costs = layer_costs(network, engine)
         if not costs.unsupported:
-            found[:, :, e] = costs.latency_s, costs.energy_j, costs.dram_read_bytes + costs.dram_write_bytes
+            moved = costs.dram_read_bytes + costs.dram_write_bytes
+            found[:, :, e] = costs.latency_s, costs.energy_j, moved, costs.prefetched_s
     return found
 
 
@@ -317,16 +343,18 @@ def prepared_demand(prepared: PreparedChip, workload: Workload, load: Load, isol
     separate = is_separate(chip)
     places = [(e, u) for e in range(len(slots)) for u in range(len(slots[e].levels))]
 
-    def matrices(n: int) -> tuple[Floats, Floats, Floats, Floats]:
+    ready = table.latency_s if table.prefetched_s is None else table.prefetched_s
+
+    def matrices(n: int) -> _Matrices:
         size = int(table.n_layers[n])
-        found = np.full((3, size, len(places)), np.inf)
+        found = np.full((4, size, len(places)), np.inf)
         for c, (e, u) in enumerate(places):
             first = int(table.offset[n, 0, e, u])
             if first >= 0:
                 rows = slice(first, first + size)
-                found[:, :, c] = table.latency_s[rows], table.energy_j[rows], table.dram_bytes[rows]
+                found[:, :, c] = table.latency_s[rows], table.energy_j[rows], table.dram_bytes[rows], ready[rows]
         least = size if table.depth is None else int(table.depth[n].min())  # the earliest exit at best
-        return np.ones(least), found[0, :least], found[1, :least], found[2, :least]
+        return _Matrices(np.ones(least), *found[:, :least])
 
     def of(name: str) -> _Places:
         mine = [c for c, (e, _) in enumerate(places) if not slots[e].tenants or name in slots[e].tenants]
@@ -620,9 +648,11 @@ def metric_bounds(demand: Demand, load: Load, workload: Workload, blocks: Sequen
     """
     limits = limits or {}
     count = len(area_mm2)
-    demand = _shared(demand, np.array([block.together for block in blocks]))
+    overlaps = np.array([block.overlaps for block in blocks], dtype=bool)
+    demand = _overlapped(_shared(demand, np.array([block.together for block in blocks])), overlaps)
     decision_s = np.array([block.decision_s for block in blocks])
     deadline = _deadlines(demand, load, decision_s)
+    decision_s = np.where(overlaps, 0.0, decision_s)  # a load that begins earlier hides it
     static_w = leakage_w + np.array([block.power_w for block in blocks])
     each_j = demand.energy_j + np.array([block.decision_j for block in blocks])[:, None]
     chain = _chains(demand.latency_s + decision_s[:, None], load.parent) * (1.0 - _ROUNDING)
@@ -678,6 +708,16 @@ def _shared(demand: Demand, together: Ints) -> Demand:
         return demand
     return demand._replace(work_s=demand.work_s / together[:, None, None], energy_j=demand.energy_j / together[:, None],
                            alone=demand.alone & (together == 1))
+
+
+def _overlapped(demand: Demand, overlaps: Bools) -> Demand:
+    """What one request needs at least where weights are loaded while other layers compute, (D,)."""
+    if not overlaps.any():
+        return demand
+    unit, channel = demand.overlapped_s[..., 0], demand.overlapped_s[..., 1]
+    work_s = np.stack([unit, np.zeros_like(unit), channel], axis=2)
+    return demand._replace(latency_s=np.where(overlaps[:, None], np.maximum(unit, channel), demand.latency_s),
+                           work_s=np.where(overlaps[:, None, None], work_s, demand.work_s))
 
 
 def _chains(latency: Floats, parent: Ints) -> Floats:

@@ -3,7 +3,8 @@
 Model
 -----
 Every request runs all layers of its network, each at best on the engine (or composition of sub-arrays) that bounds it
-lowest and alone on the DRAM channel; a follower waits for its parent. Area is exact; power is at least the leakage.
+lowest and alone on the DRAM channel; a follower waits for its parent. Of policies that overlap layers
+(`Policy.overlaps`) only the sums count: all computation, all transfers. Area is exact; power is at least the leakage.
 
     latency of a tenant      >= bound of its network (+ that of the tenant it follows)
     latency over all tenants >= the least of them
@@ -12,7 +13,7 @@ lowest and alone on the DRAM channel; a follower waits for its parent. Area is e
 
 Limits
 ------
-Policies that overlap layers (`Policy.overlaps`) are not bounded. Of a batch only its largest size is known: it may need
+Of a batch only its largest size is known: it may need
 as little energy per inference as one request divided by that. Networks with early exits are bounded by their earliest
 exit.
 """
@@ -60,12 +61,14 @@ def design_bounds(design: Design, workload: Workload) -> tuple[dict[str, float],
     """
     chip = design.architecture.chip(workload)
     options = [_engines(chip, tenant) for tenant in workload.tenants]
+    block = block_of(design.scheduler, design.policy, design.policy_params, options[0][0].node_nm)
     latency: dict[str, float] = {}
     energy: dict[str, float] = {}
     for tenant, engines in zip(workload.tenants, options, strict=True):
         first = np.array([0, len(engines)], dtype=np.int64)
         bounds = network_bounds(tenant.network, engine_columns(engines), first=first, quantile=True)
-        latency[tenant.name], energy[tenant.name] = float(bounds.latency_s[0]), float(bounds.energy_j[0])
+        seconds = bounds.overlapped_latency_s if block.overlaps else bounds.latency_s
+        latency[tenant.name], energy[tenant.name] = float(seconds[0]), float(bounds.energy_j[0])
     parents = {tenant.name: tenant.after for tenant in workload.tenants}
     whole = {}
     for name in parents:
@@ -74,7 +77,6 @@ def design_bounds(design: Design, workload: Workload) -> tuple[dict[str, float],
         while at is not None:
             whole[name] += latency[at]
             at = parents[at]
-    block = block_of(design.scheduler, design.policy, design.policy_params, options[0][0].node_nm)
     energy = {name: joules / block.together for name, joules in energy.items()}
     fractions = [whole[t.name] / deadline for t in workload.tenants if (deadline := _deadline_s(t)) is not None]
     overall = {

@@ -20,5 +20,7 @@ def block_of(kind: str, policy: str, params: Mapping[str, float], node_nm: float
     kind : `software` or `hardware`.
     params : of the policy, by name.
     """
-    together = named_policy(policy).largest_batch(dict(params))
-    return scheduler_block(kind, policy, node_nm, tasks=max(_TASKS, together), together=together, corner=corner)
+    record = named_policy(policy)
+    together = record.largest_batch(dict(params))
+    return scheduler_block(kind, policy, node_nm, tasks=max(_TASKS, together), together=together,
+                           overlaps=record.overlaps, corner=corner)

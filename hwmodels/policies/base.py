@@ -392,8 +392,8 @@ class Policy:
 
     @property
     def overlaps(self) -> bool:
-        """Whether layers may take less time than alone, because others compute while their weights are loaded. The
-        bounds of `hwmodels.demand_bounds` and `hwmodels.design_bounds` do not hold then."""
+        """Whether layers may take less time than alone, because others compute while their weights are loaded:
+        bounds are weaker then (`hwmodels.demand_bounds`)."""
         return self.issue is not None
 
     def largest_batch(self, given: dict[str, float] | None = None) -> int:

@@ -84,7 +84,7 @@ def both_bounds(design: Design, work: Workload, seed: int, metrics: list[str],
 
 PAIRS = [(kind, policy) for kind in ("time_mux", "composable", "heterogeneous", "dedicated")
          for policy, record in POLICIES.items()
-         if (kind == "time_mux" or record.machines == "any") and not record.overlaps]
+         if kind in record.architectures]
 NAMES = [*METRICS, *(f"{t}.{m}" for t in ("camera", "voice", "follow") for m, r in METRICS.items() if r.per_tenant)]
 
 

@@ -419,7 +419,13 @@ def _pool(evaluate: Evaluate, study: Study, workers: int | None, ray_address: st
     """In process for one worker; when nobody says how many, as long as that is quick.
 
     A run that is resumed may have died of a design that kills its process: it goes straight to workers of its own.
+    The compiled loops are made ready first: workers find them on disk, and no time limit counts their compilation.
     """
+    policy = study.space.domains.get("policy")
+    if policy is not None and ray_address is None and study.fidelity == "simulate":
+        from hwmodels.kernel import load_loops
+
+        load_loops([str(policy.value(code)) for code in range(int(policy.n))])
     if ray_address is None and (workers or default_workers()) == 1:
         return LocalPool(evaluate, study.eval_timeout_s)
     if ray_address is None and workers is None and not resumed:

@@ -40,6 +40,8 @@ References
 `total order`, `charges`: the event model of the project's scheduling specification, section 5.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,10 +81,10 @@ from hwmodels.policies.base import (
     key,
     select,
 )
-from hwmodels.tables import CostTable, Machine, TaskRecords
+from hwmodels.tables import DRAM_MAX_MIN, CostTable, Machine, TaskRecords, Tiles
 from hwmodels.workload import RequestTrace
 
-__all__ = ["isolated_s", "request_isolated_s", "run", "simulate", "tenants_of"]
+__all__ = ["isolated_s", "load_loops", "request_isolated_s", "run", "simulate", "tenants_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -302,3 +304,29 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         spans=out.spans[:events],
         reloaded_bytes=float(out.totals[4]),
     )
+
+
+def load_loops(policies: Sequence[str]) -> None:
+    """Compile the loops that these policies run in, or load them from the cache on disk, by serving one request.
+
+    On a fresh installation that takes up to a minute, which must not count as the time of an evaluation.
+    """
+    forms: dict[tuple[bool, ...], Policy] = {}
+    for name in policies:
+        policy = named_policy(name)
+        forms.setdefault((policy.assign is None, policy.issue is None, policy.batch is None, policy.stops is None),
+                         policy)
+    zero, one, whole = np.zeros(1), np.ones(1), np.zeros(1, dtype=np.int64)
+    trace = RequestTrace(arrival_s=zero, deadline_s=one, priority=one, tenant=whole, network=whole, sample=whole,
+                         parent=whole - 1, drop_late=np.zeros(1, dtype=np.bool_))
+    for policy in forms.values():
+        for units in (1, 2):
+            if units > 1 and policy.machines == "single":
+                continue
+            table = CostTable(
+                n_layers=whole + 1, offset=np.zeros((1, 1, 1, 1), dtype=np.int64), latency_s=one, dram_bytes=one,
+                energy_j=one, live_bytes=one, sparsity_frac=zero, estimate_s=one,
+                tiles=Tiles(tiles=whole + 2, piece=whole + 1, accumulator_bytes=zero, reload_bytes=zero))
+            machine = Machine(units=whole + units, level_units=whole + 1, tenant_engine=whole - 1,
+                              dram_bytes_per_s=1.0, dram_mode=DRAM_MAX_MIN, reconfigure_s=0.0, decision_s=0.0)
+            run(table, machine, trace, policy)

@@ -16,7 +16,7 @@ from dse.study import Study
 from hwmodels.analytic import Cases, Stations, analytic_metrics, discipline_of, stations
 from hwmodels.area import SchedulerBlock, scheduler_block
 from hwmodels.design import Chip
-from hwmodels.engine import Engine
+from hwmodels.engine import DATAFLOWS, Engine
 from hwmodels.errors import ModelError
 from hwmodels.queueing import Station
 from hwmodels.technology import constants_of
@@ -144,8 +144,14 @@ def _padded(column: Any, name: str, places: int) -> Any:
     return np.pad(column, more, constant_values=np.inf if name == "time_s" else 0)
 
 
+def _own_dataflow(study: Study) -> bool:
+    domains = [domain for name, domain in study.space.domains.items() if name.startswith("dataflow")]
+    return any(domain.value(code) not in DATAFLOWS for domain in domains for code in range(int(domain.n)))
+
+
 def estimate_of(study: Study) -> Estimate | None:
-    """The estimate of a study, None where there is none that would help."""
-    if study.robust is not None or study.fidelity == "analytic":
+    """The estimate of a study, None where there is none that would help: the bounds behind it know the published
+    constants and the dataflows of this package."""
+    if study.robust is not None or study.fidelity == "analytic" or study.technology or _own_dataflow(study):
         return None
     return DesignEstimate(study)

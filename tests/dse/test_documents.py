@@ -250,8 +250,8 @@ def test_message_has_place_field_rule_value_hint_line_and_caret(write):
     with pytest.raises(InputError) as caught:
         load("nets.yaml")
     assert str(caught.value) == (
-        "nets.yaml:6:14: tenants[0].network: must be a network of `dse list networks` or a file (.onnx, config.json, "
-        "topology .csv), got 'resnet81' (did you mean 'resnet18'?)\n"
+        "nets.yaml:6:14: tenants[0].network: must be a network of `dse list networks` or a file (.onnx, .pt2, "
+        "config.json, topology .csv), got 'resnet81' (did you mean 'resnet18'?)\n"
         "        network: resnet81\n"
         "                 ^"
     )
@@ -392,7 +392,7 @@ WORKLOAD_CASES = [
                                             "second), got 1e8"]),
     ("tenants:", "tenant:", ["1:1 tenants: missing key, must be a list", "4:1 tenant: unknown key (did you mean "
                              "'tenants'?)"]),
-    ("kind: workload", "kind: wokload", ["1:7 kind: must be one of workload, engine, design, study, got 'wokload' (did "
+    ("kind: workload", "kind: wokload", ["1:7 kind: must be one of workload, engine, design, study, technology, got 'wokload' (did "
                                          "you mean 'workload'?)"]),
     ("kind: workload\n", "", ["1:1 : missing key kind, must be one of workload, engine, design, study"]),
 ]

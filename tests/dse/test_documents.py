@@ -392,8 +392,8 @@ WORKLOAD_CASES = [
                                             "second), got 1e8"]),
     ("tenants:", "tenant:", ["1:1 tenants: missing key, must be a list", "4:1 tenant: unknown key (did you mean "
                              "'tenants'?)"]),
-    ("kind: workload", "kind: wokload", ["1:7 kind: must be one of workload, engine, design, study, technology, got 'wokload' (did "
-                                         "you mean 'workload'?)"]),
+    ("kind: workload", "kind: wokload", ["1:7 kind: must be one of workload, engine, design, study, technology, "
+                                         "got 'wokload' (did you mean 'workload'?)"]),
     ("kind: workload\n", "", ["1:1 : missing key kind, must be one of workload, engine, design, study"]),
 ]
 

@@ -1,6 +1,6 @@
 """The analytic fidelity: bounds of the layers instead of mappings, a queue of whole requests instead of events.
 
-    chips + workload --stations--> Station, energy      (`hwmodels.bounds`: no mapping search)
+    chips + workload --stations--> Station, energy      (`hwmodels.bounds`: no search per design)
     Station + requests + discipline --serve--> finish   (`hwmodels.queueing`)
 
 Model
@@ -24,7 +24,8 @@ Against `simulate`, on random designs that serve the load, analytic / simulated 
     front_small_edge    .83  .98  1.10     .62  .88  1.14     .88  .99  1.07
     front_ar_headset    .55  .75  0.95     .34  .71  1.01     .77  .89  0.98
 
-On front_datacentre (language models) energies come out at half and tails up to six times too long: it only ranks there.
+On front_datacentre (language models) energies come out at half and tails up to six times too long, and tails and
+energies are hardly ranked either (four designs could be compared).
 
 Cost
 ----

@@ -200,6 +200,7 @@ def _traffic(reading: Reading, file: Traffic, tenant: str, loc: Loc) -> TrafficR
             return None
     elif file.arrivals_s is not None:
         values["arrivals_s"] = tuple(sorted(file.arrivals_s))
+    values |= {key: tuple(values[key]) for key in ("rates_hz", "part") if key in values}
     with reading.blaming(loc):
         return TrafficRecord(**values)
     return None

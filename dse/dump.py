@@ -148,8 +148,13 @@ def _tenant(tenant: Tenant) -> dict[str, Any]:
 
 def _traffic(traffic: Traffic) -> dict[str, Any]:
     keys = {"periodic": ("rate_hz", "jitter_frac", "offset_s"), "poisson": ("rate_hz", "offset_s"),
-            "bursty": ("rate_hz", "on_s", "off_s", "offset_s"), "trace": ("arrivals_s", "offset_s")}[traffic.kind]
+            "gamma": ("rate_hz", "gap_cv", "offset_s"), "bursty": ("rate_hz", "on_s", "off_s", "offset_s"),
+            "rate_table": ("rates_hz", "step_s", "offset_s"), "trace": ("arrivals_s", "offset_s")}[traffic.kind]
     document = {key: getattr(traffic, key) for key in keys}
+    if traffic.stream:
+        document["stream"] = traffic.stream
+    if traffic.part != (0.0, 1.0):
+        document["part"] = traffic.part
     if len(traffic.arrivals_s) > _LISTED:
         rows = (traffic.arrivals_s[at:at + 6] for at in range(0, len(traffic.arrivals_s), 6))
         document["arrivals_s"] = "\n".join(" ".join(repr(float(time)) for time in row) for row in rows)

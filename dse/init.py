@@ -189,7 +189,7 @@ def _workload(answers: Answers, folder: Path) -> str:
         if bind:
             lines.append(f"      bind: {{{', '.join(f'{_text(key)}: {size}' for key, size in bind)}}}")
         lines.append(f"      traffic: {{kind: periodic, rate_hz: {_number(rates[index])}}}"
-                     + ("     # or poisson, bursty, trace (a request log)" if index == 0 else ""))
+                     + ("     # or poisson, gamma, bursty, rate_table, trace (a request log)" if index == 0 else ""))
         if deadlines:
             lines.append(f"      service: {{deadline_s: {_number(deadlines[index])}}}")
         elif index == 0:

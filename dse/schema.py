@@ -69,8 +69,9 @@ def _text_or_more(value: Any) -> str:
 # --- workload ---------------------------------------------------------------------------------------------------------
 
 _ONLY_FOR = {
-    "rate_hz": ("periodic", "poisson", "bursty"), "jitter_frac": ("periodic",), "on_s": ("bursty",),
-    "off_s": ("bursty",), "file": ("trace",), "arrivals_s": ("trace",),
+    "rate_hz": ("periodic", "poisson", "gamma", "bursty"), "jitter_frac": ("periodic",), "gap_cv": ("gamma",),
+    "on_s": ("bursty",), "off_s": ("bursty",), "rates_hz": ("rate_table",), "step_s": ("rate_table",),
+    "file": ("trace",), "arrivals_s": ("trace",),
 }
 LOG_KEYS = ("from_s", "to_s", "scale_rate", "limit", "time_unit")
 """What may be said about the file of a trace."""
@@ -83,11 +84,17 @@ class Traffic(Model):
     WHAT: ClassVar[str] = "a mapping such as {kind: periodic, rate_hz: 30}"
     kind: Annotated[str, _names("hwmodels.workload", "TRAFFIC_KINDS")]
     rate_hz: Annotated[float, number(above=0, ceiling=1e9)] | None = None
-    """Mean arrivals per second [Hz]; not for trace."""
+    """Mean arrivals per second [Hz]; not for rate_table and trace."""
     jitter_frac: Annotated[float, number(at_least=0, at_most=0.5)] | None = None
     """Periodic: half width of the uniform jitter, as a fraction of the period [-]."""
     offset_s: NonNegative = 0.0
     """First arrival of a periodic stream, start of the others [s]."""
+    gap_cv: Annotated[float, number(at_least=0.01, at_most=100)] | None = None
+    """Gamma: standard deviation / mean of the gaps; 1 is Poisson, more comes in bursts [-]."""
+    rates_hz: list[Annotated[float, number(at_least=0, ceiling=1e9)]] | None = None
+    """Rate table: Poisson with these rates one after the other, then from the first again [Hz]."""
+    step_s: Positive | None = None
+    """Rate table: how long each rate holds [s]."""
     on_s: Positive | None = None
     """Bursty: mean length of the periods with requests [s]."""
     off_s: NonNegative | None = None
@@ -110,6 +117,16 @@ class Traffic(Model):
         Discriminator(_text_or_more)] | None = None
     """Trace: arrival times, a list, or a text with blanks in between (faster to read where there are many) [s]."""
 
+    stream: Name | None = None
+    """Tenants that name the same stream split one sequence of arrivals; their traffic differs in `part` only."""
+    part: list[Annotated[float, number(at_least=0, at_most=1)]] | None = None
+    """[low, high]: the share high - low of the stream that is this tenant's, apart from those of the others [-]."""
+
+    @property
+    def mean_rate_hz(self) -> float:
+        """Of the whole stream, 0 for a trace [Hz]."""
+        return sum(self.rates_hz) / len(self.rates_hz) if self.rates_hz else self.rate_hz or 0.0
+
     @model_validator(mode="after")
     def _keys_of_the_kind(self) -> "Traffic":
         broken = [Broken(at=(key,), message=f"must be left out: it is for {', '.join(kinds)} traffic, not {self.kind}",
@@ -126,8 +143,15 @@ class Traffic(Model):
                            for key in LOG_KEYS if getattr(self, key) is not None]
             if self.arrivals_s is not None and not self.arrivals_s:
                 broken.append(Broken(at=("arrivals_s",), message="must be a list of at least one arrival time"))
-        elif self.rate_hz is None:
-            broken.append(Broken(message=f"must have the key rate_hz ({self.kind}), a number > 0", got=False))
+        else:
+            rules = {"rates_hz": "a list of numbers >= 0", "step_s": "a number > 0"} if self.kind == "rate_table" else {
+                "rate_hz": "a number > 0"} | ({"gap_cv": "a number in [0.01, 100]"} if self.kind == "gamma" else {})
+            broken += [Broken(message=f"must have the key {key} ({self.kind}), {rule}", got=False)
+                       for key, rule in rules.items() if getattr(self, key) is None]
+        if self.rates_hz is not None and not sum(self.rates_hz) > 0.0:
+            broken.append(Broken(at=("rates_hz",), message="must be a list of rates with one > 0"))
+        if self.part is not None and not (len(self.part) == 2 and self.part[0] < self.part[1]):
+            broken.append(Broken(at=("part",), message="must be [low, high] with 0 <= low < high <= 1"))
         if broken:
             raise Broken.error(broken)
         return self
@@ -243,7 +267,7 @@ class WorkloadFile(Model):
 
     @model_validator(mode="after")
     def _together(self) -> "WorkloadFile":
-        rates = [t.traffic.rate_hz or 0.0 for t in self.tenants if t.traffic is not None]
+        rates = [t.traffic.mean_rate_hz for t in self.tenants if t.traffic is not None]
         if sum(rates) * self.duration_s > MAX_REQUESTS:
             raise Broken.error([Broken(at=("duration_s",) if "duration_s" in self.model_fields_set else (),
                                        message=f"must be so that at most {MAX_REQUESTS:,} requests arrive "

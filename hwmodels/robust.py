@@ -7,8 +7,9 @@ m = n (1 - alpha) and the values sorted from the worst, (x_1 + ... + x_k + (m - 
 is the mean, alpha = 1 (all m <= 1) the worst case. "Worst" is large for a metric that is better when small, and small
 otherwise. A scenario in which a metric has no meaning (NaN: a tenant that is not in its workload) does not count.
 
-A traffic level divides all arrival times, on and off periods and offsets by its factor and keeps the duration and the
-service levels: the shape of the traffic stays, also the deadline of a periodic tenant whose deadline was its period.
+A traffic level divides all arrival times, on and off periods, steps and offsets by its factor and keeps the duration
+and the service levels: the shape of the traffic stays, also the deadline of a periodic tenant whose deadline was its
+period.
 
 References
 ----------
@@ -86,7 +87,8 @@ def at_rate(workload: Workload, factor: float) -> Workload:
 
 def _faster(traffic: Traffic, factor: float) -> Traffic:
     return replace(traffic, rate_hz=traffic.rate_hz * factor, offset_s=traffic.offset_s / factor,
-                   on_s=traffic.on_s / factor, off_s=traffic.off_s / factor,
+                   on_s=traffic.on_s / factor, off_s=traffic.off_s / factor, step_s=traffic.step_s / factor,
+                   rates_hz=tuple(rate * factor for rate in traffic.rates_hz),
                    arrivals_s=tuple(time / factor for time in traffic.arrivals_s))
 
 

@@ -1,7 +1,8 @@
 """From a workload and a seed to requests.
 
 Every tenant draws from its own generator, seeded by (seed, name): the order of the tenants, or a new one, changes
-nothing for the others, and all designs of a study see the same requests (common random numbers).
+nothing for the others, and all designs of a study see the same requests (common random numbers). Tenants that share a
+stream take its name in place of theirs: they split one sequence of arrivals.
 """
 
 import zlib
@@ -10,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from hwmodels.workload import RequestTrace, Tenant, Workload
+from hwmodels.workload import RequestTrace, Tenant, Traffic, Workload
 
 __all__ = ["generate", "is_random", "mean_rate_hz", "relative_deadline_s", "root_of"]
 
@@ -34,6 +35,47 @@ def _poisson(rate_hz: float, start_s: float, end_s: float, rng: np.random.Genera
     return np.sort(rng.uniform(start_s, end_s, count)) if count else np.empty(0)
 
 
+def _gamma(tenant: Tenant, duration_s: float, rng: np.random.Generator) -> Floats:
+    """Renewal process with gamma gaps of shape 1 / cv^2, seen from a random moment on: the rate is the mean one from
+    the start. The gap that a random moment meets is drawn with weights by length, which for a gamma distribution is one
+    of shape + 1, and a uniform part of it is left (D. R. Cox, Renewal Theory, 1962, chapter 5)."""
+    traffic = tenant.traffic
+    assert traffic is not None
+    shape = traffic.gap_cv**-2
+    scale = 1.0 / (shape * traffic.rate_hz)
+    at = traffic.offset_s + rng.gamma(shape + 1.0, scale) * rng.random()
+    parts = [np.array([at])]
+    while at < duration_s:
+        more = int((duration_s - at) * traffic.rate_hz) + 16
+        parts.append(at + np.cumsum(rng.gamma(shape, scale, more)))
+        at = float(parts[-1][-1])
+    times = np.concatenate(parts)
+    return times[times < duration_s]
+
+
+def _table(traffic: Traffic) -> tuple[Floats, Floats]:
+    """Edges of the steps of one pass through a rate table [s], and the mean number of arrivals before each [-]."""
+    rates = np.asarray(traffic.rates_hz, dtype=np.float64)
+    return traffic.step_s * np.arange(len(rates) + 1.0), traffic.step_s * np.concatenate([[0.0], np.cumsum(rates)])
+
+
+def _expected(traffic: Traffic, duration_s: float) -> float:
+    """Mean number of arrivals of a rate table until the end, the table repeated [-]."""
+    edges, before = _table(traffic)
+    passes, rest = divmod(max(0.0, duration_s - traffic.offset_s), edges[-1])
+    return float(passes * before[-1] + np.interp(rest, edges, before))
+
+
+def _rate_table(tenant: Tenant, duration_s: float, rng: np.random.Generator) -> Floats:
+    """Poisson process of piecewise constant rate: arrivals of rate 1, their clock mapped to the table's."""
+    traffic = tenant.traffic
+    assert traffic is not None
+    edges, before = _table(traffic)
+    passes, rest = np.divmod(_poisson(1.0, 0.0, _expected(traffic, duration_s), rng), before[-1])
+    times = traffic.offset_s + passes * edges[-1] + np.interp(rest, before, edges)
+    return times[times < duration_s]
+
+
 def _bursty(tenant: Tenant, duration_s: float, rng: np.random.Generator) -> Floats:
     """On/off (interrupted Poisson) process; the state at the start is drawn from the stationary shares."""
     traffic = tenant.traffic
@@ -50,6 +92,9 @@ def _bursty(tenant: Tenant, duration_s: float, rng: np.random.Generator) -> Floa
     return np.concatenate(parts)
 
 
+_RANDOM_STREAMS = {"gamma": _gamma, "bursty": _bursty, "rate_table": _rate_table}
+
+
 def _arrivals(tenant: Tenant, duration_s: float, rng: np.random.Generator) -> Floats:
     """Arrival times in [0, duration_s), sorted, shape (n,) [s]."""
     traffic = tenant.traffic
@@ -58,12 +103,24 @@ def _arrivals(tenant: Tenant, duration_s: float, rng: np.random.Generator) -> Fl
         times = _periodic(tenant, duration_s, rng)
     elif traffic.kind == "poisson":
         times = _poisson(traffic.rate_hz, traffic.offset_s, duration_s, rng)
-    elif traffic.kind == "bursty":
-        times = _bursty(tenant, duration_s, rng)
+    elif traffic.kind in _RANDOM_STREAMS:
+        times = _RANDOM_STREAMS[traffic.kind](tenant, duration_s, rng)
     else:
         times = traffic.offset_s + np.asarray(traffic.arrivals_s)
         times = times[times < duration_s]
     return np.sort(times)
+
+
+def _own_arrivals(tenant: Tenant, duration_s: float, seed: int) -> Floats:
+    """The tenant's part of its stream, shape (n,) [s]."""
+    traffic = tenant.traffic
+    assert traffic is not None
+    stream = zlib.crc32((f"stream {traffic.stream}" if traffic.stream else tenant.name).encode())
+    times = _arrivals(tenant, duration_s, np.random.default_rng([seed, stream]))
+    if traffic.part == (0.0, 1.0):
+        return times
+    marks = np.random.default_rng([seed, stream, 2]).random(len(times))
+    return times[(traffic.part[0] <= marks) & (marks < traffic.part[1])]
 
 
 def root_of(workload: Workload, tenant: Tenant) -> tuple[Tenant, float]:
@@ -79,17 +136,25 @@ def root_of(workload: Workload, tenant: Tenant) -> tuple[Tenant, float]:
 def mean_rate_hz(workload: Workload, tenant: Tenant) -> float:
     """Mean arrivals per second of a tenant, followers included [Hz]."""
     root, probability = root_of(workload, tenant)
-    assert root.traffic is not None
-    if root.traffic.kind == "trace":
-        arrivals = np.asarray(root.traffic.arrivals_s) + root.traffic.offset_s
+    traffic = root.traffic
+    assert traffic is not None
+    probability *= traffic.part[1] - traffic.part[0]
+    if traffic.kind == "trace":
+        arrivals = np.asarray(traffic.arrivals_s) + traffic.offset_s
         return probability * float((arrivals < workload.duration_s).sum()) / workload.duration_s
-    return probability * root.traffic.rate_hz
+    if traffic.kind == "rate_table":
+        return probability * _expected(traffic, workload.duration_s) / workload.duration_s
+    return probability * traffic.rate_hz
 
 
 def is_random(workload: Workload) -> bool:
     """Whether the seed changes the requests."""
-    return any(tenant.traffic.kind in ("poisson", "bursty") or tenant.traffic.jitter_frac > 0.0
-               if tenant.traffic is not None else 0.0 < tenant.probability < 1.0 for tenant in workload.tenants)
+    return any(_is_random(tenant.traffic) if tenant.traffic is not None else 0.0 < tenant.probability < 1.0
+               for tenant in workload.tenants)
+
+
+def _is_random(traffic: Traffic) -> bool:
+    return traffic.kind not in ("periodic", "trace") or traffic.jitter_frac > 0.0 or traffic.part != (0.0, 1.0)
 
 
 def relative_deadline_s(workload: Workload, isolated_s: Floats) -> Floats:
@@ -131,10 +196,10 @@ def _requests(workload: Workload, seed: int) -> tuple[Floats, NDArray[np.int64],
 
     def build(i: int) -> None:
         tenant = workload.tenants[i]
-        rng = np.random.default_rng([seed, zlib.crc32(tenant.name.encode())])
         if tenant.after is None:
-            times[i], depth[i] = _arrivals(tenant, workload.duration_s, rng), 0
+            times[i], depth[i] = _own_arrivals(tenant, workload.duration_s, seed), 0
             return
+        rng = np.random.default_rng([seed, zlib.crc32(tenant.name.encode())])
         parent = index[tenant.after]
         if parent not in times:
             build(parent)

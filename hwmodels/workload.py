@@ -5,7 +5,7 @@
 `hwmodels.traffic.generate` turns a workload and a seed into a `RequestTrace`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, final
 
 import numpy as np
@@ -16,7 +16,7 @@ from hwmodels.network import Network
 
 __all__ = ["TRAFFIC_KINDS", "RequestTrace", "ServiceLevel", "Tenant", "Traffic", "Workload"]
 
-TRAFFIC_KINDS = ("periodic", "poisson", "bursty", "trace")
+TRAFFIC_KINDS = ("periodic", "poisson", "gamma", "bursty", "rate_table", "trace")
 
 
 @final
@@ -26,13 +26,20 @@ class Traffic:
 
     Parameters
     ----------
-    kind : `periodic` (one every 1/rate_hz, each shifted by a uniform jitter), `poisson`, `bursty` (on/off: exponential
-        on and off periods, Poisson inside the on periods, mean rate `rate_hz`), `trace` (given arrival times).
-    rate_hz : mean arrivals per second [Hz]; not for `trace`.
+    kind : `periodic` (one every 1/rate_hz, each shifted by a uniform jitter), `poisson`, `gamma` (independent gaps of a
+        gamma distribution), `bursty` (on/off: exponential on and off periods, Poisson inside the on periods, mean rate
+        `rate_hz`), `rate_table` (Poisson whose rate changes with time), `trace` (given arrival times).
+    rate_hz : mean arrivals per second [Hz]; not for `rate_table` and `trace`.
     jitter_frac : half width of the uniform jitter of a periodic arrival, as a fraction of the period, in [0, 0.5] [-].
     offset_s : first arrival of a periodic stream, start of the others [s].
     on_s, off_s : mean length of the on and off periods of bursty traffic [s].
+    gap_cv : standard deviation / mean of the gaps of gamma traffic: 1 is Poisson, more comes in bursts [-].
+    rates_hz : rates of a rate table, one per step; after the last the first follows again [Hz].
+    step_s : how long each rate holds [s].
     arrivals_s : arrival times of a trace, non-decreasing [s].
+    stream : name of an arrival stream that several tenants share, each its part; "" = a stream of the tenant's own.
+    part : every request of the stream has a mark, uniform in [0, 1); those with a mark in [low, high) are this
+        tenant's [-].
     """
 
     kind: str = "periodic"
@@ -41,7 +48,12 @@ class Traffic:
     offset_s: float = 0.0
     on_s: float = 0.5
     off_s: float = 0.5
+    gap_cv: float = 1.0
+    rates_hz: tuple[float, ...] = ()
+    step_s: float = 1.0
     arrivals_s: tuple[float, ...] = ()
+    stream: str = ""
+    part: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if self.kind not in TRAFFIC_KINDS:
@@ -52,6 +64,11 @@ class Traffic:
                 raise InvalidWorkload("traffic.arrivals_s", "at least one arrival time", list(times))
             if not all(0.0 <= a <= b < float("inf") for a, b in zip(times, (*times[1:], times[-1]), strict=True)):
                 raise InvalidWorkload("traffic.arrivals_s", "finite, >= 0 and non-decreasing")
+        elif self.kind == "rate_table":
+            if not all(0.0 <= rate < float("inf") for rate in self.rates_hz) or not sum(self.rates_hz) > 0.0:
+                raise InvalidWorkload("traffic.rates_hz", "finite and >= 0, one of them > 0", list(self.rates_hz))
+            if not 0.0 < self.step_s < float("inf"):
+                raise InvalidWorkload("traffic.step_s", "a finite number > 0", self.step_s)
         elif not 0.0 < self.rate_hz < float("inf"):
             raise InvalidWorkload("traffic.rate_hz", "a finite number > 0", self.rate_hz)
         if not 0.0 <= self.jitter_frac <= 0.5:
@@ -60,6 +77,10 @@ class Traffic:
             raise InvalidWorkload("traffic.offset_s", "a finite number >= 0", self.offset_s)
         if self.kind == "bursty" and not (self.on_s > 0.0 and self.off_s >= 0.0):
             raise InvalidWorkload("traffic.on_s, off_s", "on_s > 0 and off_s >= 0", (self.on_s, self.off_s))
+        if not 0.01 <= self.gap_cv <= 100.0:
+            raise InvalidWorkload("traffic.gap_cv", "in [0.01, 100]", self.gap_cv)
+        if not 0.0 <= self.part[0] < self.part[1] <= 1.0:
+            raise InvalidWorkload("traffic.part", "[low, high] with 0 <= low < high <= 1", self.part)
 
 
 @final
@@ -155,6 +176,13 @@ class Workload:
                     raise InvalidWorkload(f"{name}.after", "free of cycles", at)
                 seen.add(at)
                 at = parents[at]
+        streams: dict[str, Traffic] = {}
+        for tenant in self.tenants:
+            if tenant.traffic is not None and tenant.traffic.stream:
+                whole = replace(tenant.traffic, part=(0.0, 1.0))
+                if streams.setdefault(whole.stream, whole) != whole:
+                    raise InvalidWorkload(f"{tenant.name}.traffic",
+                                          f"the same as of the others of stream {whole.stream!r}, apart from `part`")
 
     @property
     def networks(self) -> tuple[Network, ...]:

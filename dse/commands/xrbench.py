@@ -98,7 +98,8 @@ def _scenario(workload: "Workload", costs: dict[str, list[tuple[float, float]]],
     for tenant in workload.tenants:
         traffic = root_of(workload, tenant)[0].traffic
         assert traffic is not None
-        if traffic.kind != "periodic" or not traffic.rate_hz.is_integer() or not 1 <= traffic.rate_hz <= 1000:
+        whole = traffic.rate_hz.is_integer() and traffic.part == (0.0, 1.0)
+        if traffic.kind != "periodic" or not whole or not 1 <= traffic.rate_hz <= 1000:
             problems.append(Problem(field=tenant.name, message="must be periodic with a whole rate in [1, 1000] Hz, "
                                     f"got {traffic.kind} {traffic.rate_hz:g}"))
             continue

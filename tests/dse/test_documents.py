@@ -349,15 +349,21 @@ WORKLOAD_CASES = [
                                  "unknown key (did you mean 'rate_hz'?)"][1:]),
     ("rate_hz: 30", "rate_hz: 30fps", ["7:40 tenants[0].traffic.rate_hz: must be a number > 0, got '30fps' (write 30: "
                                        "the unit is the end of the key's name)"]),
-    ("kind: periodic", "kind: periodical", ["7:21 tenants[0].traffic.kind: must be one of periodic, poisson, bursty, "
-                                            "trace, got 'periodical' (did you mean 'periodic'?)"]),
+    ("kind: periodic", "kind: periodical", ["7:21 tenants[0].traffic.kind: must be one of periodic, poisson, gamma, "
+                                            "bursty, rate_table, trace, got 'periodical' (did you mean 'periodic'?)"]),
     ("kind: periodic", "kind: poisson", ["7:43 tenants[0].traffic.jitter_frac: must be left out: it is for periodic "
                                          "traffic, not poisson"]),
     ("kind: periodic, ", "kind: trace, ", ["7:14 tenants[0].traffic: must have the key file or arrivals_s (trace)",
                                            "7:28 tenants[0].traffic.rate_hz: must be left out: it is for periodic, "
-                                           "poisson, bursty traffic, not trace",
+                                           "poisson, gamma, bursty traffic, not trace",
                                            "7:41 tenants[0].traffic.jitter_frac: must be left out: it is for periodic "
                                            "traffic, not trace"]),
+    ("{kind: periodic, rate_hz: 30, jitter_frac: 0.1}", "{kind: gamma, rate_hz: 1, part: [0.5, 0.2]}",
+     ["7:14 tenants[0].traffic: must have the key gap_cv (gamma), a number in [0.01, 100]",
+      "7:46 tenants[0].traffic.part: must be [low, high] with 0 <= low < high <= 1, got"]),
+    ("{kind: periodic, rate_hz: 30, jitter_frac: 0.1}", "{kind: rate_table, rates_hz: [0, 0]}",
+     ["7:14 tenants[0].traffic: must have the key step_s (rate_table), a number > 0",
+      "7:43 tenants[0].traffic.rates_hz: must be a list of rates with one > 0, got"]),
     ("{kind: periodic, rate_hz: 30, jitter_frac: 0.1}", "{kind: trace, arrivals_s: 0.1 x}",
      ["7:40 tenants[0].traffic.arrivals_s: must be a list of numbers >= 0, got '0.1 x'"]),
     ("{kind: periodic, rate_hz: 30, jitter_frac: 0.1}", "{kind: trace, arrivals_s: [0.1, -2]}",
@@ -650,6 +656,9 @@ def test_workloads_there_and_back(write):
                service=ServiceLevel(deadline_x_isolated=3.0)),
         Tenant(name="c", network=network("res8").with_precision(4, 4), after="b", probability=0.1),
         Tenant(name="d", network=network("ncf"), traffic=Traffic(kind="poisson", rate_hz=1e3, offset_s=0.01)),
+        Tenant(name="h", network=network("ncf"), traffic=Traffic(kind="gamma", rate_hz=5.0, gap_cv=2.0, stream="s",
+                                                                 part=(0.0, 1 / 3))),
+        Tenant(name="i", network=network("ncf"), traffic=Traffic(kind="rate_table", rates_hz=(1.0, 0.0), step_s=0.2)),
         Tenant(name="e", network=network("res8").with_exits({"block2.conv1": 0.3}).with_precision(4, 4), after="d"),
         Tenant(name="f", network=network("branchy_alexnet"), after="d"),
         Tenant(name="g", network=network("branchy_alexnet").with_exits({}), after="d"),

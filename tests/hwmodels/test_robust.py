@@ -1,6 +1,7 @@
 """Aggregation over scenarios: hand-computed values, and traffic levels."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,3 +101,9 @@ def test_all_tenants_are_served_once():
     other = Workload(name="o", tenants=(base.tenants[0], more))
     assert all_tenants([base]) is base
     assert [t.name for t in all_tenants([base, other]).tenants] == ["camera", "next", "log", "burst", "more"]
+
+
+def test_a_rate_table_runs_through_faster():
+    table = Traffic(kind="rate_table", rates_hz=(1.0, 3.0), step_s=60.0)
+    base = Workload(name="w", duration_s=600.0, tenants=(Tenant(name="a", network=NET, traffic=table),))
+    assert at_rate(base, 2.0).tenants[0].traffic == replace(table, rates_hz=(2.0, 6.0), step_s=30.0)

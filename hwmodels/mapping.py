@@ -43,7 +43,8 @@ from numpy.typing import NDArray
 from hwmodels import mapping_kernel as kernel
 from hwmodels.errors import ModelError
 
-__all__ = ["OBJECTIVES", "Mapping", "Nest", "Problem", "search_mappings", "walked_latency_cycles"]
+__all__ = ["OBJECTIVES", "Columns", "Mapping", "Nest", "Problem", "columns", "mapping_of", "search_columns",
+           "search_mappings", "walked_latency_cycles"]
 
 OBJECTIVES = ("latency", "energy", "dram_bytes", "edp")
 
@@ -133,7 +134,19 @@ class Mapping(NamedTuple):
         return self.input_bytes + self.weight_bytes + self.partial_read_bytes + self.output_bytes
 
 
-def _columns(problems: Sequence[Problem]) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+class Columns(NamedTuple):
+    """P problems as rows, in the order of the constants of `hwmodels.mapping_kernel`."""
+
+    ints: NDArray[np.int64]
+    """(P, N_INTS)"""
+    floats: NDArray[np.float64]
+    """(P, N_FLOATS)"""
+    units: NDArray[np.float64]
+    """(P, 3, 5)"""
+
+
+def columns(problems: Sequence[Problem]) -> Columns:
+    """Problems as rows of numbers."""
     ints, floats, units = [], [], []
     for p in problems:
         nest = p.nest
@@ -145,17 +158,34 @@ def _columns(problems: Sequence[Problem]) -> tuple[NDArray[np.int64], NDArray[np
         floats.append((bx, bw, ba, bo, p.sram_bytes, *p.private_bytes, p.bytes_per_cycle, *p.fetched, p.floor_cycles,
                        p.fixed_energy_j, p.dram_j_per_byte, bx * e, bw * e, ba * e, ba * e, *p.tiled))
         units.append(p.units)
-    return (np.array(ints, dtype=np.int64).reshape(-1, kernel.N_INTS),
-            np.array(floats, dtype=np.float64).reshape(-1, kernel.N_FLOATS),
-            np.array(units, dtype=np.float64).reshape(-1, 3, 5))
+    return Columns(np.array(ints, dtype=np.int64).reshape(-1, kernel.N_INTS),
+                   np.array(floats, dtype=np.float64).reshape(-1, kernel.N_FLOATS),
+                   np.array(units, dtype=np.float64).reshape(-1, 3, 5))
 
 
-def _mapping(row: list[float]) -> Mapping | None:
+def mapping_of(row: Sequence[float]) -> Mapping | None:
+    """A row of `search_columns` as a record; None if no tile fits."""
     if not row[0]:
         return None
     tb, ty, tx, tn, tk = (int(value) for value in row[9:14])
     return Mapping((tb, ty, tx, tn, tk), kernel.ORDERS[int(row[14])], row[1], row[2], row[3], row[4], row[5], row[6],
                    row[7], row[8], int(row[15]), row[16], row[17], row[18])
+
+
+def search_columns(problems: Columns, objective: str = "latency", *, prune: bool = True) -> NDArray[np.float64]:
+    """As `search_mappings`, from and to numbers: shape (P, N_RESULT), columns R_* of the kernel. Equal rows are
+    searched once.
+    """
+    if objective not in OBJECTIVES:
+        raise ModelError("objective", f"one of {', '.join(OBJECTIVES)}", objective)
+    ints, floats, units = problems
+    packed = np.hstack([ints, (floats + 0.0).view(np.int64), units.reshape(-1, 15).view(np.int64)])
+    keys = packed.view(np.dtype((np.void, packed.strides[0]))).ravel()
+    _, first, where = np.unique(keys, return_index=True, return_inverse=True)
+    results = np.zeros((len(first), kernel.N_RESULT))
+    kernel.search_all(ints[first], floats[first], units[first], OBJECTIVES.index(objective), prune, results)
+    found: NDArray[np.float64] = results[where]
+    return found
 
 
 def search_mappings(problems: Sequence[Problem], objective: str = "latency", *,
@@ -167,16 +197,11 @@ def search_mappings(problems: Sequence[Problem], objective: str = "latency", *,
     objective : one of `OBJECTIVES`; `edp` is energy x latency.
     prune : False tries every candidate (a test of the bounds).
     """
-    if objective not in OBJECTIVES:
-        raise ModelError("objective", f"one of {', '.join(OBJECTIVES)}", objective)
-    ints, floats, units = _columns(problems)
-    results = np.zeros((len(problems), kernel.N_RESULT))
-    kernel.search_all(ints, floats, units, OBJECTIVES.index(objective), prune, results)
-    return [_mapping(row) for row in results.tolist()]
+    return [mapping_of(row) for row in search_columns(columns(problems), objective, prune=prune).tolist()]
 
 
 def walked_latency_cycles(problem: Problem, mapping: Mapping) -> float:
     """Latency by walking every step of a mapping: slow, for tests and for validating a mapping given by hand."""
-    ints, floats, units = _columns([problem])
+    ints, floats, units = columns([problem])
     return float(kernel.latency_walk(ints[0], floats[0], units[0], np.array(mapping.tile, dtype=np.int64),
                                      kernel.ORDERS.index(mapping.order)))

@@ -648,7 +648,7 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
     for d in range(3):
         tile[d], trips[d] = int(m[d]), int(m[3 + d])
     tile[3], trips[3], tile[4], trips[4] = int(n[0]), int(n[1]), int(k[0]), int(k[1])
-    smooth = ints[I_BUFFERS] > 1 and _never_stalls(ints, floats, units, tile, trips, m[9])
+    smooth = -1  # not known yet
     fresh = True
     for which in range(6):
         order = _orders(qm, qn, qk, which)
@@ -671,22 +671,26 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
             loaded = transfer + last - (0.0 if qk > 1 and _POSITION[order, 2] == 2 else beside)
             if loaded > latency:
                 latency = loaded
-            if not smooth:
+        if floats[F_FLOOR] > latency:
+            latency = floats[F_FLOOR]
+        known = result[R_STATUS] > 0.0
+        if known and _before(objective, latency, energy, traffic, result[R_LATENCY], result[R_ENERGY],
+                             result[R_X] + result[R_W] + result[R_YREAD] + result[R_YWRITE]) > 0:
+            continue
+        if ints[I_BUFFERS] > 1:
+            if smooth < 0:
+                smooth = 1 if _never_stalls(ints, floats, units, tile, trips, m[9]) else 0
+            if smooth == 0:
                 per_cycle = floats[F_BPC]
                 loaded = (1.0 - 1e-12) * _grouped_bound(
                     order, qm, qn, qk, m, n, k, outputs, float(ints[I_N]), float(ints[I_C]), groups, head_x,
                     head - head_x, tail, x / per_cycle, w / per_cycle, y_read / per_cycle, y_write / per_cycle)
                 if loaded > latency:
                     latency = loaded
-        if floats[F_FLOOR] > latency:
-            latency = floats[F_FLOOR]
-        known = result[R_STATUS] > 0.0
-        if known:
-            c = _before(objective, latency, energy, traffic, result[R_LATENCY], result[R_ENERGY],
-                        result[R_X] + result[R_W] + result[R_YREAD] + result[R_YWRITE])
-            if c > 0:
-                continue
-        if ints[I_BUFFERS] > 1 and not smooth:
+                    if known and _before(objective, latency, energy, traffic, result[R_LATENCY], result[R_ENERGY],
+                                         result[R_X] + result[R_W] + result[R_YREAD] + result[R_YWRITE]) > 0:
+                        continue
+        if ints[I_BUFFERS] > 1 and smooth == 0:
             limit = np.inf
             if known:
                 limit = result[R_LATENCY]
@@ -729,10 +733,15 @@ def _earlier(tile, order, result):
 
 
 @njit(cache=True, error_model="numpy")
-def _worse(objective, latency, energy, traffic, result):
-    """True if a lower bound on all three already exceeds the best mapping's objective."""
+def _worse(objective, latency, energy, traffic, floor, result):
+    """True if a lower bound on all three already exceeds the best mapping's objective.
+
+    No latency is below `floor`: once it is reached, energy decides.
+    """
     if result[R_STATUS] == 0.0:
         return False
+    if objective == 0 and result[R_LATENCY] <= floor and energy > result[R_ENERGY] * (1.0 + 1e-12):
+        return True
     best = _primary(objective, result[R_LATENCY], result[R_ENERGY],
                     result[R_X] + result[R_W] + result[R_YREAD] + result[R_YWRITE])
     bound = _primary(objective, latency, energy, traffic)
@@ -794,11 +803,11 @@ def _try_line(ints, floats, units, objective, prune, m, n, ks, stride, x_edge, r
                 if floats[F_FLOOR] > bound:
                     bound = floats[F_FLOOR]
                 energy = 0.0
-                if objective in (1, 3):
+                if objective in (1, 3) or (objective == 0 and result[R_LATENCY] <= floats[F_FLOOR]):
                     energy = floats[F_E0] + floats[F_ED] * moved * floats[F_BPC] + groups * (
                         x_reads * n[4] * floats[F_EX] + weights * m[12] * floats[F_EW]
                         + outputs * (ks[h, 4] * floats[F_EYW] + (ks[h, 4] - 1.0) * floats[F_EYR]))
-                if _worse(objective, bound, energy, moved * floats[F_BPC], result):
+                if _worse(objective, bound, energy, moved * floats[F_BPC], floats[F_FLOOR], result):
                     continue
         _consider(ints, floats, units, objective, m, n, ks[h], x_edge, result, tile, trips, scratch, q)
 
@@ -851,7 +860,7 @@ def search(ints, floats, units, objective, prune, result):
             if traffic / floats[F_BPC] > latency:
                 latency = traffic / floats[F_BPC]
             if _worse(objective, latency, fixed + groups * x_reads * rn * floats[F_EX] + floats[F_ED] * traffic,
-                      traffic, result):
+                      traffic, floats[F_FLOOR], result):
                 continue
         for j in range(len(ns)):
             n = ns[j]
@@ -871,7 +880,7 @@ def search(ints, floats, units, objective, prune, result):
                 if floats[F_FLOOR] > latency:
                     latency = floats[F_FLOOR]
                 if _worse(objective, latency, fixed + groups * x_reads * n[4] * floats[F_EX] + floats[F_ED] * traffic,
-                          traffic, result):
+                          traffic, floats[F_FLOOR], result):
                     continue
             _try_line(ints, floats, units, objective, prune, m, n, ks, 1, x_edge, result, tile, trips, scratch, q)
     if result[R_STATUS] > 0.0:

@@ -27,7 +27,7 @@ from dataclasses import fields
 from functools import lru_cache
 from math import ceil
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,10 +150,12 @@ def _distinct(network: Network) -> list[Layer]:
     return [first.setdefault(_CONTENT(layer), layer) for layer in network]
 
 
-def _cases(network: Network, edges: list[_Edge], sram_bytes: int,
+@lru_cache(maxsize=256)
+def _cases(network: Network, sram_bytes: int, inter_layer_reuse: bool,
            weights_bytes: float) -> tuple[dict[_Key, int], list[Case]]:
     """The cases that fit the buffer: the number of each, and the different ones, for layers of equal content only once.
     """
+    edges = _edges(network, sram_bytes, inter_layer_reuse)
     numbers: dict[_Key, int] = {}
     known: dict[tuple[object, ...], int] = {}
     cases: list[Case] = []
@@ -225,7 +227,7 @@ def _table(made: Options, chosen: list[int], live: list[float], engine: Engine,
     at = np.array(chosen)
     runs = at >= 0
 
-    def column(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def column(values: NDArray[Any]) -> NDArray[Any]:
         rows = np.zeros((len(at), *values.shape[1:]), dtype=values.dtype)
         rows[runs] = values[at[runs]]
         return rows
@@ -252,7 +254,7 @@ def _table(made: Options, chosen: list[int], live: list[float], engine: Engine,
         vector_energy_j=vector,
         live_bytes=np.array(live, dtype=np.float64),
         utilisation_frac=column(made.utilisation_frac),
-        limited_by=np.where(runs, made.limited_by[at], COMPUTE),
+        limited_by=column(made.limited_by),
         tiles=np.array([one.tiles for one in tiles], dtype=np.int64),
         piece_tiles=np.array([one.piece for one in tiles], dtype=np.int64),
         accumulator_bytes=np.array([one.accumulator_bytes for one in tiles], dtype=np.float64),
@@ -268,7 +270,7 @@ def _table(made: Options, chosen: list[int], live: list[float], engine: Engine,
 def _costs(network: Network, engine: Engine, objective: str,
            weights_bytes: float) -> tuple[tuple[float, ...], LayerCosts]:
     edges = _edges(network, engine.sram_bytes, engine.inter_layer_reuse)
-    numbers, cases = _cases(network, edges, engine.sram_bytes, weights_bytes)
+    numbers, cases = _cases(network, engine.sram_bytes, engine.inter_layer_reuse, weights_bytes)
     made = options(cases, engine, objective)
     scores = made.score(objective)
     best = _best(made, len(cases), scores)

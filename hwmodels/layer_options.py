@@ -87,7 +87,7 @@ class _Run(NamedTuple):
 
     option: int
     nest: int
-    count: int
+    times: int
     fetched: bool
     """The weights come from DRAM."""
     tiled: bool
@@ -240,7 +240,7 @@ class _Source:
         problems = [self.ways.nests[run.nest]._replace(fetched=(float(_fetches_input(case)), float(run.fetched), 1.0))
                     for run in runs]
         kept = self.ways.weight_bytes[form] if keeps and not case.weights_stay else 0.0
-        tiles = matrix_tiles(problems, mappings, [run.count for run in runs], kept)
+        tiles = matrix_tiles(problems, mappings, [run.times for run in runs], kept)
         return tiles, LayerMapping(self.ways.forms[form].kind, mappings, case.input_on_chip, case.output_on_chip, keeps)
 
 
@@ -253,7 +253,7 @@ def options(cases: Sequence[Case], engine: Engine, objective: str) -> Options:
     matrix = [number for number, case in enumerate(cases) if case.layer.is_matrix]
     made = _matrix(cases, matrix, engine, objective)
     streams = _vector(cases, [number for number, case in enumerate(cases) if not case.layer.is_matrix], engine)
-    return Options(*(np.concatenate(pair) for pair in zip(made[:-1], streams, strict=True)), made[-1])
+    return Options._make([*(np.concatenate(pair) for pair in zip(made[:-1], streams, strict=True)), made.source])
 
 
 def _runs(cases: Sequence[Case], numbers: Iterable[int], ways: _Ways,
@@ -314,7 +314,7 @@ def _matrix(cases: Sequence[Case], numbers: Sequence[int], engine: Engine, objec
     found = search_columns(_problems(cases, number[of_run], runs, ways, engine), objective)
     first = np.searchsorted(of_run, np.arange(len(chosen) + 1))
     fits = np.minimum.reduceat(found[:, kernel.R_STATUS], first[:-1]) > 0.0
-    counts = np.array([run.count for run in runs], dtype=np.float64)
+    counts = np.array([run.times for run in runs], dtype=np.float64)
 
     def total(*results: int) -> Floats:
         one = sum(found[:, result] for result in results)
@@ -345,7 +345,7 @@ def _matrix(cases: Sequence[Case], numbers: Sequence[int], engine: Engine, objec
             utilisation_frac=np.minimum(1.0, useful / cycles), limited_by=busy.argmax(axis=0),
             source=_Source(engine, cases, ways, runs, found, form[fits], keeps[fits], first[:-1][fits],
                            first[1:][fits]))
-    return Options(*(column[fits] for column in made[:-1]), made.source)
+    return Options._make([*(column[fits] for column in made[:-1]), made.source])
 
 
 def _prefetched(cycles: Floats, compute: Floats, weights: Floats, other: Floats) -> Floats:

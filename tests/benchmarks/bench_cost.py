@@ -10,10 +10,13 @@ import statistics
 import sys
 import time
 
+import numpy as np
+
 import hwmodels.cost as cost
+from hwmodels import layer_options
 from hwmodels.cost import layer_costs
 from hwmodels.engine import Engine
-from hwmodels.mapping import Problem, search_mappings
+from hwmodels.mapping import Columns, search_columns
 from hwmodels.networks import network
 
 
@@ -22,21 +25,25 @@ def engines() -> list[Engine]:
             for dataflow in ("ws", "os", "is", "rs") for side in (16, 32) for sram in (1 << 18, 1 << 20)]
 
 
-def problems_of(name: str, engine: Engine) -> list[Problem]:
+def problems_of(name: str, engine: Engine) -> Columns:
     """The searches that costing a network on an engine leads to."""
-    found: list[Problem] = []
-    plain = cost.search_mappings
+    found: list[Columns] = []
+    plain = layer_options.search_columns
 
-    def keep(problems: list[Problem], objective: str) -> list[object]:
-        found.extend(problems)
+    def keep(problems: Columns, objective: str) -> object:
+        found.append(problems)
         return plain(problems, objective)
 
-    cost.search_mappings = keep  # type: ignore[assignment]
+    layer_options.search_columns = keep  # type: ignore[assignment]
     try:
         cost._costs(network(name), engine, "latency", 0.0)
     finally:
-        cost.search_mappings = plain
-    return found
+        layer_options.search_columns = plain
+    return found[0]
+
+
+def joined(parts: list[Columns]) -> Columns:
+    return Columns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def cpu_s(work: object, *arguments: object, **options: object) -> float:
@@ -47,15 +54,16 @@ def cpu_s(work: object, *arguments: object, **options: object) -> float:
 
 def main() -> None:
     layer_costs(network("res8"), engines()[0])  # compile
-    everything: list[Problem] = []
+    everything: list[Columns] = []
     for name in ("resnet50", "mobilenet_v2", "bert_base"):
-        here = [problem for engine in engines() for problem in problems_of(name, engine)]
-        everything += here
-        spent = cpu_s(search_mappings, here)
-        sys.stdout.write(f"{name:<13} {len(here)} searches, {len(here) / spent:,.0f} per second and core\n")
-    few = everything[::40]
-    fast, slow = cpu_s(search_mappings, few), cpu_s(search_mappings, few, prune=False)
-    rate = len(everything) / cpu_s(search_mappings, everything)
+        here = joined([problems_of(name, engine) for engine in engines()])
+        everything.append(here)
+        spent = cpu_s(search_columns, here)
+        sys.stdout.write(f"{name:<13} {len(here.ints)} searches, {len(here.ints) / spent:,.0f} per second and core\n")
+    whole = joined(everything)
+    few = Columns(*(column[::40] for column in whole))
+    fast, slow = cpu_s(search_columns, few), cpu_s(search_columns, few, prune=False)
+    rate = len(whole.ints) / cpu_s(search_columns, whole)
     sys.stdout.write(f"all           {rate:,.0f} per second and core; bounds make it {slow / fast:,.0f} times faster; "
                      f"{0.71 * rate:,.0f} x SCALE-Sim, {2.4 * rate:,.0f} x ZigZag (their CPU time, see above)\n")
     resnet = network("resnet50")

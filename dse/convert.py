@@ -7,6 +7,7 @@ between the items of a list work on the raw values, so that they are made even w
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ def workload_record(reading: Reading, file: WorkloadFile | None, loc: Loc = ()) 
             _existing(reading, (*loc, "tenants", index, "traffic", "file"), name, "a CSV file")
     if file is None or reading.problems:
         return None
-    made = [_tenant(reading, tenant, (*loc, "tenants", index)) for index, tenant in enumerate(file.tenants)]
+    made = [record for index, tenant in enumerate(file.tenants)
+            for record in _tenants(reading, tenant, (*loc, "tenants", index))]
     good = tuple(tenant for tenant in made if tenant is not None)
     if len(good) < len(made):
         return None
@@ -173,6 +175,32 @@ def _network_name(reading: Reading, loc: Loc, name: str) -> None:
         return
     reading.report_got(loc, "a network of `dse list networks` or a file (.onnx, .pt2, config.json, topology .csv)",
                        hint=did_you_mean(name, NETWORKS))
+
+
+def _tenants(reading: Reading, file: Tenant, loc: Loc) -> list[TenantRecord | None]:
+    """One tenant, or one per length class where its lengths are measured ones."""
+    key, traffic = "context" if file.phase == "decode" else "tokens", file.traffic
+    name = getattr(file, key)
+    if not isinstance(name, str) or traffic is None:
+        return [_tenant(reading, file, loc)]
+    from hwmodels.token_lengths import LENGTHS
+
+    count = file.length_classes or 4
+    more = LENGTHS[name].mean_position if key == "context" else 0.0
+    lengths = [max(1, round(length + more)) for length in LENGTHS[name].prompt_classes(count)]
+    low, high = traffic.part or (0.0, 1.0)
+    edges = [low + (high - low) * k / count for k in range(count)] + [high]
+    made: list[TenantRecord | None] = []
+    for k, length in enumerate(lengths):
+        part = traffic.model_copy(update={"stream": traffic.stream or file.name, "part": edges[k:k + 2]})
+        notes = len(reading.notes)
+        record = _tenant(reading, file.model_copy(update={key: length, "traffic": part}), loc)
+        if k:
+            del reading.notes[notes:]  # the same as for the first class
+        made.append(record and replace(record, name=f"{file.name}_q{k + 1}"))
+    parts = ", ".join(f"{file.name}_q{k + 1} ({length:,} tokens)" for k, length in enumerate(lengths))
+    reading.notes.append(f"{file.name}: lengths of {name}, each class a tenant: {parts}")
+    return made
 
 
 def _tenant(reading: Reading, file: Tenant, loc: Loc) -> TenantRecord | None:

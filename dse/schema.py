@@ -198,6 +198,18 @@ class InlineNetwork(Model):
     notes: list[Annotated[str, text("a text")]] = []
 
 
+def _tokens(most: int = 2**24) -> Rule:
+    """A number of tokens, or a name of measured lengths."""
+    numbers = count(1, most)
+    names = one_of(lambda: _registry("hwmodels.token_lengths", "LENGTHS"))
+
+    def check(value: Any) -> Any:
+        return names.check(value) if isinstance(value, str) else numbers.check(value)
+
+    return Rule("an integer >= 1, or a name of `dse list lengths`", check, "number",
+                lambda: {"anyOf": [numbers.json, names.json()]})  # type: ignore[operator]
+
+
 class Tenant(Model):
     """One owner of a request stream."""
 
@@ -212,10 +224,13 @@ class Tenant(Model):
     """All layers at this precision; without, as in the network."""
     phase: Annotated[str, one_of(("prefill", "decode"))] | None = None
     """Language models: which phase."""
-    tokens: Annotated[int, count(1, 2**24)] | None = None
-    """Language models: new tokens [-]."""
-    context: Annotated[int, count(1, 2**24)] | None = None
-    """Language models: tokens attended to [-]."""
+    tokens: Annotated[int | str, _tokens()] | None = None
+    """Language models: new tokens; or measured prompt lengths of `dse list lengths` (prefill) [-]."""
+    context: Annotated[int | str, _tokens()] | None = None
+    """Language models: tokens attended to; or measured lengths of `dse list lengths` (decode) [-]."""
+    length_classes: Annotated[int, count(1, 64)] | None = None
+    """Measured lengths: how many equally likely lengths stand for them, each a tenant NAME_q1, NAME_q2 ..; 4 by
+    default [-]."""
     batch: Annotated[int, count(1, 2**16)] | None = None
     """Language models: sequences processed together [-]."""
     head: Annotated[str, one_of(("last", "all"))] | None = None
@@ -248,11 +263,28 @@ class Tenant(Model):
                                  got=False, at_key=True))
         if isinstance(self.network, InlineNetwork):
             broken += [Broken(at=(key,), message="must be left out when the layers are given", got=False, at_key=True)
-                       for key in ("bind", "phase", "tokens", "context", "batch", "head", "mlp", "exits")
-                       if key in self.model_fields_set]
+                       for key in ("bind", "phase", "tokens", "context", "length_classes", "batch", "head", "mlp",
+                                   "exits") if key in self.model_fields_set]
+        else:
+            broken += self._lengths_fit()
         if broken:
             raise Broken.error(broken)
         return self
+
+
+    def _lengths_fit(self) -> list[Broken]:
+        """Measured lengths are those of prompts in the prefill phase, of contexts in the decode phase."""
+        varies = "context" if self.phase == "decode" else "tokens"
+        broken = [Broken(at=(key,), message=f"must be an integer >= 1 in the {self.phase or 'prefill'} phase (measured "
+                         f"lengths are for {varies})")
+                  for key in ("tokens", "context") if key != varies and isinstance(getattr(self, key), str)]
+        if isinstance(getattr(self, varies), str):
+            if self.traffic is None:
+                broken.append(Broken(at=(varies,), message="must be an integer >= 1 for a follower (after)"))
+        elif self.length_classes is not None:
+            broken.append(Broken(at=("length_classes",), message="must be left out: it is for measured lengths "
+                                 "(`dse list lengths`)", got=False, at_key=True))
+        return broken
 
 
 class WorkloadFile(Model):

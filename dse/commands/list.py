@@ -12,7 +12,8 @@ Rows = list[dict[str, Any]]
 
 def command(
     topic: Annotated[str, typer.Argument(
-        metavar="TOPIC", help="architectures, dataflows, policies, networks, workloads, samplers or metrics.")],
+        metavar="TOPIC",
+        help="architectures, dataflows, policies, networks, workloads, lengths, samplers or metrics.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List what a study can name: every entry with one sentence."""
@@ -97,6 +98,16 @@ def _workloads() -> Rows:
     return rows
 
 
+def _lengths() -> Rows:
+    from hwmodels.token_lengths import LENGTHS, PERCENTS, mean_power, quantile
+
+    return [{"name": name, "prompt_mean": round(mean_power(record.prompt)), "prompt_p50": quantile(record.prompt, 0.5),
+             "prompt_p99": quantile(record.prompt, 0.99), "answer_mean": round(mean_power(record.answer)),
+             "answer_p50": quantile(record.answer, 0.5), "answer_p99": quantile(record.answer, 0.99),
+             "percents": list(PERCENTS), "prompt": list(record.prompt), "answer": list(record.answer),
+             "summary": record.summary, "source": record.source} for name, record in LENGTHS.items()]
+
+
 def _samplers() -> Rows:
     from dse.samplers import SAMPLERS
 
@@ -118,6 +129,7 @@ _TOPICS: dict[str, tuple[Callable[[], Rows], tuple[str, ...]]] = {
     "policies": (_policies, ("name", "machines", "params", "summary")),
     "networks": (_networks, ("name", "layers", "macs", "parameters", "summary")),
     "workloads": (_workloads, ("name", "count", "duration_s", "summary")),
+    "lengths": (_lengths, ("name", "prompt_mean", "prompt_p99", "answer_mean", "answer_p99", "summary")),
     "samplers": (_samplers, ("name", "summary")),
     "metrics": (_metrics, ("name", "unit", "better", "scope", "summary")),
 }

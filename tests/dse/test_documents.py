@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dse.documents import (
@@ -23,6 +24,8 @@ from hwmodels.architectures import Composable, Dedicated, Heterogeneous, TimeMux
 from hwmodels.design import Design
 from hwmodels.engine import Engine
 from hwmodels.network import Layer, Network
+from hwmodels.token_lengths import LENGTHS, mean_power
+from hwmodels.traffic import mean_rate_hz
 from hwmodels.workload import ServiceLevel, Tenant, Traffic, Workload
 
 ENGINE = """\
@@ -689,6 +692,54 @@ def test_no_exits_beside_layers(write):
     own = "network: {name: a, layers: [{name: x, op: gemm}, {name: y, op: gemm}]}\n    exits: {x: 0.5}\n"
     with pytest.raises(InputError, match="must be left out"):
         load_workload(write(WORKLOAD.replace("network: resnet18\n", own)))
+
+
+CHAT = """kind: workload
+name: chat
+duration_s: 20
+tenants:
+  - name: chat
+    network: tiny/config.json
+    tokens: azure_2023_conversation
+    length_classes: 3
+    traffic: {kind: gamma, rate_hz: 20, gap_cv: 2}
+    service: {deadline_s: 1}
+"""
+TINY = ('{"model_type": "gpt2", "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 99999, "vocab_size": 16, '
+        '"n_inner": 16, "tie_word_embeddings": true}')
+
+
+def test_measured_lengths_become_tenants_that_share_a_stream(write):
+    write(TINY, "tiny/config.json")
+    workload = load_workload(write(CHAT))
+    assert [tenant.name for tenant in workload.tenants] == ["chat_q1", "chat_q2", "chat_q3"]
+    rows = [tenant.network.layers[4].oy for tenant in workload.tenants]
+    assert np.mean(rows) == pytest.approx(mean_power(LENGTHS["azure_2023_conversation"].prompt), abs=0.5)
+    assert rows == sorted(set(rows))
+    assert {tenant.traffic.stream for tenant in workload.tenants} == {"chat"}
+    assert [tenant.traffic.part for tenant in workload.tenants] == [(0.0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1.0)]
+    assert sum(mean_rate_hz(workload, tenant) for tenant in workload.tenants) == pytest.approx(20.0)
+    assert load_workload(write(dump_workload(workload), "again.yaml")) == workload
+    decoding = load_workload(write(CHAT.replace("tokens:", "phase: decode\n    context:")))
+    assert [tenant.network.layers[4].oy for tenant in decoding.tenants] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("old", "new", "problem"), [
+    ("azure_2023_conversation", "azure_2023_chat", "7:13: tenants[0].tokens: must be an integer >= 1, or a name of "
+     "`dse list lengths`, got 'azure_2023_chat' (did you mean"),
+    ("azure_2023_conversation", "64", "8:5: tenants[0].length_classes: must be left out: it is for measured lengths"),
+    ("tokens:", "phase: decode\n    tokens:", "tenants[0].tokens: must be an integer >= 1 in the decode phase"),
+    ("length_classes: 3", "context: azure_2023_code", "tenants[0].context: must be an integer >= 1 in the prefill"),
+    ("length_classes: 3", "length_classes: 0", "tenants[0].length_classes: must be an integer >= 1, got 0"),
+    ("tiny/config.json", "resnet18", "7:5: tenants[0].tokens: must be left out: a network of the zoo is ready-made"),
+    ("    traffic: {kind: gamma, rate_hz: 20, gap_cv: 2}\n", "    after: x\n",
+     "tenants[0].tokens: must be an integer >= 1 for a follower"),
+])
+def test_measured_lengths_that_do_not_fit(write, old, new, problem):
+    write(TINY, "tiny/config.json")
+    with pytest.raises(InputError) as caught:
+        load_workload(write(CHAT.replace(old, new)))
+    assert problem in str(caught.value)
 
 
 @pytest.mark.parametrize("n", [1000, 1001, 3000])

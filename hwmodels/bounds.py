@@ -45,7 +45,7 @@ from numpy.typing import NDArray
 from hwmodels.area import accumulator_bits, engine_area_mm2
 from hwmodels.engine import DATAFLOWS, NODES_NM, PRECISION_BITS, Engine
 from hwmodels.errors import InvalidEngine
-from hwmodels.least_traffic import Waiting, least_dram_bytes
+from hwmodels.least_traffic import TrafficCases, Waiting, least_dram_bytes, traffic_cases
 from hwmodels.network import Layer, Network
 from hwmodels.technology import (
     dram_energy_j_per_byte,
@@ -381,13 +381,17 @@ def _product(dataflow, rows, cols, overlapped, drained, m, n, k):  # type: ignor
     return cycles, x_times, w_times, y_times
 
 
+@lru_cache(maxsize=256)
+def _traffic(network: Network, quantile: bool) -> TrafficCases:
+    pairs = _distinct(network, quantile)
+    return traffic_cases([layer for layer, _, _ in pairs],
+                         [Waiting(kept.input_room, kept.output_room, kept.moved > 0.0) for _, kept, _ in pairs])
+
+
 @lru_cache(maxsize=4096)
 def _tilings(network: Network, quantile: bool, sram_bytes: int, sum_bytes: float, buffers: int) -> Floats:
     """Least DRAM bytes of the distinct layers of a network under a capacity, (L,)."""
-    pairs = _distinct(network, quantile)
-    return least_dram_bytes([layer for layer, _, _ in pairs],
-                            [Waiting(kept.input_room, kept.output_room, kept.moved > 0.0) for _, kept, _ in pairs],
-                            sram_bytes=sram_bytes, sum_bytes=sum_bytes, buffers=buffers)
+    return least_dram_bytes(_traffic(network, quantile), sram_bytes=sram_bytes, sum_bytes=sum_bytes, buffers=buffers)
 
 
 def _with_tilings(network: Network, quantile: bool, engines: EngineColumns) -> tuple[_Work, Ints]:

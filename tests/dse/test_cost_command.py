@@ -3,11 +3,13 @@
 import csv
 import gzip
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import command
 
 DATA = Path(__file__).parents[1] / "data" / "costmodel"
 ENGINE = {"rows": 32, "cols": 32, "dataflow": "ws", "sram_bytes": 524288, "dram_bytes_per_s": 16e9, "freq_hz": 1e9,
@@ -15,9 +17,7 @@ ENGINE = {"rows": 32, "cols": 32, "dataflow": "ws", "sram_bytes": 524288, "dram_
 
 
 def dse(*arguments):
-    code = "import sys; from dse.cli import main; sys.argv[0] = 'dse'; main()"
-    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
-                          check=False)
+    return command.dse(*arguments)
 
 
 def engine_file(folder, **changes):

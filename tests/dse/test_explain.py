@@ -1,15 +1,13 @@
 """`dse explain`."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-
-def dse(*args):
-    return subprocess.run([Path(sys.executable).with_name("dse"), *args], capture_output=True, text=True, check=False)
+sys.path.insert(0, str(Path(__file__).parent))
+from command import dse
 
 
 def test_all_constants_as_json():

@@ -3,12 +3,14 @@
 import csv
 import importlib.util
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+import command
 
 from dse.advice import ranked_front
 from dse.errors import InputError, NothingFeasible
@@ -119,8 +121,7 @@ def test_every_format_says_what_it_is():
 
 
 def dse(*arguments):
-    return subprocess.run([sys.executable, "-c", "from dse.cli import main; main()", "export", *map(str, arguments)],
-                          capture_output=True, text=True, check=False)
+    return command.dse("export", *arguments)
 
 
 def test_command(folder, ranked, tmp_path):

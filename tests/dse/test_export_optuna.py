@@ -15,6 +15,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+sys.path.insert(0, str(Path(__file__).parent))
+import command
+
 from dse.errors import InputError
 from dse.export import export_run
 from dse.exporters import optuna as ours
@@ -128,8 +131,7 @@ def test_unknown_violations_are_large_and_unknown_objectives_fail(tmp_path):
 
 
 def dse(*arguments):
-    return subprocess.run([sys.executable, "-c", "from dse.cli import main; main()", "convert", *map(str, arguments)],
-                          capture_output=True, text=True, check=False)
+    return command.dse("convert", *arguments)
 
 
 def test_command(folder, tmp_path):

@@ -1,12 +1,14 @@
 """`dse inspect` as a user runs it."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import onnx
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import command
 
 from hwmodels.networks import NETWORKS, network
 
@@ -14,10 +16,7 @@ LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 
 
 def dse(*arguments):
-    program = "from dse.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", program, "inspect", *map(str, arguments)], capture_output=True,
-                          text=True,
-                          check=False)
+    return command.dse("inspect", *arguments)
 
 
 def test_json_of_a_graph():

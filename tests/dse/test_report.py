@@ -4,12 +4,14 @@ import html.parser
 import importlib.util
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import command
 
 from dse.report.detail import _merged, chosen_trials, heat, timeline
 from dse.report.page import render
@@ -208,8 +210,7 @@ def test_heat_adds_up_to_the_busy_time():
 
 
 def dse(*arguments):
-    return subprocess.run([sys.executable, "-c", "from dse.cli import main; main()", "report", *map(str, arguments)],
-                          capture_output=True, text=True, check=False)
+    return command.dse("report", *arguments)
 
 
 def test_command_prints_the_path_last(tmp_path):

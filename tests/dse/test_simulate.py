@@ -3,13 +3,15 @@
 import csv
 import gzip
 import json
-import subprocess
-import sysconfig
+import sys
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from command import dse
 
 from dse.errors import InputError
 from dse.profiles import profile_table, read_profile, read_requests, sanger_latency_s
@@ -20,13 +22,6 @@ ELEVEN = ("fcfs", "sjf", "sjf_sparse", "prema", "prema_sparse", "planaria", "sdr
 PROFILE = "family,network,sample,layer,latency_s,sparsity_frac\n"
 SJF = ("--profile", "profile.csv", "--requests", "requests.csv", "--policy", "sjf")
 REQUESTS = "request,arrival_s,network,sample,priority,deadline_s\n"
-
-
-DSE = Path(sysconfig.get_path("scripts")) / "dse"
-
-
-def dse(*arguments, cwd=None):
-    return subprocess.run([DSE, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd)
 
 
 def converted(source, target):

@@ -1,13 +1,15 @@
 """Own constants: a file or a key of designs and studies; they reach every figure and nothing that was cached."""
 
 import json
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+from command import dse
 
 from dse.documents import dump_design, load, load_design, load_study, self_contained
 from dse.errors import InputError
@@ -118,10 +120,6 @@ def test_a_run_with_a_technology_file(folder):
     study = load_study("study.yaml")
     assert study.technology[0].source == "technology 'chip 3'"
     assert load_study(write(self_contained(study), "copy.yaml")).technology == study.technology
-
-    def dse(*arguments):
-        return subprocess.run([sys.executable, "-c", "from dse.cli import main; main()", *arguments],
-                              capture_output=True, text=True, check=False)
 
     done = dse("run", "study.yaml", "--out", "run", "--workers", "1")
     assert done.returncode == 0, done.stderr

@@ -2,20 +2,18 @@
 
 import csv
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+from command import dse
+
 from dse.errors import InputError
 from dse.validation import Comparison, Row, error_fracs, reference_rows, run_comparisons, spearman, write_results
 
 NAMES = ("scalesim", "zigzag", "tiling", "cacti", "eyeriss", "gemmini", "edge_tpu", "tpu_v1")
-
-
-def dse(*args):
-    return subprocess.run([Path(sys.executable).with_name("dse"), *args], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from dse.study import Study
 from spaces.space import Params
 
 if TYPE_CHECKING:
+    from optuna import Trial
+
     from dse.points import Codes, PointSampler
 
 __all__ = ["Asker", "make_asker"]
@@ -25,8 +27,9 @@ class Asker(Protocol):
 
     def ask(self) -> Params: ...
 
-    def tell(self, number: int, verdict: Verdict | None) -> None:
-        """`verdict` is None for a trial that failed."""
+    def tell(self, number: int, params: Params, verdict: Verdict | None) -> None:
+        """`verdict` is None for a trial that failed; `params` are other than those asked where another driver's
+        proposal counted."""
         ...
 
 
@@ -43,17 +46,22 @@ class _Direct:
 
     def __init__(self, study: Study, sampler: "PointSampler") -> None:
         self._study, self._sampler = study, sampler
-        self._codes: dict[int, Codes] = {}
+        self._points: dict[int, tuple[Codes, Params]] = {}
         self._asked = 0
 
     def ask(self) -> Params:
         codes = self._sampler.ask()
-        self._codes[self._asked] = codes
+        params = self._study.space.decode(codes)
+        self._points[self._asked] = codes, params
         self._asked += 1
-        return self._study.space.decode(codes)
+        return params
 
-    def tell(self, number: int, verdict: Verdict | None) -> None:
-        codes = self._codes.pop(number)
+    def tell(self, number: int, params: Params, verdict: Verdict | None) -> None:
+        codes, asked = self._points.pop(number)
+        if params != asked:
+            self._sampler.learn(codes, None, {})
+            codes = self._study.space.encode(params)
+            self._sampler.seen.add(codes)
         if verdict is None:
             self._sampler.learn(codes, None, {})
         else:
@@ -76,19 +84,33 @@ class _InStudy:
             directions=["minimize" if objective.minimise else "maximize" for objective in study.objectives],
             sampler=sampler)
         self._distributions = distributions(study.space)
-        self._trials: dict[int, optuna.Trial] = {}
+        self._sampler = sampler
+        self._trials: dict[int, tuple[Trial, Params]] = {}
+        self._asked = 0
 
-    def ask(self) -> Params:
+    def _ask(self) -> "tuple[Trial, Params]":
         from dse.points import suggest
 
         trial = self._inner.ask()
-        self._trials[trial.number] = trial
-        return suggest(trial, self._study.space, self._distributions)
+        return trial, suggest(trial, self._study.space, self._distributions)
 
-    def tell(self, number: int, verdict: Verdict | None) -> None:
+    def ask(self) -> Params:
+        trial, params = self._ask()
+        self._trials[self._asked] = trial, params
+        self._asked += 1
+        return params
+
+    def tell(self, number: int, params: Params, verdict: Verdict | None) -> None:
         from optuna.trial import TrialState
 
-        trial = self._trials.pop(number)
+        from dse.points import external
+
+        trial, asked = self._trials.pop(number)
+        if asked != params:
+            self._inner.tell(trial, state=TrialState.FAIL)
+            self._inner.enqueue_trial(external(self._study.space, params))
+            trial, _ = self._ask()
+            self._sampler.seen.add(self._study.space.encode(params))
         if verdict is None:
             self._inner.tell(trial, state=TrialState.FAIL)
             return

@@ -2,10 +2,11 @@
 
 import json
 import math
+import re
 import sys
 from typing import Any
 
-__all__ = ["note", "out", "print_json"]
+__all__ = ["note", "out", "print_json", "without_password"]
 
 
 def out(text: str = "") -> None:
@@ -33,3 +34,9 @@ def _plain(value: Any) -> Any:
 def print_json(value: Any) -> None:
     """One JSON object on stdout; infinities and NaN become null, as JSON has neither."""
     out(json.dumps(_plain(value), indent=2, allow_nan=False))
+
+
+def without_password(text: str) -> str:
+    """An address of a database, or a command line with one, as it may be shown and kept."""
+    text = re.sub(r"(\w://[^:/@\s]*):\S*@", r"\1:***@", text)
+    return re.sub(r"([?&]\w*password=)[^&\s'\"]*", r"\1***", text)

@@ -3,7 +3,8 @@
 Whatever the number and speed of workers, the sampler sees the same history: trials are asked in batches of
 `BATCH`, results are told in the order asked, and batch k is asked right after batch k - `AHEAD` was told, no earlier
 and no later. So a study of a given seed has the same trials with 1 worker or 100, and a run that was killed is
-continued by asking again from the beginning and taking the results that the journal already has.
+continued by asking again from the beginning and taking the results that the journal already has. Several drivers that
+share a storage are the same (`dse.shared`).
 """
 
 import contextlib
@@ -60,6 +61,8 @@ from dse.workers import GrowingPool, LocalPool, Pool, RayPool, Task, check_addre
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dse.storage import SharedStudy
 
 __all__ = ["AHEAD", "BATCH", "Interrupted", "RunResult", "run_study"]
 
@@ -147,7 +150,8 @@ class RunResult:
 
 def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_address: str | None = None,
               resume: bool = False, progress: Progress | None = None, evaluate: Evaluate | None = None,
-              describe: Callable[[Result], str] | None = None, command: str = "") -> RunResult:
+              describe: Callable[[Result], str] | None = None, command: str = "",
+              storage: str | None = None) -> RunResult:
     """Run a study into a folder.
 
     Parameters
@@ -158,10 +162,12 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
     ray_address : of a running cluster.
     evaluate : replaces the evaluation of designs (for tests and other models).
     describe : design YAML of a trial, for best/*.yaml; None takes `dse.dump` (with `evaluate`: writes none).
+    storage : address of a database (`postgresql://USER@HOST/DATABASE`, `sqlite:///FILE`) through which this driver and
+        others work on the study together, each into a folder of its own.
 
     Raises
     ------
-    InputError : folder, journal or study contradict each other.
+    InputError : folder, journal, storage or study contradict each other.
     Interrupted : Ctrl-C or SIGTERM, after saving; `result` holds what there is.
     """
     start = time.monotonic()
@@ -174,11 +180,17 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
     estimate = estimate_of(study) if evaluate is None else None
     name, reason = pick_sampler(study.sampler, study.space, study.trials, estimates=estimate is not None)
     folder = RunFolder(Path(out), resume=resume)
+    shared: SharedStudy | None = None
     try:
-        if study.sampler == "auto" and (before := sampler_of(folder.path / JOURNAL)) in SAMPLERS:
+        if storage:
+            shared = _shared(storage, study, folder)
+        if study.sampler == "auto" and (before := _began_with(folder, shared)) in SAMPLERS:
             name, reason = before, "as the run began"
         journal = Journal(folder.path / JOURNAL, _header(study, name))
         try:
+            if shared is not None:
+                found_there = shared.join({**_header(study, name), "tool": _version("npu-codesign")}, journal.results)
+                journal.append([found_there[number] for number in sorted(found_there) if number < study.trials])
             own = evaluate is None
             run: _Run | None = None
             interrupted = False
@@ -189,9 +201,9 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
                 try:
                     folder.write("study.yaml", _study_text(study) if own else study.source)
                     folder.write_json("manifest.json", {**manifest, "state": "running"})
-                    run = _Run(study, folder, journal, name, progress, estimate)
+                    run = _Run(study, folder, journal, name, progress, estimate, shared=shared is not None)
                     pool = partial(_pool, evaluate, study, n_workers, ray_address, run.left, run.resumed)
-                    run.go(pool)
+                    run.go(pool if shared is None else partial(_shared_pool, pool, shared))
                     if own and study.confidence is not None:
                         found = _race(study, folder, run, partial(_pool, workers=n_workers, ray_address=ray_address))
                 except KeyboardInterrupt:
@@ -206,6 +218,8 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
         finally:
             journal.close()
     finally:
+        if shared is not None:
+            shared.leave()
         folder.discard_if_empty()
         folder.close()
     if interrupted:
@@ -220,8 +234,9 @@ class _Run:
     """The loop, and what it has learnt so far."""
 
     def __init__(self, study: Study, folder: RunFolder, journal: Journal, sampler: str,
-                 progress: Progress | None, estimate: Estimate | None) -> None:
+                 progress: Progress | None, estimate: Estimate | None, *, shared: bool) -> None:
         self.study, self.folder, self.journal, self.progress = study, folder, journal, progress
+        self._shared = shared
         self.sampler_name = sampler
         self.total = int(min(study.trials, study.space.size()))
         self.workers = 1
@@ -291,7 +306,7 @@ class _Run:
             known = self.journal.results.get(number)
             if known is None:
                 tasks.append((number, params))
-            elif known.params != params:
+            elif known.params != params and not self._shared:
                 raise InputError(Problem(file=str(self.journal.path), message=f"must continue as it began: trial "
                                          f"{number} was another design", hint="the run was made by other "
                                          "versions (see manifest.json); start anew in another folder"))
@@ -313,7 +328,7 @@ class _Run:
             verdict = judge(self.study, result)
             self.told.append(result)
             self.verdicts.append(verdict)
-            self._asker.tell(number, None if result.state == "failed" else verdict)
+            self._asker.tell(number, result.params, None if result.state == "failed" else verdict)
 
     # --- what is known ----------------------------------------------------------------------------------------------
 
@@ -433,6 +448,25 @@ def _pool(evaluate: Evaluate, study: Study, workers: int | None, ray_address: st
     return RayPool(evaluate, study.eval_timeout_s, workers or (None if ray_address else default_workers()), ray_address)
 
 
+def _shared(storage: str, study: Study, folder: RunFolder) -> "SharedStudy":
+    """The study in a database, for a driver that has the same name there when its run is resumed."""
+    from dse.storage import SharedStudy
+
+    return SharedStudy(storage, study, f"{platform.node()}:{_digest(str(folder.path))[:8]}")
+
+
+def _shared_pool(inner: Callable[[], Pool], shared: "SharedStudy") -> Pool:
+    from dse.shared import SharedPool
+
+    return SharedPool(inner, shared)
+
+
+def _began_with(folder: RunFolder, shared: "SharedStudy | None") -> str:
+    """The sampler of what there is of this run, in the storage or the folder; '' when there is nothing."""
+    header = shared.header() if shared is not None else None
+    return str(header.get("sampler", "")) if header is not None else sampler_of(folder.path / JOURNAL)
+
+
 @contextlib.contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
     """SIGTERM ends a run like Ctrl-C does."""
@@ -482,7 +516,8 @@ def _header(study: Study, sampler: str) -> dict[str, Any]:
         "budgets": dict(study.budgets), "workload": _digest(study.workload),
         "space": _digest((list(space.domains.items()), space.conditions, space.forbidden)),
         "batch": [BATCH, AHEAD],
-    } | ({"robust": _digest(study.robust)} if study.robust is not None else {})
+    } | ({"robust": _digest(study.robust)} if study.robust is not None else {}) \
+      | ({"technology": _digest(study.technology)} if study.technology else {})
 
 
 def _study_text(study: Study) -> str:

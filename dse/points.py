@@ -22,7 +22,7 @@ from spaces.space import Condition, Params, Space
 
 __all__ = [
     "EveryPoint", "HaltonPoints", "OptunaPoints", "PointSampler", "RandomPoints", "SpaceExhausted", "distributions",
-    "suggest", "walk",
+    "external", "suggest", "walk",
 ]
 
 Codes = tuple[int, ...]
@@ -45,6 +45,11 @@ def _distribution(domain: Domain) -> BaseDistribution:
 def distributions(space: Space) -> dict[str, BaseDistribution]:
     """Parameter -> Optuna distribution."""
     return {name: _distribution(domain) for name, domain in space.domains.items()}
+
+
+def external(space: Space, params: Params) -> dict[str, Any]:
+    """The values Optuna stores for a point."""
+    return {name: _external(space.domains[name], space.domains[name].code(value)) for name, value in params.items()}
 
 
 def _external(domain: Domain, code: int) -> Any:

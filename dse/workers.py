@@ -56,14 +56,15 @@ def check_address(address: str) -> None:
 
 
 class Pool(Protocol):
-    """`submit` never blocks; `poll` returns at least one result when any is due, else waits."""
+    """`submit` never blocks; `poll` returns at least one result when any is due, else waits: for a result of this
+    process in any case, for others `wait_s` at most."""
 
     @property
     def workers(self) -> int: ...
 
     def submit(self, tasks: list[Task]) -> None: ...
 
-    def poll(self) -> list[Result]: ...
+    def poll(self, wait_s: float = math.inf) -> list[Result]: ...
 
     def close(self) -> None: ...
 
@@ -106,7 +107,7 @@ class LocalPool:
     def submit(self, tasks: list[Task]) -> None:
         self._tasks.extend(tasks)
 
-    def poll(self) -> list[Result]:
+    def poll(self, wait_s: float = math.inf) -> list[Result]:
         results: list[Result] = []
         if self._interrupted:
             raise KeyboardInterrupt
@@ -158,8 +159,8 @@ class GrowingPool:
     def submit(self, tasks: list[Task]) -> None:
         self._pool.submit(tasks)
 
-    def poll(self) -> list[Result]:
-        results = self._pool.poll()
+    def poll(self, wait_s: float = math.inf) -> list[Result]:
+        results = self._pool.poll(wait_s)
         self._left -= len(results)
         if self._local is not None:
             if self._began is None:  # the first evaluations load and compile the models: no measure of speed
@@ -309,11 +310,12 @@ class RayPool:
         call = self._actors[slot].run.remote(tasks)
         self._calls[call] = _Call(slot, tasks, time.monotonic() + limit)
 
-    def poll(self) -> list[Result]:
+    def poll(self, wait_s: float = math.inf) -> list[Result]:
         results: list[Result] = []
+        end = time.monotonic() + wait_s
         while not results and (self._calls or self._tasks or self._again):
             self._dispatch()
-            wait = min((call.deadline - time.monotonic() for call in self._calls.values()), default=1.0)
+            wait = min([end - time.monotonic(), *(call.deadline - time.monotonic() for call in self._calls.values())])
             refs = [*self._calls, *self._starting]
             done, _ = self._ray.wait(refs, num_returns=1, timeout=max(0.0, min(wait, 1.0)))
             for ref in done:
@@ -326,6 +328,8 @@ class RayPool:
             if late and late[0] in self._calls:
                 results += self._lost(self._calls[late[0]].slot, f"evaluation ran past eval_timeout_s = "
                                       f"{self._timeout_s:g} s", late[0], hang=True)
+            if now >= end:
+                break
         self._dispatch()
         return results
 

@@ -27,6 +27,9 @@ def command(
                                                      "per core, once that pays.", show_default=False)] = None,
     ray_address: Annotated[str | None, typer.Option(help="Address of a running Ray cluster to use.",
                                                     show_default=False)] = None,
+    storage: Annotated[str | None, typer.Option(metavar="URL", help="Database through which several `dse run` share "
+                                                "the work: postgresql://USER@HOST/DATABASE or sqlite:///FILE.",
+                                                show_default=False)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier run of the same study.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, time three evaluations, write "
                                                             "nothing.")] = False,
@@ -52,7 +55,7 @@ def command(
     folder = out or Path("runs") / loaded.name
     try:
         result = run_study(loaded, folder, ray_address=ray_address, resume=resume, progress=default_progress(),
-                           command=_command_line())
+                           command=_command_line(), storage=storage)
     except Interrupted as interrupted:
         note(f"{interrupted}\ncontinue with: {_resume_command()}")
         raise typer.Exit(interrupted.exit_code) from None
@@ -67,10 +70,13 @@ def command(
 
 
 def _command_line() -> str:
+    """As it was typed, without the password of a storage."""
     import shlex
     import sys
 
-    return shlex.join(["dse", *sys.argv[1:]])
+    from dse.console import without_password
+
+    return without_password(shlex.join(["dse", *sys.argv[1:]]))
 
 
 def _resume_command() -> str:

@@ -11,6 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -71,14 +72,14 @@ from dse.errors import InputError
 if {most}:
     resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, resource.RLIM_INFINITY))
 try:
-    run_study(toy_study(), {out!r}, workers=1, evaluate=Toy(sleep_s=0.01), resume=True)
+    run_study(toy_study(), {out!r}, workers=1, evaluate=Toy(sleep_s=0.01), resume=True, storage={storage!r})
 except InputError as error:
     sys.exit(str(error))
 """
 
 
-def start_driver(out: Path, most_bytes: int = 0) -> subprocess.Popen:
-    code = DRIVER.format(here=str(HERE), out=str(out), most=most_bytes)
+def start_driver(out: Path, most_bytes: int = 0, storage: str | None = None) -> subprocess.Popen:
+    code = DRIVER.format(here=str(HERE), out=str(out), most=most_bytes, storage=storage)
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
 
@@ -180,8 +181,6 @@ def node_faults(folder: Path, reference: Path, faults: int, rng: random.Random) 
 
     Connects this process to a cluster of its own: Ray must not be running in it.
     """
-    import threading
-
     import ray
     from ray.cluster_utils import Cluster
 
@@ -219,6 +218,44 @@ def node_faults(folder: Path, reference: Path, faults: int, rng: random.Random) 
     finally:
         ray.shutdown()
         cluster.shutdown()
+    return rows
+
+
+# --- storage connections ----------------------------------------------------------------------------------------------
+
+
+def storage_faults(folder: Path, reference: Path, faults: int, rng: random.Random, server) -> list[Row]:
+    """Two drivers share a study on a PostgreSQL server (see postgres.py), whose connections are cut, or which is
+    stopped at once and started again a moment later, three times in a study."""
+    rows: list[Row] = []
+    while len(rows) < faults:
+        name = f"faults{len(rows)}"
+        outs = [folder / f"{name}a", folder / f"{name}b"]
+        url = server.create(name)
+        drivers = [threading.Thread(target=run_study, args=(toy_study(), out), kwargs={
+            "workers": 1, "evaluate": Toy(sleep_s=0.03), "storage": url}) for out in outs]
+        for driver in drivers:
+            driver.start()
+        struck: list[tuple[str, list[list[dict]]]] = []
+        for at in sorted(rng.sample(range(2, 50), min(3, faults - len(rows)))):
+            while len(journal_of(outs[0])) < at:
+                time.sleep(0.003)
+            fault = rng.choice(("storage: connections cut", "storage: server stopped and started"))
+            if fault.endswith("cut"):
+                server.cut_connections()
+            else:
+                server.stop()
+                time.sleep(rng.random())
+                server.start()
+            struck.append((fault, [journal_of(out) for out in outs]))
+        for driver in drivers:
+            driver.join()
+        kept = server.ask("SELECT number FROM trials", name)
+        for fault, before in struck:
+            found = [compare(fault, told, out, reference) for told, out in zip(before, outs, strict=True)]
+            rows.append(Row(fault, sum(row.told for row in found), sum(row.lost for row in found),
+                            sum(row.twice for row in found) + len(kept) - len(set(kept)),
+                            all(row.same for row in found) and sorted(kept) == [(i,) for i in range(60)]))
     return rows
 
 

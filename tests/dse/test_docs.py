@@ -72,7 +72,7 @@ def test_cluster_page_names_flags_that_exist() -> None:
 
     lines = "".join(blocks("studies/CLUSTER.md", "console")).splitlines()
     ours = [line.split() for line in lines if line.startswith("dse ")]
-    assert len(ours) == 2
+    assert len(ours) == 3
     known = set(inspect.signature(command).parameters)
     for words in ours:
         assert words[1] == "run"

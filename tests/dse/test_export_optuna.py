@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 sys.path.insert(0, str(Path(__file__).parent))
 import command
 
+from dse import optuna_study
 from dse.errors import InputError
 from dse.export import export_run
 from dse.exporters import optuna as ours
@@ -110,7 +111,7 @@ def test_chosen_trials_only(folder, tmp_path):
     ([1, "all"], CategoricalDistribution([1, "all"])),
 ])
 def test_distributions(values, found):
-    assert ours.distribution(values) == found
+    assert optuna_study.distribution(values) == found
 
 
 def test_unknown_violations_are_large_and_unknown_objectives_fail(tmp_path):

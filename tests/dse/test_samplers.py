@@ -185,7 +185,7 @@ def test_with_and_without_an_optuna_study_the_points_are_the_same(name):
     for start in range(0, 100, 4):
         batch = [asker.ask() for _ in range(4)]
         for number, params in enumerate(batch, start=start):
-            asker.tell(number, judge(study, evaluate_one(toy_outcome, number, params)))
+            asker.tell(number, params, judge(study, evaluate_one(toy_outcome, number, params)))
         found += batch
     assert found == expected
 
@@ -196,7 +196,7 @@ def test_failed_and_unrunnable_trials_can_be_told(name):
     asker = make_asker(study, sampler_of(name, study))
     for number in range(80):
         result = evaluate_one(toy_outcome, number, asker.ask())
-        asker.tell(number, None if number % 3 == 0 else judge(study, result))
+        asker.tell(number, result.params, None if number % 3 == 0 else judge(study, result))
 
 
 def test_auto_says_why():

@@ -5,6 +5,7 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -222,7 +223,22 @@ def server(tmp_path_factory):
         yield found
 
 
-@pytest.mark.slow
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """What a test leaves behind is its own."""
+    yield
+    gc.collect()
+
+
+def breaks_connections(test):
+    """psycopg warns of connections that SQLAlchemy drops: those that were cut, and those of a driver that lost the race
+    for creating the tables."""
+    ignored = pytest.mark.filterwarnings("ignore:Exception ignored in. <function BaseConnection:"
+                                         "pytest.PytestUnraisableExceptionWarning")
+    return pytest.mark.slow(ignored(pytest.mark.usefixtures("collected")(test)))
+
+
+@breaks_connections
 def test_two_drivers_on_postgresql(tmp_path, server, reference):
     url = server.create("two")
     outs = [tmp_path / "a", tmp_path / "b"]
@@ -235,12 +251,9 @@ def test_two_drivers_on_postgresql(tmp_path, server, reference):
     assert len({trial.user_attrs["driver"] for trial in trials}) == 2
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <function BaseConnection:"
-                            "pytest.PytestUnraisableExceptionWarning")  # psycopg, of a connection that was cut
+@breaks_connections
 def test_connections_that_break_lose_nothing(tmp_path, server, reference):
     rows = faults.storage_faults(tmp_path, reference, 6, random.Random(5), server)
-    gc.collect()  # the warning belongs to this test
     for row in rows:
         assert (row.lost, row.twice, row.same) == (0, 0, True), row
 

@@ -438,9 +438,9 @@ def _pool(evaluate: Evaluate, study: Study, workers: int | None, ray_address: st
     """
     policy = study.space.domains.get("policy")
     if policy is not None and ray_address is None and study.fidelity == "simulate":
-        from hwmodels.kernel import load_loops
+        from hwmodels.loops import make_loops
 
-        load_loops([str(policy.value(code)) for code in range(int(policy.n))])
+        make_loops([str(policy.value(code)) for code in range(int(policy.n))], note)
     if ray_address is None and (workers or default_workers()) == 1:
         return LocalPool(evaluate, study.eval_timeout_s)
     if ray_address is None and workers is None and not resumed:

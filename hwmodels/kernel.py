@@ -40,11 +40,10 @@ References
 `total order`, `charges`: the event model of the project's scheduling specification, section 5.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
+from hwmodels.compiled import column
 from hwmodels.errors import InvalidPolicy, InvalidWorkload
 from hwmodels.kernel_batch import run_batches
 from hwmodels.kernel_columns import Hardware, Lookups, depths, hardware, lookups
@@ -78,13 +77,14 @@ from hwmodels.policies.base import (
     Policy,
     Stops,
     Tenants,
+    assign,
     key,
     select,
 )
-from hwmodels.tables import DRAM_MAX_MIN, CostTable, Machine, TaskRecords, Tiles
+from hwmodels.tables import CostTable, Machine, TaskRecords
 from hwmodels.workload import RequestTrace
 
-__all__ = ["isolated_s", "load_loops", "request_isolated_s", "run", "simulate", "tenants_of"]
+__all__ = ["isolated_s", "request_isolated_s", "run", "simulate", "tenants_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -105,6 +105,11 @@ def _no_key(tasks, i, params):  # type: ignore[no-untyped-def]
 @select
 def _no_select(tasks, queue, count, now, params, state):  # type: ignore[no-untyped-def]
     return 0
+
+
+@assign
+def _no_assign(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan):  # type: ignore[no-untyped-def]
+    pass
 
 
 def _single(hw: Hardware) -> bool:
@@ -164,16 +169,16 @@ def _requests(table: CostTable, machine: Machine, trace: RequestTrace) -> tuple[
     if len(stuck):
         raise InvalidWorkload("trace.network", "able to run on an engine it may use", int(trace.network[stuck[0]]))
     return Requests(
-        arrival_s=np.ascontiguousarray(trace.arrival_s, dtype=np.float64),
-        deadline_s=np.ascontiguousarray(trace.deadline_s, dtype=np.float64),
-        priority=np.ascontiguousarray(trace.priority, dtype=np.float64),
-        tenant=np.ascontiguousarray(trace.tenant, dtype=np.int64),
-        network=np.ascontiguousarray(trace.network, dtype=np.int64),
-        sample=np.ascontiguousarray(trace.sample, dtype=np.int64),
-        parent=np.ascontiguousarray(trace.parent, dtype=np.int64),
-        drop_late=np.ascontiguousarray(trace.drop_late, dtype=np.bool_),
+        arrival_s=column(trace.arrival_s),
+        deadline_s=column(trace.deadline_s),
+        priority=column(trace.priority),
+        tenant=column(trace.tenant, np.int64),
+        network=column(trace.network, np.int64),
+        sample=column(trace.sample, np.int64),
+        parent=column(trace.parent, np.int64),
+        drop_late=column(trace.drop_late, np.bool_),
         layers=depths(table)[trace.network, trace.sample],
-        engine=np.ascontiguousarray(engine, dtype=np.int64),
+        engine=column(engine, np.int64),
         look=np.empty(0, dtype=np.int64),
     ), engine
 
@@ -196,12 +201,12 @@ def _prefetch(hw: Hardware, table: CostTable, machine: Machine, trace: RequestTr
 
 def _batch_costs(table: CostTable, most: int) -> BatchCosts:
     given = (table.batch_latency_s, table.batch_dram_bytes, table.batch_energy_j, table.batch_live_bytes)
-    columns = [column for column in given if column is not None]
-    if columns and (len(columns) < len(given) or min(len(column) for column in columns) < most):
-        raise InvalidPolicy("max_batch", f"at most {min(map(len, columns))}, the batches that the table has", most)
-    if not columns:
+    costs = [values for values in given if values is not None]
+    if costs and (len(costs) < len(given) or min(len(values) for values in costs) < most):
+        raise InvalidPolicy("max_batch", f"at most {min(map(len, costs))}, the batches that the table has", most)
+    if not costs:
         return BatchCosts(*(np.empty((0, 0)) for _ in given))
-    return BatchCosts(*(np.ascontiguousarray(column, dtype=np.float64) for column in columns))
+    return BatchCosts(*(column(values) for values in costs))
 
 
 def simulate(table: CostTable, machine: Machine, trace: RequestTrace, policy: str,
@@ -270,7 +275,7 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     stops = _stops(policy, table, machine, known, values) if known and single and count and not rewind else None
     plan = np.empty((0, 0))
     if policy.prepare is not None and known is not None and count:
-        plan = np.ascontiguousarray(policy.prepare(table, machine, known, values), dtype=np.float64)
+        plan = column(policy.prepare(table, machine, known, values))
     if policy.issue is not None:
         out = _prefetch(hw, table, machine, trace, policy, values, (requests, columns, visible), plan, record)
     elif policy.batch is not None:
@@ -285,8 +290,8 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     elif single and not general and policy.assign is None:
         run_single(hw, requests, columns, visible, *functions, values, rewind, record, tasks, out)
     elif count:
-        assign_pointer = None if policy.assign is None else policy.assign.pointer
-        run_general(hw, requests, columns, visible, *functions, assign_pointer, values, plan, record, tasks,
+        run_general(hw, requests, columns, visible, *functions, (policy.assign or _no_assign).pointer,
+                    policy.assign is not None, values, plan, record, tasks,
                     np.zeros(count if policy.assign else 0, dtype=SEAT), np.zeros(len(machine.units), dtype=CHIP), out)
     events = int(out.totals[3])
     return TaskRecords(
@@ -304,29 +309,3 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         spans=out.spans[:events],
         reloaded_bytes=float(out.totals[4]),
     )
-
-
-def load_loops(policies: Sequence[str]) -> None:
-    """Compile the loops that these policies run in, or load them from the cache on disk, by serving one request.
-
-    On a fresh installation that takes up to a minute, which must not count as the time of an evaluation.
-    """
-    forms: dict[tuple[bool, ...], Policy] = {}
-    for name in policies:
-        policy = named_policy(name)
-        forms.setdefault((policy.assign is None, policy.issue is None, policy.batch is None, policy.stops is None),
-                         policy)
-    zero, one, whole = np.zeros(1), np.ones(1), np.zeros(1, dtype=np.int64)
-    trace = RequestTrace(arrival_s=zero, deadline_s=one, priority=one, tenant=whole, network=whole, sample=whole,
-                         parent=whole - 1, drop_late=np.zeros(1, dtype=np.bool_))
-    for policy in forms.values():
-        for units in (1, 2):
-            if units > 1 and policy.machines == "single":
-                continue
-            table = CostTable(
-                n_layers=whole + 1, offset=np.zeros((1, 1, 1, 1), dtype=np.int64), latency_s=one, dram_bytes=one,
-                energy_j=one, live_bytes=one, sparsity_frac=zero, estimate_s=one,
-                tiles=Tiles(tiles=whole + 2, piece=whole + 1, accumulator_bytes=zero, reload_bytes=zero))
-            machine = Machine(units=whole + units, level_units=whole + 1, tenant_engine=whole - 1,
-                              dram_bytes_per_s=1.0, dram_mode=DRAM_MAX_MIN, reconfigure_s=0.0, decision_s=0.0)
-            run(table, machine, trace, policy)

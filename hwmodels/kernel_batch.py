@@ -29,6 +29,7 @@ merged parts may differ from it by their live bytes.
 import numpy as np
 from numba import njit
 
+from hwmodels.compiled import part
 from hwmodels.kernel_parts import admit, children_of, heap_pop, heap_push, refresh
 
 __all__ = ["run_batches"]
@@ -36,7 +37,7 @@ __all__ = ["run_batches"]
 _WAITING, _GROUPED, _GONE = 0, 1, 2
 
 
-@njit(cache=True, error_model="numpy")
+@part
 def _of_batch(one, many, row, count):  # type: ignore[no-untyped-def]
     """A column of a row at a batch size; without a table of batches `count` times that of one request."""
     if count == 1:
@@ -46,7 +47,7 @@ def _of_batch(one, many, row, count):  # type: ignore[no-untyped-def]
     return many[count - 1, row]
 
 
-@njit(cache=True, error_model="numpy")
+@part
 def _cost(one, many, first_row, member, follows, first_rows, layer, slots, members):  # type: ignore[no-untyped-def]
     """A column of a layer of a group; `first_row` of its members, -1 if they differ."""
     if first_row >= 0:
@@ -73,6 +74,7 @@ def run_batches(hw, many, requests, lookups, visible, batch, most, params, plan,
     latency_s, dram_bytes, energy_j, live_bytes = hw.latency_s, hw.dram_bytes, hw.energy_j, hw.live_bytes
     bandwidth = hw.engine_bytes_per_s[0]
     n = len(requests.arrival_s)
+    zero = n - n  # not a literal: pieces would be compiled for those too
     first_child, sibling = children_of(requests.parent)
     state = np.zeros(8)
     place = np.full(n, -1, dtype=np.int64)
@@ -96,7 +98,7 @@ def run_batches(hw, many, requests, lookups, visible, batch, most, params, plan,
     late_keys = np.empty(n)
     late_requests = np.empty(n, dtype=np.int64)
     late_unused = np.empty(n, dtype=np.int64)
-    n_late = 0
+    n_late = zero
     arriving = np.empty(n, dtype=np.int64)
     finished = np.empty(n, dtype=np.int64)
     n_finished = 0
@@ -104,7 +106,7 @@ def run_batches(hw, many, requests, lookups, visible, batch, most, params, plan,
     now = 0.0
     upcoming = 0
     waiting = 0
-    admitted = 0
+    admitted = zero
     total_bytes, total_overhead, decisions, events, busy = 0.0, 0.0, 0, 0, 0.0
     while True:
         # in the order in which they became ready: arrivals before now, followers of what has finished, arrivals now
@@ -338,7 +340,7 @@ def run_batches(hw, many, requests, lookups, visible, batch, most, params, plan,
     out.totals[0], out.totals[1], out.totals[2], out.totals[3] = total_bytes, total_overhead, decisions, events
 
 
-@njit(cache=True)
+@part
 def _leave_line(r, x, lines, line_end, follows, precedes):  # type: ignore[no-untyped-def]
     """Take request r out of line x."""
     if precedes[r] >= 0:
@@ -352,7 +354,7 @@ def _leave_line(r, x, lines, line_end, follows, precedes):  # type: ignore[no-un
     lines[x].count -= 1
 
 
-@njit(cache=True)
+@part
 def _join(r, started, g, requests, tasks, lines, line_end, follows, precedes, groups, group_end, first_row,  # type: ignore[no-untyped-def]
           first_rows, leaves):
     """Move waiting request r into group g, which is being started and has `started` members; returns how many now."""
@@ -372,7 +374,7 @@ def _join(r, started, g, requests, tasks, lines, line_end, follows, precedes, gr
     return started + 1
 
 
-@njit(cache=True)
+@part
 def _move(k, to, groups, group_end, first_row, leaves, live, saved, parked):  # type: ignore[no-untyped-def]
     """Group k becomes number `to`."""
     groups[to].network, groups[to].layer, groups[to].members = groups[k].network, groups[k].layer, groups[k].members

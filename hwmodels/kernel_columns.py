@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from hwmodels.compiled import column
 from hwmodels.tables import CostTable, Machine
 
 __all__ = ["Hardware", "Lookups", "depths", "hardware", "lookups", "move_s", "ratios", "stay_frac", "suffix_sums",
@@ -153,44 +154,50 @@ def stay_frac(table: CostTable) -> Floats:
 def depths(table: CostTable) -> Ints:
     """Layers that a request of every sample really runs, shape (N, S)."""
     if table.depth is not None:
-        return np.ascontiguousarray(table.depth, dtype=np.int64)
+        return column(table.depth, np.int64)
     return np.repeat(table.n_layers.astype(np.int64)[:, None], table.offset.shape[1], axis=1)
+
+
+def _bandwidth(machine: Machine) -> Floats:
+    """At which each engine saves and restores, shape (E,) [byte/s]."""
+    if machine.engine_dram_bytes_per_s is None:
+        return np.full(len(machine.units), machine.dram_bytes_per_s, dtype=np.float64)
+    return column(machine.engine_dram_bytes_per_s)
+
+
+def _left(lengths: Ints, offset: Ints, values: Floats, stay: Floats, table: CostTable, machine: Machine,
+          bound: bool) -> Floats:
+    """`move_s` of a table on a machine."""
+    return np.asarray(move_s(column(lengths, np.int64), column(offset, np.int64), column(values), stay,
+                             column(table.live_bytes), _bandwidth(machine), float(machine.reconfigure_s),
+                             float(machine.switch_s), bound))
 
 
 def hardware(table: CostTable, machine: Machine) -> Hardware:
     """Everything the loops need of table and machine."""
-    engines = len(machine.units)
-    bandwidth = machine.engine_dram_bytes_per_s
-    if bandwidth is None:
-        bandwidth = np.full(engines, machine.dram_bytes_per_s)
-    bandwidth = np.ascontiguousarray(bandwidth, dtype=np.float64)
     levels = np.searchsorted(machine.level_units, machine.units, side="right") - 1
     stay = stay_frac(table)
-
-    def left(bound: bool) -> Floats:
-        return np.asarray(move_s(table.n_layers, table.offset, table.estimate_s, stay, table.live_bytes, bandwidth,
-                                 machine.reconfigure_s, machine.switch_s, bound))
-
-    own = left(True)
+    own, free = (_left(table.n_layers, table.offset, table.estimate_s, stay, table, machine, bound)
+                 for bound in (True, len(machine.units) == 1))
     return Hardware(
-        n_layers=table.n_layers,
-        offset=table.offset,
-        latency_s=table.latency_s,
-        dram_bytes=table.dram_bytes,
-        energy_j=table.energy_j,
-        live_bytes=table.live_bytes,
-        estimate_s=table.estimate_s,
-        units=machine.units,
-        level_units=machine.level_units,
+        n_layers=column(table.n_layers, np.int64),
+        offset=column(table.offset, np.int64),
+        latency_s=column(table.latency_s),
+        dram_bytes=column(table.dram_bytes),
+        energy_j=column(table.energy_j),
+        live_bytes=column(table.live_bytes),
+        estimate_s=column(table.estimate_s),
+        units=column(machine.units, np.int64),
+        level_units=column(machine.level_units, np.int64),
         top_level=np.maximum(levels, 0).astype(np.int64),
-        engine_bytes_per_s=bandwidth,
+        engine_bytes_per_s=_bandwidth(machine),
         bytes_per_s=float(machine.dram_bytes_per_s),
         dram_mode=int(machine.dram_mode),
         reconfigure_s=float(machine.reconfigure_s),
         decision_s=float(machine.decision_s),
         switch_s=float(machine.switch_s),
         j_per_byte=float(machine.dram_j_per_byte),
-        any_left_s=own if engines == 1 else left(False),
+        any_left_s=free,
         own_left_s=own,
         stay_frac=stay,
         depth=depths(table),
@@ -210,16 +217,14 @@ def lookups(table: CostTable, machine: Machine, network: Ints, sample: Ints, gro
     """
     shape = (*table.offset.shape[:2], table.offset.shape[2] + 1)
     codes, inverse = np.unique(np.ravel_multi_index((network, sample, group), shape), return_inverse=True)
-    pattern = table.estimate_s if table.pattern_s is None else table.pattern_s
-    average = table.sparsity_frac if table.pattern_sparsity_frac is None else table.pattern_sparsity_frac
+    estimate, sparsity = column(table.estimate_s), column(table.sparsity_frac)
+    pattern = estimate if table.pattern_s is None else column(table.pattern_s)
+    average = sparsity if table.pattern_sparsity_frac is None else column(table.pattern_sparsity_frac)
     n, s, g = np.unravel_index(codes, shape)
     lengths = table.n_layers[n]
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     columns = Lookups(*(np.empty(starts[-1]) for _ in Lookups._fields))
     single = table.offset.shape[2:] == (1, 1)
-    bandwidth = machine.engine_dram_bytes_per_s
-    if bandwidth is None:
-        bandwidth = np.full(len(machine.units), machine.dram_bytes_per_s)
     stay, sure, real = stay_frac(table), np.ones(len(table.latency_s)), depths(table)
     best: dict[tuple[str, bool, int, int], Floats] = {}
 
@@ -231,12 +236,10 @@ def lookups(table: CostTable, machine: Machine, network: Ints, sample: Ints, gro
             lengths, offset = table.n_layers, table.offset
             if own:
                 lengths, offset = real[one : one + 1, sample], offset[one : one + 1, sample : sample + 1]
-            best[which] = np.asarray(move_s(
-                lengths, offset, values, sure if name == "true_left_s" else stay, table.live_bytes, bandwidth,
-                machine.reconfigure_s, machine.switch_s, bound))
+            best[which] = _left(lengths, offset, values, sure if name == "true_left_s" else stay, table, machine, bound)
         return best[which]
 
-    sums = (("left_s", table.estimate_s), ("pattern_left_s", pattern), ("true_left_s", table.latency_s))
+    sums = (("left_s", estimate), ("pattern_left_s", pattern), ("true_left_s", column(table.latency_s)))
     for index in range(len(codes)):
         size = int(lengths[index])
         rows = slice(int(starts[index]), int(starts[index]) + size)
@@ -245,17 +248,17 @@ def lookups(table: CostTable, machine: Machine, network: Ints, sample: Ints, gro
             places = places[g[index] - 1 : g[index]]
         firsts = [int(first) for first in places.ravel() if first >= 0]
         for name, values in sums:
-            column, known = getattr(columns, name)[rows], size
+            own, known = getattr(columns, name)[rows], size
             if name == "true_left_s":
                 known = int(real[n[index], s[index]])
-                column[known:] = 0.0
+                own[known:] = 0.0
             if single:
-                column[:known] = suffix_sums(values, sure if name == "true_left_s" else stay, firsts[0], known)
+                own[:known] = suffix_sums(values, sure if name == "true_left_s" else stay, firsts[0], known)
             else:
                 ahead = left(name, values, bool(g[index]), int(n[index]), int(s[index]))
-                column[:known] = np.min([ahead[first : first + known] for first in firsts], axis=0)
-        columns.next_s[rows] = np.min([table.estimate_s[first : first + size] for first in firsts], axis=0)
+                own[:known] = np.min([ahead[first : first + known] for first in firsts], axis=0)
+        columns.next_s[rows] = np.min([estimate[first : first + size] for first in firsts], axis=0)
         columns.pattern_next_s[rows] = np.min([pattern[first : first + size] for first in firsts], axis=0)
-        columns.density_ratio[rows] = ratios(table.sparsity_frac, average, firsts[0], size, False)
-        columns.measured_density_ratio[rows] = ratios(table.sparsity_frac, average, firsts[0], size, True)
+        columns.density_ratio[rows] = ratios(sparsity, average, firsts[0], size, False)
+        columns.measured_density_ratio[rows] = ratios(sparsity, average, firsts[0], size, True)
     return columns, starts[:-1][inverse.ravel()]

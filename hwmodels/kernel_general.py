@@ -23,17 +23,17 @@ _PATIENCE = 32
 
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
 @njit(cache=True, error_model="numpy")
-def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead, assign, params, plan, record,  # type: ignore[no-untyped-def]
-                tasks, seats, chip, out):
-    """Serve all requests; writes `out`. Parameters as in `kernel_single.run_single`; `assign` is None for policies of
-    the other forms (then its branches are not compiled); `seats`, shape (n,) or (0,), and `chip`, shape (E,), are
-    scratch."""
+def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead, assign, use_assign, params, plan,  # type: ignore[no-untyped-def]
+                record, tasks, seats, chip, out):
+    """Serve all requests; writes `out`. Parameters as in `kernel_single.run_single`; `seats`, shape (n,) for a
+    policy that assigns, else (0,), and `chip`, shape (E,), are scratch."""
     # written-out columns: an attribute of a tuple of arrays costs a reference count at every use
     n_layers, offset, units, level_units = hw.n_layers, hw.offset, hw.units, hw.level_units
     latency_s, dram_bytes, energy_j, live_bytes = hw.latency_s, hw.dram_bytes, hw.energy_j, hw.live_bytes
     engine_bytes_per_s, any_left_s, own_left_s = hw.engine_bytes_per_s, hw.any_left_s, hw.own_left_s
     estimate_s, stay_frac = hw.estimate_s, hw.stay_frac
     n = len(requests.arrival_s)
+    zero = n - n  # not a literal: pieces would be compiled for those too
     n_engines = units.size
     first_child, sibling = children_of(requests.parent)
     state = np.zeros(16)
@@ -49,11 +49,11 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
     keys = np.empty(n)
     queue = np.empty(n, dtype=np.int64)
     candidates = np.empty(n, dtype=np.int64)
-    size = 0
+    size = zero
     late_keys = np.empty(n)
     late_requests = np.empty(n, dtype=np.int64)
     late_slots = np.empty(n, dtype=np.int64)
-    n_late = 0
+    n_late = zero
     arriving = np.empty(n, dtype=np.int64)
     # running layers
     most = 0
@@ -71,7 +71,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
     run_row = np.empty(most, dtype=np.int64)
     speed = np.empty(most)
     new_speed = np.empty(most)
-    running = 0
+    running = zero
     ended = np.empty(most, dtype=np.int64)
     # engines
     idle = units.copy()
@@ -93,7 +93,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
     moved_on = np.ones(n, dtype=np.bool_)  # its place, layer or data are not those it was shown with
     now = 0.0
     upcoming = 0
-    order = 0
+    order = zero
     epoch = 0
     total_bytes, total_overhead, decisions, events = 0.0, 0.0, 0, 0
     while True:
@@ -230,7 +230,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             bound_here[e] = 0
         unbound = 0
         n_seen = 0
-        if assign is not None:
+        if use_assign:
             if size > 0 and spare > 0:
                 for e in range(n_engines):
                     chip[e].units, chip[e].idle, chip[e].bytes_per_s = units[e], idle[e], hw.bytes_per_s
@@ -440,7 +440,7 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
             run_end[running] = now + duration
             run_need[running] = (moved + dram_bytes[row]) / duration if duration > 0.0 else 0.0
             run_drawn[running] = run_need[running]
-            if assign is not None:
+            if use_assign:
                 seats[slot].engine, seats[slot].units = e, level_units[u]
                 seats[slot].need_bytes_per_s = run_need[running]
                 if seats[slot].cap_bytes_per_s < run_need[running]:

@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from hwmodels.compiled import part
+
 __all__ = [
     "NEED_DENSITY",
     "NEED_LEFT",
@@ -109,7 +111,7 @@ def children_of(parent):  # type: ignore[no-untyped-def]
     return first, sibling
 
 
-@njit(cache=True, error_model="numpy")
+@part
 def refresh(task, look, lookups, groups):  # type: ignore[no-untyped-def]
     """Update what the policy is told of a task that has executed `task.layer` layers."""
     at = look + task.layer
@@ -126,7 +128,7 @@ def refresh(task, look, lookups, groups):  # type: ignore[no-untyped-def]
         task.true_remaining_s = lookups.true_left_s[at]
 
 
-@njit(cache=True, error_model="numpy")
+@part
 def admit(task, order, now, r, requests, lookups, visible):  # type: ignore[no-untyped-def]
     """Write the task of request r that becomes ready now; columns that were not declared stay NaN."""
     nan = np.nan
@@ -157,7 +159,7 @@ def admit(task, order, now, r, requests, lookups, visible):  # type: ignore[no-u
     refresh(task, look, lookups, visible.groups)
 
 
-@njit(cache=True)
+@part
 def heap_push(keys, orders, items, size, key, order, item):  # type: ignore[no-untyped-def]
     """Insert into a binary heap ordered by (key, order); returns the new size."""
     at = size
@@ -171,7 +173,7 @@ def heap_push(keys, orders, items, size, key, order, item):  # type: ignore[no-u
     return size + 1
 
 
-@njit(cache=True)
+@part
 def heap_pop(keys, orders, items, size):  # type: ignore[no-untyped-def]
     """Remove the least entry, which the caller has read at index 0; returns the new size."""
     size -= 1

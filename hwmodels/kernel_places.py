@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit
 
+from hwmodels.compiled import part
 from hwmodels.tables import DRAM_FIXED, DRAM_MAX_MIN
 
 __all__ = ["alone_s", "best_level", "lendable", "rates", "speeds", "to_place"]
@@ -11,7 +12,7 @@ _ROUNDING = 1.0 + 1e-9
 """A demand above the bandwidth by less than this is rounding, not contention."""
 
 
-@njit(cache=True)
+@part
 def lendable(units, waiting, least):  # type: ignore[no-untyped-def]
     """The lending rule: how many of `units` idle units one of `waiting` tasks may take at most: an equal share among
     the waiting tasks that can get `least` units, so that a task alone may take all."""
@@ -21,7 +22,7 @@ def lendable(units, waiting, least):  # type: ignore[no-untyped-def]
     return units // takers if takers > 0 else 0
 
 
-@njit(cache=True, error_model="numpy")
+@part
 def to_place(bytes_per_s, reconfigure_s, switch_s, formed, at_engine, at_level, holds, live, continues, e, u):  # type: ignore[no-untyped-def]
     """(time, bytes moved) before a task can run at place (e, u).
 
@@ -46,7 +47,7 @@ def to_place(bytes_per_s, reconfigure_s, switch_s, formed, at_engine, at_level, 
     return seconds, moved
 
 
-@njit(cache=True, error_model="numpy")
+@part
 def best_level(offset, left, level_units, n, s, layer, most, limit, bytes_per_s, reconfigure_s, switch_s, formed,  # type: ignore[no-untyped-def]
                 at_engine, at_level, holds, live, continues, e):
     """(expected time from the start at engine e to the end of the task, level); level -1 = cannot run there.
@@ -72,7 +73,7 @@ def best_level(offset, left, level_units, n, s, layer, most, limit, bytes_per_s,
     return best, level
 
 
-@njit(cache=True, error_model="numpy")
+@part
 def speeds(count, need, speed, mode, bandwidth):  # type: ignore[no-untyped-def]
     """Speed of every running layer, 1 = unhindered, from the bandwidth each needs at full speed."""
     total = 0.0
@@ -132,7 +133,7 @@ def alone_s(hw, network, sample, engine):  # type: ignore[no-untyped-def]
     return now
 
 
-@njit(cache=True, error_model="numpy")
+@part
 def rates(mode, bytes_per_s, now, running, need, drawn, speed, new_speed, since, left, end):  # type: ignore[no-untyped-def]
     """Share the DRAM channel anew: a running layer whose speed changes gets a new end; the others keep theirs.
 

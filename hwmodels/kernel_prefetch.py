@@ -37,6 +37,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from hwmodels.compiled import part
 from hwmodels.kernel_parts import admit, children_of, heap_pop, heap_push, refresh
 from hwmodels.tables import CostTable, Machine
 
@@ -101,7 +102,7 @@ def first_issued() -> NDArray[np.void]:
     return np.zeros(64, dtype=_ISSUED)
 
 
-@njit(cache=True, error_model="numpy")
+@part
 def _load_begin(issued, front, back, inside, size, room, now):  # type: ignore[no-untyped-def]
     """When `size` bytes fit beside those of the issued blocks that are not computed by then."""
     begin, at = now, front
@@ -112,7 +113,7 @@ def _load_begin(issued, front, back, inside, size, room, now):  # type: ignore[n
     return begin
 
 
-@njit(cache=True, error_model="numpy")
+@part
 def _held_after(slot, resident, held, live, kept, saved, room):  # type: ignore[no-untyped-def]
     """If the task takes the place of the last one: (activations on chip, bytes moved, whether the task is restored,
     whether those of the last one stay)."""
@@ -133,7 +134,7 @@ def _held_after(slot, resident, held, live, kept, saved, room):  # type: ignore[
     return held, moved, resumes, stays
 
 
-@njit(cache=True)
+@part
 def _insert(heads, count, tasks, slot):  # type: ignore[no-untyped-def]
     """Put a task among the heads, which are in the order of admission; returns their number."""
     at = count
@@ -144,7 +145,7 @@ def _insert(heads, count, tasks, slot):  # type: ignore[no-untyped-def]
     return count + 1
 
 
-@njit(cache=True)
+@part
 def _remove(heads, count, slot):  # type: ignore[no-untyped-def]
     kept = 0
     for h in range(count):
@@ -167,6 +168,7 @@ def run_prefetch(hw, cut, room, requests, lookups, visible, issue, params, plan,
     issued : from `first_issued`.
     """
     n = len(requests.arrival_s)
+    zero = n - n  # not a literal: pieces would be compiled for those too
     tenants = heads.size
     first_child, sibling = children_of(requests.parent)
     state = np.zeros(16)
@@ -181,11 +183,11 @@ def run_prefetch(hw, cut, room, requests, lookups, visible, issue, params, plan,
     newest = np.full(tenants, -1, dtype=np.int64)
     after = np.full(n, -1, dtype=np.int64)
     queue = np.empty(tenants, dtype=np.int64)
-    size = 0
+    size = zero
     late_keys = np.empty(n)
     late_requests = np.empty(n, dtype=np.int64)
     late_slots = np.empty(n, dtype=np.int64)
-    n_late = 0
+    n_late = zero
     arriving = np.empty(n, dtype=np.int64)
     held_next = np.empty(tenants)
     moved_next = np.empty(tenants)
@@ -197,7 +199,7 @@ def run_prefetch(hw, cut, room, requests, lookups, visible, issue, params, plan,
     now, channel, unit = 0.0, 0.0, 0.0
     front, back, inside, held = 0, 0, 0.0, 0.0
     resident = -1  # last issued task, if it has layers left
-    upcoming, ready, order = 0, 0, 0
+    upcoming, ready, order = 0, 0, zero
     total_bytes, total_overhead, decisions, events, busy, reloaded = 0.0, 0.0, 0, 0, 0.0, 0.0
     port[0].buffer_bytes, port[0].bytes_per_s = room, bandwidth
     while True:

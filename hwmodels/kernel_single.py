@@ -26,6 +26,7 @@ def run_single(hw, requests, lookups, visible, key, select, use_key, run_ahead, 
         next request is admitted and now becomes its arrival, even if that lies in the past.
     """
     n = len(requests.arrival_s)
+    zero = n - n  # not a literal: pieces would be compiled for those too
     first_child, sibling = children_of(requests.parent)
     state = np.zeros(16)
     state[WHOLE] = 1.0
@@ -39,18 +40,18 @@ def run_single(hw, requests, lookups, visible, key, select, use_key, run_ahead, 
     queue = np.empty(n, dtype=np.int64)  # select: all tasks in queue order; key: heap of the waiting ones
     keys = np.empty(n if use_key else 0)
     orders = np.empty(n if use_key else 0, dtype=np.int64)
-    size = 0
+    size = zero
     late_keys = np.empty(n)
     late_requests = np.empty(n, dtype=np.int64)
     late_slots = np.empty(n, dtype=np.int64)
-    n_late = 0
+    n_late = zero
     arriving = np.empty(n, dtype=np.int64)  # requests that become ready at this instant
     latency_s, dram_bytes, energy_j, live_bytes = hw.latency_s, hw.dram_bytes, hw.energy_j, hw.live_bytes
     bandwidth = hw.engine_bytes_per_s[0]
     now = 0.0
     upcoming = 0
     ready = 0
-    order = 0
+    order = zero
     epoch = 0
     runner = -1  # key: the task out of the heap
     resident = -1  # unfinished task whose live data are on the engine

@@ -25,6 +25,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from hwmodels.compiled import column, part
 from hwmodels.errors import InvalidWorkload
 from hwmodels.kernel_parts import NEED_LEFT, NEED_PATTERN, NEED_TRUTH, admit, children_of, heap_pop, heap_push, refresh
 from hwmodels.policies.base import WHOLE, Stops
@@ -74,10 +75,11 @@ def points_of(table: CostTable, trace: RequestTrace, stops: Stops) -> Points:
         places = np.flatnonzero(may)
         parts.append(places[np.searchsorted(places, np.arange(len(may)))])
     rows = np.cumsum([0, *(len(part) for part in parts)])
-    return Points(*tiles, before, np.concatenate(parts), rows[:-1][inverse.ravel()])
+    return Points(column(tiles.tiles, np.int64), column(tiles.piece, np.int64), column(tiles.accumulator_bytes),
+                  column(tiles.reload_bytes), before, np.concatenate(parts), rows[:-1][inverse.ravel()])
 
 
-@njit(cache=True, error_model="numpy")
+@part
 def _show(task, look, lookups, groups, fraction, estimate, latency):  # type: ignore[no-untyped-def]
     """As `refresh`, for a task that has done a fraction of its next layer."""
     refresh(task, look, lookups, groups)
@@ -104,6 +106,7 @@ def run_tile(hw, points, requests, lookups, visible, key, select, use_key, run_a
     how, quantum_s : of `Stops`.
     """
     n = len(requests.arrival_s)
+    zero = n - n  # not a literal: pieces would be compiled for those too
     first_child, sibling = children_of(requests.parent)
     state = np.zeros(16)
     state[WHOLE] = 1.0
@@ -117,11 +120,11 @@ def run_tile(hw, points, requests, lookups, visible, key, select, use_key, run_a
     kept = np.zeros(n)  # bytes on chip, or saved
     done_s = np.zeros(n)  # useful time, lost with a kill
     queue = np.empty(n, dtype=np.int64)  # all tasks, in order of admission
-    size = 0
+    size = zero
     late_keys = np.empty(n)
     late_requests = np.empty(n, dtype=np.int64)
     late_slots = np.empty(n, dtype=np.int64)
-    n_late = 0
+    n_late = zero
     arriving = np.empty(n, dtype=np.int64)
     spans = np.empty((1024 if record else 0, 6))
     # written-out columns: an attribute of a tuple of arrays costs a reference count at every use
@@ -136,7 +139,7 @@ def run_tile(hw, points, requests, lookups, visible, key, select, use_key, run_a
     before, following, first_point = points.before, points.following, points.first
     now = 0.0
     upcoming = 0
-    order = 0
+    order = zero
     epoch = 0
     asked_s = 0.0
     resident = -1  # unfinished task whose data are on the engine
@@ -314,7 +317,9 @@ def run_tile(hw, points, requests, lookups, visible, key, select, use_key, run_a
             if record:
                 if events == len(spans):
                     longer = np.empty((2 * events, 6))
-                    longer[:events] = spans
+                    for x in range(events):  # a slice would take long to compile
+                        for c in range(6):
+                            longer[x, c] = spans[x, c]
                     spans = longer
                 spans[events, 0], spans[events, 2], spans[events, 3] = now, r, tasks[slot].layer
                 spans[events, 4], spans[events, 5] = 0.0, 1.0

@@ -266,7 +266,7 @@ def batch(function: Callable[..., None]) -> Compiled:
 
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a helper of policy functions."""
-    return numba.njit(error_model="numpy")(function)
+    return numba.njit(error_model="numpy", no_cfunc_wrapper=True)(function)
 
 
 class Tenants(NamedTuple):

@@ -14,7 +14,7 @@ from kernel_cases import fits, machine, random_case, table, trace, with_batches,
 from reference_kernel import reference_run
 
 from hwmodels.errors import InvalidPolicy, InvalidWorkload
-from hwmodels.kernel import isolated_s, load_loops, run, simulate
+from hwmodels.kernel import isolated_s, run, simulate
 from hwmodels.policies import POLICIES
 from hwmodels.tables import DRAM_FIXED, DRAM_MAX_MIN, DRAM_PROPORTIONAL
 
@@ -192,8 +192,3 @@ def test_equals_the_interpreted_kernel(seed, which, load, followers, drop, costs
         assert_same(run(*case, policy, record=True), slow)
         if which == 0:
             assert_same(run(*case, policy, record=True, general=True), slow)
-
-
-@pytest.mark.parametrize("policy", list(POLICIES))
-def test_loops_of_every_policy_load(policy):
-    load_loops([policy])

@@ -1,0 +1,62 @@
+"""After the loops are made ready nothing is compiled any more, whatever is evaluated."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from kernel_cases import fits, random_case
+
+from hwmodels import loops
+from hwmodels.kernel import request_isolated_s, run
+from hwmodels.kernel_general import run_general
+from hwmodels.kernel_places import alone_s
+from hwmodels.kernel_single import run_single
+from hwmodels.kernel_tile import run_tile
+from hwmodels.policies import POLICIES
+from hwmodels.tables import DRAM_MAX_MIN
+
+LOOPS = (run_single, run_general, run_tile, alone_s)
+MACHINES = [{}, {"engines": 2, "units": (1, 1), "mode": DRAM_MAX_MIN}, {"levels": 3, "units": (4,)}]
+
+
+def read_only(columns):
+    """The same record, no array of which can be written to."""
+    def frozen(value):
+        if isinstance(value, np.ndarray):
+            value = value.copy()
+            value.flags.writeable = False
+        return value
+    if dataclasses.is_dataclass(columns):
+        return dataclasses.replace(columns, **{f.name: frozen(getattr(columns, f.name))
+                                               for f in dataclasses.fields(columns)})
+    return columns._replace(**{name: frozen(value) for name, value in columns._asdict().items()})
+
+
+def test_nothing_is_compiled_after_the_loops_are_loaded():
+    loops.load_loops(list(POLICIES))
+    before = {loop: set(loop.overloads) for loop in LOOPS}
+    assert all(len(overloads) == 1 for overloads in before.values())
+    for which in MACHINES:
+        table, machine, trace = random_case(3, **which)
+        machine = machine._replace(reconfigure_s=0, dram_bytes_per_s=int(machine.dram_bytes_per_s))
+        for policy in (policy for policy in POLICIES.values() if fits(policy, machine)):
+            for record in (False, True):
+                run(table, machine, trace, policy, record=record)
+            run(read_only(table), read_only(machine), read_only(trace), policy)
+        request_isolated_s(table, machine, trace)
+    assert {loop: set(loop.overloads) for loop in LOOPS} == before
+
+
+def test_missing_files_are_noticed(tmp_path, monkeypatch):
+    class Loop:
+        py_func = run_single.py_func
+        stats = type("Stats", (), {"cache_path": str(tmp_path)})
+
+    monkeypatch.setattr(loops, "_ENTRIES", (Loop,))
+    assert loops._missing()
+    (tmp_path / "kernel_single.run_single-1.py3.nbi").touch()
+    assert not loops._missing()

@@ -437,7 +437,7 @@ class _Search:
         if not verdict.feasible or verdict.values is None:
             return
         values = np.array(verdict.values)
-        if any((other <= values).all() for other in self.front.values()):
+        if len(self.front) and (np.array(list(self.front.values())) <= values).all(axis=1).any():
             return
         self.front = {number: other for number, other in self.front.items() if not (values <= other).all()}
         self.front[result.number] = values

@@ -101,6 +101,8 @@ class Blocks:
         self.codes = np.array(rows, dtype=np.int32)
         self.first = np.array(first, dtype=np.int64)
         self._nodes = nodes
+        at_node = self.space.names.index("node_nm")
+        self._node_nm = [int(self.space.domains["node_nm"].value(code)) for code in self.codes[:, at_node].tolist()]
         self._tails: dict[int, tuple[Params, ...]] = {}
         self._groups: dict[tuple[int, int], tuple[Group, ...]] = {}
         counts = [len(self.groups(h)) for h in range(len(rows))]
@@ -142,7 +144,7 @@ class Blocks:
 
     def groups(self, h: int) -> tuple[Group, ...]:
         """Groups of a hardware, by their first design."""
-        node_nm = int(self.params(h)["node_nm"])
+        node_nm = self._node_nm[h]
         key = (id(self._nodes[h]), node_nm)
         if key not in self._groups:
             of: dict[SchedulerBlock, list[int]] = {}
@@ -220,7 +222,7 @@ def rules_of(study: Study) -> Rules:
 
 
 def dominates(values: Floats, bounds: Floats) -> NDArray[np.bool_]:
-    """Whether an evaluated point is nowhere worse than each of the bounds and somewhere better, (D,).
+    """Whether an evaluated point is nowhere worse than a bound and somewhere better, of every pair in rows, (D,).
 
     A design whose bound it dominates is dominated itself, strictly: designs of equal objectives are never discarded.
     """
@@ -440,10 +442,11 @@ def _answer(task: dict[str, Any], rules: Rules, evaluate: DesignEvaluator) -> di
     points = np.array([values for _, values in front]).reshape(len(front), len(rules.study.objectives))
     verdicts: list[dict[str, Any]] = [{}] * len(groups)
     left = list(range(len(groups)))
+    numbers = [number for number, _ in front]
     for best in closer_bounds(designs[0][0][1], groups, rules, points):
         for g in list(left):
-            by = next((number for number, values in front if dominates(values, best.vectors[g:g + 1])[0]), None)
-            broken = int(best.broken[g])
+            beats = np.flatnonzero(dominates(points, best.vectors[g]))
+            by, broken = numbers[beats[0]] if len(beats) else None, int(best.broken[g])
             verdicts[g] = {"bound": best.vectors[g].tolist(), "broken": broken, "by": by if broken == -1 else None}
             if broken != -1 or by is not None:
                 left.remove(g)

@@ -66,14 +66,17 @@ def points_of(table: CostTable, trace: RequestTrace, stops: Stops) -> Points:
     for n, t in pairs.T.tolist():
         start = max(0, int(table.offset[n, 0, 0, 0]))
         own = slice(start, start + int(table.n_layers[n]))
-        may = np.full(int(tiles.tiles[own].sum()) + 1, stops.tiles)
-        may[before[own]] = may[-1] = True
-        if stops.points is not None:
-            if len(stops.points[t]) != len(may) - 1:
-                raise InvalidWorkload("trace.network", "the same for all requests of a tenant", n)
-            may[:-1] = stops.points[t]
-        places = np.flatnonzero(may)
-        parts.append(places[np.searchsorted(places, np.arange(len(may)))])
+        count = int(tiles.tiles[own].sum())
+        places = np.arange(count + 1)
+        if stops.points is not None or not stops.tiles:
+            may = np.zeros(count + 1, dtype=np.bool_)
+            may[before[own]] = may[-1] = True
+            if stops.points is not None:
+                if len(stops.points[t]) != count:
+                    raise InvalidWorkload("trace.network", "the same for all requests of a tenant", n)
+                may[:-1] = stops.points[t]
+            places = np.minimum.accumulate(np.where(may, places, count)[::-1])[::-1]
+        parts.append(places)
     rows = np.cumsum([0, *(len(part) for part in parts)])
     return Points(column(tiles.tiles, np.int64), column(tiles.piece, np.int64), column(tiles.accumulator_bytes),
                   column(tiles.reload_bytes), before, np.concatenate(parts), rows[:-1][inverse.ravel()])

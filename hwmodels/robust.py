@@ -27,7 +27,7 @@ from hwmodels.outcome import Outcome
 from hwmodels.traffic import relative_deadline_s
 from hwmodels.workload import Traffic, Workload
 
-__all__ = ["MEAN", "WORST", "Scenario", "all_tenants", "at_rate", "cvar", "robust_outcome"]
+__all__ = ["MEAN", "WORST", "Scenario", "all_tenants", "at_rate", "cvar", "robust_outcome", "with_own_deadlines"]
 
 MEAN, WORST = 0.0, 1.0
 """alpha of the mean and of the worst case."""
@@ -74,14 +74,18 @@ def at_rate(workload: Workload, factor: float) -> Workload:
     """The workload at another traffic level; see the module."""
     if factor == 1.0:
         return workload
+    return replace(workload, tenants=tuple(
+        replace(tenant, traffic=tenant.traffic and _faster(tenant.traffic, factor))
+        for tenant in with_own_deadlines(workload).tenants))
+
+
+def with_own_deadlines(workload: Workload) -> Workload:
+    """The workload with deadlines that stay when the traffic changes: a period that was one is written down."""
     deadlines = relative_deadline_s(workload, np.full(len(workload.tenants), np.nan))  # NaN: relative to isolated
     tenants = []
     for tenant, deadline_s in zip(workload.tenants, deadlines.tolist(), strict=True):
-        service = tenant.service
-        if math.isfinite(deadline_s):
-            service = replace(service, deadline_s=deadline_s)
-        traffic = tenant.traffic and _faster(tenant.traffic, factor)
-        tenants.append(replace(tenant, traffic=traffic, service=service))
+        service = replace(tenant.service, deadline_s=deadline_s) if math.isfinite(deadline_s) else tenant.service
+        tenants.append(replace(tenant, service=service))
     return replace(workload, tenants=tuple(tenants))
 
 

@@ -13,20 +13,36 @@ def command(
         metavar="WORKLOAD", help="A workload file, a name of `dse list workloads`, or a study (its workload).")],
     seed: Annotated[int | None, typer.Option(
         min=0, help="Seed of the traffic; else the one recorded in the design, else 0.")] = None,
-    tolerance: Annotated[float, typer.Option(help="Relative precision of the rate.")] = 0.01,
+    tolerance: Annotated[float, typer.Option(help="server: relative precision of the rate.")] = 0.01,
+    scenario: Annotated[str, typer.Option(
+        metavar="SCENARIO", help="server, or each network alone: single_stream (p90 latency), multi_stream (p99 of 8 "
+        "samples), offline (throughput).")] = "server",
+    queries: Annotated[int, typer.Option(
+        min=1, help="single_stream, multi_stream: queries; offline: samples.", max=1_000_000)] = 1024,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """The largest rate that passes: all tenants' rates scaled until a service level breaks (MLPerf's server rule)."""
+    """The largest rate that passes: all tenants' rates scaled until a service level breaks (MLPerf's server rule).
+
+    The other scenarios of MLPerf Inference measure every network alone.
+    """
     from dse.commands.evaluate import _blaming, _both
     from dse.console import note, out, print_json
     from dse.documents import load_design_document, load_workload
-    from dse.errors import InputError, NothingFeasible, Problem
+    from dse.errors import InputError, NothingFeasible, Problem, did_you_mean
     from hwmodels.capacity import capacity
+    from hwmodels.mlperf import SCENARIOS
 
+    known = ["server", *SCENARIOS]
+    if scenario not in known:
+        raise InputError(Problem(field="--scenario", message=f"must be one of {', '.join(known)}, got {scenario!r}",
+                                 hint=did_you_mean(scenario, known)))
     if not 1e-4 <= tolerance <= 1.0:
         raise InputError(Problem(field="--tolerance", message=f"must be in [0.0001, 1], got {tolerance:g}"))
     document, used = _both(lambda: load_design_document(design), lambda: load_workload(workload, field="--workload"))
     chosen = seed if seed is not None else document.seed or 0
+    if scenario != "server":
+        _alone(_blaming, design, document.design, used, scenario, queries, chosen, as_json)
+        return
     found = _blaming(design, lambda: capacity(document.design, used, seed=chosen, tolerance=tolerance))
     rows = _tenants(found) if found.detail is not None else []
     if as_json:
@@ -49,6 +65,33 @@ def command(
         if row["requests"] < row["requests_for_tail"] and row["deadline_s"] is not None:
             note(f"note: {row['name']}: p{row['percentile']:g} at 99 % confidence wants {row['requests_for_tail']:,} "
                  f"requests, got {row['requests']:,}: lengthen duration_s before quoting the rate")
+
+
+def _alone(blaming: Any, path: str, design: Any, workload: Any, scenario: str, queries: int, seed: int,
+           as_json: bool) -> None:
+    """Every network alone in one of `hwmodels.mlperf.SCENARIOS`, printed."""
+    from dse.console import note, out, print_json
+    from hwmodels.capacity import requests_for_tail
+    from hwmodels.mlperf import SCENARIOS, measure
+
+    rule = SCENARIOS[scenario]
+    found = blaming(path, lambda: measure(design, workload, scenario, queries=queries, seed=seed))
+    if as_json:
+        print_json({"scenario": scenario, "metric": rule.metric, "queries": queries if rule.samples else 1,
+                    "samples_per_query": rule.samples or queries, "seed": seed,
+                    "tenants": [{"name": one.tenant, rule.metric: one.value} for one in found]})
+        return
+    what = f"{queries:,} queries of {rule.samples}" if rule.samples else f"one query of {queries:,} samples"
+    out(f"{scenario}: every network of {workload.name!r} alone, {what}, seed {seed}")
+    unit = "ms" if rule.percentile else "/s"
+    out(f"{'tenant':20} {rule.metric.rpartition('_')[0].removesuffix('_per') + ' ' + unit:>16}")
+    for one in found:
+        out(f"{one.tenant:20} {one.value * (1e3 if rule.percentile else 1.0):>16.5g}")
+    needed = requests_for_tail(rule.percentile or 100.0)
+    for tenant in workload.tenants:
+        if tenant.network.exits and queries < needed:
+            note(f"note: {tenant.name}: its early exits are drawn: p{rule.percentile:g} at 99 % confidence wants "
+                 f"{needed:,} queries, got {queries:,} (--queries)")
 
 
 def _tenants(found: Any) -> list[dict[str, Any]]:

@@ -142,3 +142,19 @@ def test_no_rate_and_no_deadline(folder, capsys):
     code, _, err = dse(capsys, "capacity", "one.yaml", "--workload", "w.yaml")
     assert code == 2
     assert "deadline" in err
+
+
+def test_every_network_alone(folder, capsys):
+    Path("w.yaml").write_text(LOAD.format("{kind: periodic, rate_hz: 30}", "{}"))
+    asked = ("capacity", "one.yaml", "--workload", "w.yaml", "--queries", "3", "--scenario")
+    code, out, err = dse(capsys, *asked, "offline", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["queries"], found["samples_per_query"]) == (1, 3)
+    code, out, err = dse(capsys, *asked, "single_stream", "--json")
+    latency = json.loads(out)["tenants"][0]["p90_latency_s"]
+    assert found["tenants"][0]["throughput_per_s"] * latency == pytest.approx(1.0)
+    code, out, err = dse(capsys, *asked, "multi_stream")
+    assert (code, out.splitlines()[1].split()) == (0, ["tenant", "p99_latency", "ms"])
+    code, _, err = dse(capsys, *asked, "ofline")
+    assert (code, "did you mean 'offline'?" in err) == (2, True)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.moves import Moves
+from dse.pareto import with_point
 from dse.points import Codes, HaltonPoints, PointSampler
 from dse.surrogate import Features, Regression
 from spaces.space import Space
@@ -84,25 +85,7 @@ class ArchiveSampler(PointSampler):
                 self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
             self._rows[len(self._runnable)] = self._features.rows([codes])[0]
             self._runnable.append(index)
-        self._update_archive(index)
-
-    def _update_archive(self, new: int) -> None:
-        """Keep the feasible non-dominated points; until there is one, the ten nearest to feasible."""
-        violation, archive = self._violation, self._archive
-        if violation[new] > 0.0:
-            if not archive or violation[archive[0]] > 0.0:
-                self._archive = sorted([*archive, new], key=lambda i: (violation[i], i))[:10]
-            return
-        if archive and violation[archive[0]] > 0.0:
-            archive = []
-        value = self._values[new]
-        if archive:
-            others = np.array([self._values[i] for i in archive])
-            if (others <= value).all(axis=1).any():
-                return
-            keep = np.flatnonzero(~(value <= others).all(axis=1))
-            archive = [archive[int(i)] for i in keep]
-        self._archive = [*archive, new]
+        self._archive = with_point(self._archive, index, self._values, self._violation)
 
     def _scaled(self, values: Floats) -> Floats:
         """Objectives on the scale the regression works on: logarithms where all values were positive."""

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.moves import Moves
+from dse.pareto import with_point
 from dse.points import Codes, PointSampler
 from dse.surrogate import Features, Regression, Smoother
 from spaces.space import Space
@@ -160,27 +161,9 @@ class GuidedSampler(PointSampler):
         self._violation.append(sum(v for v in constraints.values() if v > 0.0))
         if constraints.get(_UNRUNNABLE, 0.0) <= 0.0 and all(map(math.isfinite, values)):
             self._runnable.append(index)
-        self._update_archive(index)
+        self._archive = with_point(self._archive, index, self._values, self._violation)
         n = len(self._runnable)
         self._due = self._due or n >= self._fitted * (_GROWTH if self._fitted < _LATE[0] else _LATE[1]) + 3
-
-    def _update_archive(self, new: int) -> None:
-        """Keep the feasible non-dominated points; until there is one, the ten nearest to feasible."""
-        violation, archive = self._violation, self._archive
-        if violation[new] > 0.0:
-            if not archive or violation[archive[0]] > 0.0:
-                self._archive = sorted([*archive, new], key=lambda i: (violation[i], i))[:10]
-            return
-        if archive and violation[archive[0]] > 0.0:
-            archive = []
-        value = self._values[new]
-        if archive:
-            others = np.array([self._values[i] for i in archive])
-            if (others <= value).all(axis=1).any():
-                return
-            keep = np.flatnonzero(~(value <= others).all(axis=1))
-            archive = [archive[int(i)] for i in keep]
-        self._archive = [*archive, new]
 
     def _feasible(self) -> bool:
         return bool(self._archive) and self._violation[self._archive[0]] <= 0.0

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Curve", "front_indices", "hypervolume", "hypervolume_curve", "knee", "reference_point", "thin"]
+__all__ = ["Curve", "front_indices", "hypervolume", "hypervolume_curve", "knee", "reference_point", "thin",
+           "with_point"]
 
 Floats = NDArray[np.float64]
 
@@ -26,6 +27,30 @@ def front_indices(values: Floats) -> list[int]:
     _, first = np.unique(points, axis=0, return_index=True)
     first = np.sort(first)
     return [int(i) for i in first[is_nondominated(points[first])]]
+
+
+def with_point(archive: list[int], new: int, values: Sequence[Floats], violation: Sequence[float]) -> list[int]:
+    """The archive after one more point: the feasible non-dominated ones; before there is one, the ten nearest to that.
+
+    Parameters
+    ----------
+    archive : rows of `values`, made by this function.
+    violation : of the constraints in sum, of every row; 0 is feasible [-].
+    """
+    if violation[new] > 0.0:
+        if archive and violation[archive[0]] <= 0.0:
+            return archive
+        return sorted([*archive, new], key=lambda i: (violation[i], i))[:10]
+    if archive and violation[archive[0]] > 0.0:
+        archive = []
+    value = values[new]
+    if archive:
+        others = np.array([values[i] for i in archive])
+        if (others <= value).all(axis=1).any():
+            return archive
+        keep = np.flatnonzero(~(value <= others).all(axis=1))
+        archive = [archive[int(i)] for i in keep]
+    return [*archive, new]
 
 
 def reference_point(values: Floats, bounds: Sequence[float | None]) -> Floats:

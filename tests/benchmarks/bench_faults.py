@@ -2,8 +2,10 @@
 
     python tests/benchmarks/bench_faults.py [--kills 100] [--seed 0]
 
-Half of them kill the driver, the rest workers, nodes and storage (see tests/dse/faults.py). Prints a table and exits 1
-if a told trial was lost, a trial came twice, or a run did not end with the trials and the front of an undisturbed one.
+Nearly half of them kill the driver, the rest strike workers, nodes, the disk and the connection to a shared storage
+(see tests/dse/faults.py; that one needs PostgreSQL on this machine, without it drivers are killed instead). Prints a
+table and exits 1 if a told trial was lost, a trial came twice, or a run did not end with the trials and the front of an
+undisturbed one.
 """
 
 import argparse
@@ -15,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "dse"))
 import faults
+import postgres
 
 
 def main() -> None:
@@ -23,7 +26,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     rng, kills = random.Random(args.seed), args.kills
-    shares = {"node": kills // 10, "disk": kills // 10, "worker": 3 * kills // 10}
+    shares = {"node": kills // 10, "disk": kills // 10, "worker": kills // 5, "storage": 3 * kills // 20}
+    if why := postgres.missing():
+        sys.stderr.write(f"storage: no connections are cut: {why}\n")
+        shares["storage"] = 0
     shares["driver"] = kills - sum(shares.values())
     rows: list[faults.Row] = []
     sys.stdout.write(f"{'fault':34} times told before  lost twice same trials and front\n")
@@ -31,7 +37,8 @@ def main() -> None:
         folder = Path(name)
         reference = faults.undisturbed(folder / "reference")
         for kind, inject in (("driver", faults.driver_faults), ("disk", faults.disk_faults),
-                             ("worker", faults.worker_faults), ("node", faults.node_faults)):
+                             ("storage", _storage_faults), ("worker", faults.worker_faults),
+                             ("node", faults.node_faults)):
             start = time.perf_counter()
             ray = faults.start_ray() if kind == "worker" else None
             found = inject(folder, reference, shares[kind], rng)
@@ -46,6 +53,13 @@ def main() -> None:
             sys.stdout.flush()
             sys.stderr.write(f"{kind}: {shares[kind]} faults in {time.perf_counter() - start:.0f} s\n")
     sys.exit(any(row.lost or row.twice or not row.same for row in rows))
+
+
+def _storage_faults(folder: Path, reference: Path, count: int, rng: random.Random) -> list[faults.Row]:
+    if not count:
+        return []
+    with postgres.temporary_server() as server:
+        return faults.storage_faults(folder, reference, count, rng, server)
 
 
 if __name__ == "__main__":

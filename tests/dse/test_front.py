@@ -2,6 +2,9 @@
 
 import json
 import math
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,6 +156,39 @@ def test_resumed_run_ends_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert again.exact
     assert again.front == whole.front
     assert len({json.dumps(task["block"]["hardware"]) for task in answered}) == len(answered)
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {here!r})
+from pathlib import Path
+import test_front
+original, answered = test_front.BlockEvaluator.__call__, []
+def deadly(self, params):
+    if len(answered) == {after}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    answered.append(params)
+    return original(self, params)
+test_front.BlockEvaluator.__call__ = deadly
+test_front.exact_front(test_front.study(), Path({out!r}), workers=1, resume=True)
+"""
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_run_ends_alike(tmp_path: Path) -> None:
+    """The same front to the byte. The certificate holds, with other proofs: they depend on the order of the search."""
+    exact_front(study(), tmp_path / "whole", workers=1)
+    out = tmp_path / "run"
+    code = KILLED.format(here=str(Path(__file__).parent), after=9, out=str(out))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    kept = (out / "journal.jsonl").read_bytes()
+    assert kept.count(b"\n") > 1
+    (out / "journal.jsonl").write_bytes(kept + kept.splitlines()[-1][:40])  # and a line half written
+    assert exact_front(study(), out, workers=1, resume=True).exact
+    assert (out / "journal.jsonl").read_bytes().startswith(kept)
+    assert (out / "front.csv").read_bytes() == (tmp_path / "whole" / "front.csv").read_bytes()
+    assert check_run(out, everything=True).problems == []
 
 
 def test_out_of_time_bounds_what_is_missing(tmp_path: Path) -> None:

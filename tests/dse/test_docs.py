@@ -46,7 +46,7 @@ def run(steps: list[str], tmp_path: Path, files: dict[str, str] | None = None) -
                    ":".join(p for p in sys.path if p)}
     for step in steps:
         done = subprocess.run(["sh", "-c", step], cwd=folder, env=environment, capture_output=True, text=True,
-                              timeout=300, check=False)
+                              timeout=900, check=False)
         assert done.returncode == 0, f"{step}\n{done.stdout}\n{done.stderr}"
     return folder
 

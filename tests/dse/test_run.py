@@ -29,7 +29,7 @@ STUDY = {
 
 def dse(*args: object, cwd: Path) -> subprocess.CompletedProcess:
     command = [sys.executable, "-c", "from dse.cli import main; main()", *map(str, args)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=900, check=False)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -121,6 +121,10 @@ def text_plot(run: RunData, width: int = 64, height: int = 14, colour: bool = Fa
     return lines
 
 
+def _exact(run: RunData) -> bool:
+    return (run.path / "certificate.json").is_file()
+
+
 def next_commands(run: RunData, trial: int) -> list[str]:
     """What to type next."""
     def quoted(*words: object) -> str:
@@ -132,7 +136,7 @@ def next_commands(run: RunData, trial: int) -> list[str]:
         lines.append(quoted("dse", "export", run.path, "--format", "yaml", "--trial", trial, "--out", "design.yaml"))
         if isinstance(run.study.get("workload"), str):
             lines.append(quoted("dse", "evaluate", "design.yaml", "--workload", run.study["workload"]))
-    if (run.path / "certificate.json").is_file():
+    if _exact(run):
         lines.append(quoted("dse", "front", "--check", run.path))
     else:
         lines.append(quoted("dse", "run", run.path / "study.yaml", "--out", run.path, "--resume", "--trials",
@@ -141,8 +145,9 @@ def next_commands(run: RunData, trial: int) -> list[str]:
 
 
 def counts_line(run: RunData) -> str:
-    """How many trials came to what."""
-    return (f"{run.name}: {len(run.trials)} trials, {len(run.feasible)} feasible, {len(run.failed)} failed, "
+    """How many trials came to what; a run of `dse front` simulates designs."""
+    what = "designs simulated" if _exact(run) else "trials"
+    return (f"{run.name}: {len(run.trials)} {what}, {len(run.feasible)} feasible, {len(run.failed)} failed, "
             f"{len(run.front)} on the front")
 
 

@@ -14,7 +14,7 @@ from synthetic_run import make_run
 
 from dse.cli import app
 from dse.report.rundata import read_run
-from dse.terminal import front_table, next_commands, summary, text_plot
+from dse.terminal import counts_line, front_table, next_commands, summary, text_plot
 
 
 def test_plot_marks_classes_and_is_ascii(tmp_path):
@@ -29,6 +29,14 @@ def test_plot_marks_classes_and_is_ascii(tmp_path):
     assert max(map(len, lines[1:])) <= 40 + 12
     # The smallest area is at the left, the largest p99 at the top.
     assert lines[1].rstrip().endswith("|T")
+
+
+def test_a_run_of_the_exact_front_counts_designs(tmp_path):
+    run = hand_made(tmp_path / "run", THREE)
+    assert " trials, " in counts_line(run)
+    (run.path / "certificate.json").write_text("{}")
+    assert " designs simulated, " in counts_line(run)
+    assert next_commands(run, -1)[-1].startswith("dse front --check ")
 
 
 def test_table_drops_columns_to_fit_and_keeps_the_objectives(tmp_path):

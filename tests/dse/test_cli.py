@@ -128,7 +128,7 @@ def test_a_crash_is_one_sentence_and_a_saved_traceback(capsys, monkeypatch, tmp_
 def test_as_a_program():
     result = dse("list", "metrik")
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == ("TOPIC: must be one of architectures, dataflows, policies, networks, workloads, "
+    assert result.stderr == ("TOPIC: must be one of architectures, dataflows, policies, networks, workloads, lengths, "
                              "samplers, metrics, "
                              "got 'metrik' (did you mean 'metrics'?)\n")
 

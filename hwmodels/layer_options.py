@@ -147,7 +147,7 @@ class _Ways:
         native = PRECISION_BITS[engine.precision]
         products = max(1, native // layer.weight_bits) * max(1, native // layer.input_bits)
         peak = engine.pes * (products if engine.multi_precision == "packed" else 1)
-        kept = layer.weight_elements * layer.weight_bits / 8.0 * stored
+        weights = layer.weight_elements * layer.weight_bits / 8.0 * stored
         extra = layer.extra_parameters * layer.weight_bits / 8.0
         for form in forms(layer, engine):
             on_vector = form.kind == "vector"
@@ -156,13 +156,13 @@ class _Ways:
             fixed = 0.0 if on_vector else mac
             self.numbers.append((
                 layer.repeat * untiled_cycles(form), float(vector), extra, fixed, moving,
-                layer.vector_ops + (layer.macs if on_vector else 0), on_vector, form.stream_stretch > 1.0, kept,
+                layer.vector_ops + (layer.macs if on_vector else 0), on_vector, form.stream_stretch > 1.0,
                 layer.macs * (1.0 if on_vector else work) / (engine.vector_lanes if on_vector else peak)))
             start = len(self.nests)
             self.nests += self._nests(layer, form, stored, float(vector) if layer.repeat == 1 else 0.0, fixed + moving)
             self.forms.append(form)
             self.nests_of.append(range(start, len(self.nests)))
-        self.weight_bytes += [kept] * (len(self.forms) - first)
+        self.weight_bytes += [weights] * (len(self.forms) - first)
         return range(first, len(self.forms))
 
     def _nests(self, layer: Layer, form: Form, stored: float, floor: float, fixed_j: float) -> list[Problem]:
@@ -320,7 +320,7 @@ def _matrix(cases: Sequence[Case], numbers: Sequence[int], engine: Engine, objec
         one = sum(found[:, result] for result in results)
         return np.add.reduceat(counts * one, first[:-1])
 
-    untiled, vector, extra, mac_j, noc_j, operations, on_vector, starved, _, useful = np.array(ways.numbers)[form].T
+    untiled, vector, extra, mac_j, noc_j, operations, on_vector, starved, useful = np.array(ways.numbers)[form].T
     extra = np.where(np.array([case.weights_stay for case in cases])[number], 0.0, extra)
     array = total(kernel.R_COMPUTE)
     weights = total(kernel.R_W) + extra

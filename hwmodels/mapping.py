@@ -179,6 +179,7 @@ def search_columns(problems: Columns, objective: str = "latency", *, prune: bool
     if objective not in OBJECTIVES:
         raise ModelError("objective", f"one of {', '.join(OBJECTIVES)}", objective)
     ints, floats, units = problems
+    # rows are compared as bytes: + 0.0 makes -0.0 a plain zero
     packed = np.hstack([ints, (floats + 0.0).view(np.int64), units.reshape(-1, 15).view(np.int64)])
     keys = packed.view(np.dtype((np.void, packed.strides[0]))).ravel()
     _, first, where = np.unique(keys, return_index=True, return_inverse=True)

@@ -51,7 +51,8 @@ def study_record(reading: Reading, file: StudyFile | None, workload: Workload | 
         technology=technology, robust=_robust(file, more),
         confidence=None if file.confidence is None else Confidence(**file.confidence.model_dump()),
         sampler=search.sampler, trials=search.trials, seed=search.seed, fidelity=file.fidelity, workers=search.workers,
-        eval_timeout_s=search.eval_timeout_s, source=reading.document.text, path=reading.document.path,
+        in_flight=search.in_flight, eval_timeout_s=search.eval_timeout_s, source=reading.document.text,
+        path=reading.document.path,
     )
 
 

@@ -1,7 +1,7 @@
 """Runs a study: asks the sampler, hands trials to workers, tells it the results, keeps them.
 
 Whatever the number and speed of workers, the sampler sees the same history: trials are asked in batches of
-`BATCH`, results are told in the order asked, and batch k is asked right after batch k - `AHEAD` was told, no earlier
+`BATCH`, results are told in the order asked, and batch k is asked right after batch k - `ahead` was told, no earlier
 and no later. So a study of a given seed has the same trials with 1 worker or 100, and a run that was killed is
 continued by asking again from the beginning and taking the results that the journal already has. Several drivers that
 share a storage are the same (`dse.shared`).
@@ -64,15 +64,17 @@ if TYPE_CHECKING:
 
     from dse.storage import SharedStudy
 
-__all__ = ["AHEAD", "BATCH", "Interrupted", "RunResult", "run_study"]
+__all__ = ["BATCH", "Interrupted", "RunResult", "ahead", "run_study"]
 
 BATCH = 4
 """Trials asked at once."""
-AHEAD = 8
-"""Batches asked before the first of them is told: BATCH x AHEAD trials are under way, so that is the most workers a
-study can keep busy. More would feed larger clusters, and make samplers learn later (measured: bench_samplers.py)."""
 
 _FORMAT = 2
+
+
+def ahead(study: Study) -> int:
+    """Batches asked before the first of them is told; what that costs a sampler: bench_samplers.py."""
+    return math.ceil(study.in_flight / BATCH)
 
 
 class Interrupted(DseError):
@@ -242,6 +244,7 @@ class _Run:
         self.workers = 1
         self._asker = make_asker(study, make_sampler(sampler, study.space, seed=study.seed, estimate=estimate))
         self._flying: deque[range] = deque()
+        self._ahead = ahead(study)
         self._done: dict[int, Result] = {}
         self._asked = 0
         self.told: list[Result] = []
@@ -280,7 +283,7 @@ class _Run:
                 elif not self._may_ask() or self._asked == self.total:
                     assert pool is not None
                     self._keep(pool.poll())
-                    self.workers = pool.workers
+                    self._count(pool.workers)
                 self._show()
             self._show(last=True)
         finally:
@@ -289,15 +292,21 @@ class _Run:
             if pool is not None:
                 pool.close()
 
+    def _count(self, workers: int) -> None:
+        if workers > self.study.in_flight and workers != self.workers:
+            note(f"note: {workers} workers, but the study has at most {self.study.in_flight} trials under way; "
+                 "search.in_flight allows more")
+        self.workers = workers
+
     def _complete(self, batch: range) -> bool:
         return all(number in self._done for number in batch)
 
     def _may_ask(self) -> bool:
-        return len(self._flying) < AHEAD or self._complete(self._flying[0])
+        return len(self._flying) < self._ahead or self._complete(self._flying[0])
 
     def _ask(self) -> list[tuple[int, dict[str, Any]]]:
         """Ask the next batch, after telling the oldest when enough are under way; returns what must be evaluated."""
-        if len(self._flying) == AHEAD:
+        if len(self._flying) == self._ahead:
             self._tell()
         tasks = []
         batch = range(self._asked, min(self._asked + BATCH, self.total))
@@ -515,7 +524,7 @@ def _header(study: Study, sampler: str) -> dict[str, Any]:
         "objectives": [[objective.metric, objective.minimise] for objective in study.objectives],
         "budgets": dict(study.budgets), "workload": _digest(study.workload),
         "space": _digest((list(space.domains.items()), space.conditions, space.forbidden)),
-        "batch": [BATCH, AHEAD],
+        "batch": [BATCH, ahead(study)],
     } | ({"robust": _digest(study.robust)} if study.robust is not None else {}) \
       | ({"technology": _digest(study.technology)} if study.technology else {})
 

@@ -211,7 +211,7 @@ def self_contained(study: Study) -> str:
         | ({"forbidden": clauses} if (clauses := _forbidden(study)) else {}),
         "search": {key: value for key, value in (
             ("sampler", study.sampler), ("trials", study.trials), ("seed", study.seed), ("workers", study.workers),
-            ("eval_timeout_s", study.eval_timeout_s)) if value is not None},
+            ("in_flight", study.in_flight), ("eval_timeout_s", study.eval_timeout_s)) if value is not None},
     }
     if study.robust is not None:
         document["robust"] = _robust(study.robust)

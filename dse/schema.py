@@ -570,6 +570,8 @@ class Search(Model):
     """Of the sampler and of the traffic."""
     workers: Annotated[int, count(1, 4096)] | None = None
     """Processes; without, one per core."""
+    in_flight: Annotated[int, count(1, 65536)] = 32
+    """Trials under way at most, so that many workers can be busy; more: the sampler learns later."""
     eval_timeout_s: Positive = 60.0
     """A design that takes longer is a failed trial [s]."""
 

@@ -88,6 +88,7 @@ class Study:
     technology : constants in place of the published ones, of every design.
     robust : None judges a design under the one workload with the one seed.
     confidence : None takes the front of the search as it is.
+    in_flight : trials asked before the first of them is told, at most.
     source : the YAML text as read, and `path` where from.
     """
 
@@ -104,6 +105,7 @@ class Study:
     confidence: Confidence | None = None
     fidelity: str = "simulate"
     workers: int | None = None
+    in_flight: int = 32
     eval_timeout_s: float = 60.0
     source: str = ""
     path: str = ""

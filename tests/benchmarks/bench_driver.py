@@ -25,7 +25,7 @@ import bench_samplers
 import numpy as np
 from bench_samplers import toy, toy_space
 
-from dse.driver import AHEAD, BATCH, run_study
+from dse.driver import run_study
 from dse.study import Objective, Study
 from hwmodels.evaluate import evaluate
 from hwmodels.network import Layer, Network
@@ -82,16 +82,18 @@ class Watch:
         return (steady[-1][1] - steady[0][1]) / (steady[-1][0] - steady[0][0]) if len(steady) > 1 else float("nan")
 
 
-def study_of(sampler: str, trials: int) -> Study:
+def study_of(sampler: str, trials: int, in_flight: int) -> Study:
     names = ("p99_latency_s", "energy_j", "area_mm2")
     return Study(name="bench", workload=WORKLOAD, space=toy_space(), trials=trials, sampler=sampler, seed=1,
+                 in_flight=in_flight,
                  objectives=tuple(Objective(metric=name, minimise=True) for name in names),
                  budgets={"area_mm2": 20.0, "power_w": 0.6}, source="kind: study\n")
 
 
-def run(sampler: str, trials: int, workers: int, evaluate: Evaluate, watch: Watch | None = None):
+def run(sampler: str, trials: int, workers: int, evaluate: Evaluate, watch: Watch | None = None, *,
+        in_flight: int = 32):
     with tempfile.TemporaryDirectory() as folder:
-        return run_study(study_of(sampler, trials), Path(folder) / "run", workers=workers, evaluate=evaluate,
+        return run_study(study_of(sampler, trials, in_flight), Path(folder) / "run", workers=workers, evaluate=evaluate,
                          progress=watch)
 
 
@@ -180,7 +182,7 @@ def scaling(args) -> None:
     run("random", args.trials, 1, Evaluate(), watch)
     own = (time.process_time() - start - Evaluate.cpu_s) / args.trials
     say(f"scaling      one driver: at most {1.0 / own:,.0f} trials/s of CPU with random designs, and "
-        f"{BATCH * AHEAD} evaluations under way")
+        "search.in_flight evaluations under way")
     memory = 100 * 1024**2
     cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args={
         "num_cpus": 1, "object_store_memory": memory}), ray.shutdown)
@@ -192,7 +194,7 @@ def scaling(args) -> None:
             patiently(lambda: cluster.add_node(num_cpus=8, object_store_memory=memory), lambda: None)
             workers = 8 * nodes
             watch = Watch()
-            run("random", 40 * workers, workers, Evaluate(sleep_s=0.05), watch)
+            run("random", 40 * workers, workers, Evaluate(sleep_s=0.05), watch, in_flight=4 * workers)
             rate = watch.rate_per_s()
             say(f"scaling      {nodes} nodes, {workers} workers, 50 ms each: {rate:.0f} trials/s, "
                 f"{rate * 0.05 / workers:.0%} of ideal")

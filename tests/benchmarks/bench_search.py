@@ -37,12 +37,13 @@ import bench_samplers
 
 from dse import load_study
 from dse.askers import _HUGE, _constraints
-from dse.driver import AHEAD, BATCH
+from dse.driver import BATCH
 from dse.estimate import estimate_of
 from dse.front_blocks import hardware_first
 from dse.objective import evaluate_one, evaluator, judge
 from dse.points import OptunaPoints, PointSampler, RandomPoints, distributions, suggest
 from dse.samplers import SAMPLERS, make_sampler
+from dse.study import Study
 from spaces.space import Space
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -65,6 +66,7 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
         "sdrm3.alpha": [1.0]},
 }
 TOYS = ("smooth", "rugged")
+AHEAD = Study.in_flight // BATCH
 LIMITS = {"tpe": 1000, "tpe-default": 1000, "gp": 100}
 
 Told = tuple[tuple[float, ...] | None, dict[str, float]]

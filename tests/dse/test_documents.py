@@ -760,6 +760,6 @@ def test_self_contained_studies_can_be_moved(write):
         path.unlink()
     again = load_study(write(text, "elsewhere/study.yaml"))
     for field in ("name", "workload", "objectives", "budgets", "space", "sampler", "trials", "seed", "fidelity",
-                  "workers", "eval_timeout_s"):
+                  "workers", "in_flight", "eval_timeout_s"):
         assert getattr(again, field) == getattr(study, field), field
     assert self_contained(again) == text

@@ -18,7 +18,7 @@ from run_toys import Toy, toy_outcome, toy_space, toy_study
 
 from dse.driver import Interrupted, run_study
 from dse.errors import InputError
-from dse.objective import judge
+from dse.objective import evaluate_one, judge
 from dse.runs import JOURNAL, trial_columns
 
 HERE = Path(__file__).parent
@@ -98,6 +98,34 @@ def test_failures_are_kept_and_the_study_goes_on(tmp_path):
         assert (row["state"] == "failed") == (row["params.x"] in {"1", "2", "3", "4"})
         assert ("cannot evaluate x" in row["error"]) == (row["state"] == "failed")
     assert result.n_feasible
+
+
+@pytest.mark.parametrize(("in_flight", "most"), [(1, 4), (8, 8), (30, 32)])
+def test_no_more_trials_are_under_way_than_the_study_allows(tmp_path, monkeypatch, in_flight, most):
+    """Batches of 4 are asked whole."""
+    counts = []
+
+    class Counting:
+        workers = 40
+
+        def __init__(self, *_):
+            self.held = []
+
+        def submit(self, tasks):
+            self.held += tasks
+            counts.append(len(self.held))
+
+        def poll(self, wait_s=0.0):
+            number, params = self.held.pop()  # the newest first: the oldest batch is told when all is done
+            return [evaluate_one(toy_outcome, number, params)]
+
+        def close(self):
+            assert not self.held
+
+    monkeypatch.setattr("dse.driver.LocalPool", Counting)
+    result = run_study(toy_study(in_flight=in_flight), tmp_path / "run", workers=1, evaluate=toy_outcome)
+    assert max(counts) == most
+    assert result.n_trials == 60
 
 
 def test_a_hang_in_this_process_is_a_failed_trial(tmp_path, monkeypatch):

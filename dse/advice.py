@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dse.errors import NothingFeasible
 from dse.report.rundata import Row, RunData, metric_column
 from dse.report.words import budget_margin, comparison, describe_hardware, describe_policy, label, quantity
 from dse.robust import worst_scenario
 
-__all__ = ["Advice", "advise", "confidence_lines", "limits_sentence", "margins", "ranked_front", "recommended",
-           "scenario_table", "scores"]
+__all__ = ["Advice", "advise", "confidence_lines", "limits_sentence", "margins", "nothing_feasible", "ranked_front",
+           "recommended", "scenario_table", "scores"]
 
 Floats = NDArray[np.float64]
 
@@ -178,6 +179,15 @@ def limits_sentence(run: RunData, row: Row,
 def _listed(items: Sequence[str]) -> str:
     """`a, b and c`."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def nothing_feasible(run: RunData, way: str) -> NothingFeasible:
+    """The error of a command that needs a feasible design; `way`: how another trial is named, with `{trial}`."""
+    found = advise(run)
+    if found.trial < 0:
+        return NothingFeasible(f"{run.path}: {found.sentence}")
+    return NothingFeasible(f"{run.path}: no design meets the budgets; trial {found.trial} comes nearest ("
+                           f"{way.format(trial=found.trial)})")
 
 
 def _nearest(run: RunData) -> Advice:

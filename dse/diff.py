@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, final
 
 from dse.documents import load_design_document, load_study, load_workload
 from dse.errors import InputError, Problem
-from dse.explain_trial import open_study
 from dse.objective import minimised
 from dse.report.rundata import read_run
 from dse.report.words import comparison
@@ -119,15 +118,14 @@ def _parameters(a: Design, b: Design) -> list[ParameterDiff]:
 
 
 def _of_run(path: Path, trial: int | None, field: str) -> Side:
-    from dse.advice import recommended
-    from dse.errors import NothingFeasible
+    from dse.advice import nothing_feasible, recommended
 
     run = read_run(path)
-    study = open_study(run)
+    study = run.record
     if trial is None:
         found = recommended(run)
         if not found:
-            raise NothingFeasible(f"{path}: no design meets the budgets; name a trial as {path}:TRIAL")
+            raise nothing_feasible(run, f"{path}:{{trial}}")
         trial = int(found[0]["trial"])
     try:
         design = study.design(run.params(run.row(trial)))

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
-from dse.advice import limits_sentence, recommended
+from dse.advice import limits_sentence, nothing_feasible, recommended
 from dse.compare import Comparison, Entry, compare_policies, default_policies
-from dse.documents import load_study
-from dse.errors import InputError, NothingFeasible, Problem
+from dse.errors import InputError, Problem
 from dse.objective import Result, Verdict, evaluate_one, evaluator, judge, metric_of, minimised
 from dse.report.rundata import RunData, read_run
 from dse.report.words import budget_margin, comparison, label, parameter
@@ -31,7 +30,7 @@ from spaces.errors import SpaceError
 from spaces.space import Params
 
 __all__ = ["Explanation", "Neighbour", "PolicyAnswer", "Trial", "explain", "limits", "margins", "neighbours",
-           "neighbours_sentence", "open_study", "open_trial", "policies"]
+           "neighbours_sentence", "open_trial", "policies"]
 
 
 @final
@@ -54,11 +53,6 @@ class Trial:
     verdict: Verdict
 
 
-def open_study(run: RunData) -> Study:
-    """The study of a run, as it was run."""
-    return load_study(run.path / "study.yaml")
-
-
 def _as_result(number: int, params: Params, outcome: Outcome) -> Result:
     return Result(number=number, params=params, state="complete", status=outcome.status, metrics=outcome.metrics,
                   tenants=outcome.tenants, scenarios=outcome.scenarios)
@@ -73,11 +67,11 @@ def open_trial(run: RunData | Path, trial: int | None = None, study: Study | Non
     NothingFeasible : no trial is named and none is feasible.
     """
     run = run if isinstance(run, RunData) else read_run(run)
-    study = study or open_study(run)
+    study = study or run.record
     if trial is None:
         found = recommended(run)
         if not found:
-            raise NothingFeasible(f"{run.path}: no design meets the budgets; name a trial with --trial")
+            raise nothing_feasible(run, "--trial {trial}")
         trial = int(found[0]["trial"])
     row = run.row(trial)
     if row["state"] != "complete":

@@ -1,13 +1,14 @@
 """Carry designs of a run into other tools: pick trials, make the files of a format, write them all or none."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from dse.advice import ranked_front
-from dse.errors import InputError, NothingFeasible, Problem, did_you_mean
+from dse.advice import nothing_feasible, ranked_front
+from dse.errors import InputError, Problem, did_you_mean
 from dse.exporters import EXPORTERS
 from dse.exporters.record import Files
-from dse.report.rundata import RunData, read_run
+from dse.report.rundata import RunData, read_run, unfinished_note
 
 __all__ = ["export_run", "pick_trials"]
 
@@ -31,8 +32,7 @@ def pick_trials(run: RunData, *, trial: int | None = None, top: int | None = Non
         return [trial]
     ranked = [int(t) for t in ranked_front(run)["trial"]]
     if not ranked:
-        raise NothingFeasible(f"{run.path}: no design meets the budgets, so there is no front to export; "
-                              "name one with --trial")
+        raise nothing_feasible(run, "--trial {trial}")
     return ranked[:top]
 
 
@@ -50,8 +50,13 @@ def _write(files: Files, out: Path) -> None:
         part.rename(out)
 
 
-def export_run(run_dir: Path, *, fmt: str, out: Path, trial: int | None = None, top: int | None = None) -> list[int]:
+def export_run(run_dir: Path, *, fmt: str, out: Path, trial: int | None = None, top: int | None = None,
+               note: Callable[[str], None] = lambda text: None) -> list[int]:
     """Write designs of a run to `out` (a file, or a folder where the format needs several); returns their trials.
+
+    Parameters
+    ----------
+    note : gets what a reader should know of the run.
 
     Raises
     ------
@@ -66,7 +71,12 @@ def export_run(run_dir: Path, *, fmt: str, out: Path, trial: int | None = None, 
     if out.exists() or out.is_symlink():
         raise InputError(Problem(file=str(out), field="--out", message="must be a new path, it exists"))
     run = read_run(Path(run_dir))
+    if not run.finished:
+        note(unfinished_note(run))
     whole = exporter.all_trials and trial is None and top is None
+    if exporter.table and run.front.empty and trial is None and top is None:
+        whole = True
+        note(f"no design meets the budgets: all {len(run.trials)} trials, see their `feasible`")
     trials = sorted(int(t) for t in run.trials["trial"]) if whole else pick_trials(run, trial=trial, top=top)
     if exporter.single and len(trials) > 1:
         trials = trials[:1] if trial is None and top is None else trials

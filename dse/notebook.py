@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from dse.advice import Advice, advise, ranked_front, scores
+from dse.advice import Advice, advise, nothing_feasible, ranked_front, scores
 from dse.documents import load_study
 from dse.errors import InputError, NothingFeasible, Problem, did_you_mean
 from dse.report.rundata import RunData, metric_column, read_run
@@ -163,7 +163,9 @@ class StudyRun:
             values = frame[column]
             frame = frame[values <= bound] if self.run.minimise(metric) else frame[values >= bound]
         if frame.empty:
-            within = ", ".join(f"{label(m)} within {quantity(m, b)}" for m, b in bounds.items()) or "its budgets"
+            if not bounds:
+                raise nothing_feasible(self.run, "`trial({trial})` opens it")
+            within = ", ".join(f"{label(m)} within {quantity(m, b)}" for m, b in bounds.items())
             raise NothingFeasible(f"{self.run.name}: no design of the run has {within}")
         ranked = frame.assign(score=scores(self.run, frame)).sort_values(["score", "trial"], kind="stable")
         return self.trial(int(ranked["trial"].iloc[0]))
@@ -271,7 +273,7 @@ class StudyRun:
 def load_run(path: str | Path) -> StudyRun:
     """A run made by `dse run` or `run_study`; raises `InputError` when the folder is none."""
     run = read_run(Path(path))
-    return StudyRun(run=run, study=load_study(run.path / "study.yaml"))
+    return StudyRun(run=run, study=run.record)
 
 
 def run_study(study: Study | str | Path, out: str | Path | None = None, *, trials: int | None = None,

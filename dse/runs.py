@@ -25,8 +25,8 @@ from dse.objective import Result, Verdict, judge
 from dse.study import Study
 from hwmodels.outcome import METRICS
 
-__all__ = ["JOURNAL", "SCENARIOS", "TIMINGS", "Journal", "RunFolder", "csv_text", "metric_column", "sampler_of",
-           "scenarios_text", "timings_text", "trial_columns", "trial_row", "write_atomically"]
+__all__ = ["JOURNAL", "SCENARIOS", "TIMINGS", "Journal", "RunFolder", "csv_text", "journal_results", "metric_column",
+           "sampler_of", "scenarios_text", "timings_text", "trial_columns", "trial_row", "write_atomically"]
 
 JOURNAL = "journal.jsonl"
 TIMINGS = "timings.csv"
@@ -80,24 +80,14 @@ class Journal:
 
     def _load(self, header: Mapping[str, Any]) -> int:
         """Read the results; returns the number of bytes that hold complete lines."""
-        data = self.path.read_bytes()
-        end = data.rfind(b"\n") + 1
-        lines = data[:end].split(b"\n")[:-1]
+        lines, end = _lines(self.path)
         if not lines:  # killed while the header was written
             return 0
         found = _json(lines[0])
         if not isinstance(found, dict) or found.get("kind") != header["kind"]:
             raise _bad(self.path, "must be the journal of a dse run: it is another file or damaged", line=1)
         _compare(self.path, found, header)
-        for at, line in enumerate(lines[1:], start=2):
-            batch = _json(line)
-            try:
-                results = [Result(**entry) for entry in batch["results"]]
-            except (TypeError, KeyError):
-                raise _bad(self.path, "must be a line of results, it is damaged", line=at,
-                           hint="restore the file, or start anew in another folder") from None
-            for result in results:
-                self.results.setdefault(result.number, result)
+        self.results = _results(self.path, lines)
         return end
 
     def _write(self, line: str) -> None:
@@ -127,6 +117,38 @@ class Journal:
     def close(self) -> None:
         self.sync()
         os.close(self._fd)
+
+
+def journal_results(path: Path) -> list[Result]:
+    """Trials of a journal by their numbers, whoever writes it; raises `InputError` for a damaged line.
+
+    Numbers below 0 are notes of `dse front` on its bounds.
+    """
+    lines, _ = _lines(path)
+    found = _results(path, lines)
+    return [found[number] for number in sorted(found) if number >= 0]
+
+
+def _lines(path: Path) -> tuple[list[bytes], int]:
+    """Complete lines, and the number of bytes that hold them."""
+    data = path.read_bytes()
+    end = data.rfind(b"\n") + 1
+    return data[:end].split(b"\n")[:-1], end
+
+
+def _results(path: Path, lines: list[bytes]) -> dict[int, Result]:
+    """Trial -> result of the lines after the header."""
+    results: dict[int, Result] = {}
+    for at, line in enumerate(lines[1:], start=2):
+        batch = _json(line)
+        try:
+            for entry in batch["results"]:
+                result = Result(**entry)
+                results.setdefault(result.number, result)
+        except (TypeError, KeyError):
+            raise _bad(path, "must be a line of results, it is damaged", line=at,
+                       hint="restore the file, or start anew in another folder") from None
+    return results
 
 
 def sampler_of(journal: Path) -> str:

@@ -33,8 +33,9 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import InputError, NothingFeasible, Problem
-from dse.explain_trial import Neighbour, Trial, neighbours, open_study, open_trial
+from dse.advice import nothing_feasible
+from dse.errors import InputError, Problem
+from dse.explain_trial import Neighbour, Trial, neighbours, open_trial
 from dse.objective import Evaluate, Result, evaluate_one, evaluator, judge, metric_of
 from dse.pareto import thin
 from dse.report.rundata import RunData, metric_column, read_run
@@ -353,7 +354,7 @@ class Sensitivity:
 def _spread(run: RunData, count: int) -> list[int]:
     """Trials spread over the front."""
     if not len(run.front):
-        raise NothingFeasible(f"{run.path}: no design meets the budgets, so there is no front")
+        raise nothing_feasible(run, "`dse why --trial {trial}` says what one step of a parameter changes there")
     values = np.stack([run.front[metric_column(o.metric)].to_numpy(dtype=float) * (1.0 if o.minimise else -1.0)
                        for o in run.objectives], axis=1)
     return [int(run.front["trial"].iloc[i]) for i in thin(values, count)]
@@ -395,7 +396,7 @@ def sensitivity(run: RunData | Path, *, samples: int = 0, designs: int = 6, seed
     if problems:
         raise InputError(*problems)
     run = run if isinstance(run, RunData) else read_run(run)
-    study = open_study(run)
+    study = run.record
     chosen = _spread(run, designs)
     try:
         effects = evaluated_importance(study, samples=samples, seed=seed) if samples \

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dse.advice import _SHORT, _table, advise, confidence_lines, margins, ranked_front
 from dse.report.rundata import RunData, metric_column
+from dse.report.unfinished import resume
 from dse.report.words import describe_hardware, describe_policy, label, quantity
 
 __all__ = ["counts_line", "front_table", "next_commands", "summary", "text_plot"]
@@ -121,10 +122,6 @@ def text_plot(run: RunData, width: int = 64, height: int = 14, colour: bool = Fa
     return lines
 
 
-def _exact(run: RunData) -> bool:
-    return (run.path / "certificate.json").is_file()
-
-
 def next_commands(run: RunData, trial: int) -> list[str]:
     """What to type next."""
     def quoted(*words: object) -> str:
@@ -136,7 +133,9 @@ def next_commands(run: RunData, trial: int) -> list[str]:
         lines.append(quoted("dse", "export", run.path, "--format", "yaml", "--trial", trial, "--out", "design.yaml"))
         if isinstance(run.study.get("workload"), str):
             lines.append(quoted("dse", "evaluate", "design.yaml", "--workload", run.study["workload"]))
-    if _exact(run):
+    if not run.finished:
+        lines.append(resume(run.path))
+    elif run.exact:
         lines.append(quoted("dse", "front", "--check", run.path))
     else:
         lines.append(quoted("dse", "run", run.path / "study.yaml", "--out", run.path, "--resume", "--trials",
@@ -146,9 +145,9 @@ def next_commands(run: RunData, trial: int) -> list[str]:
 
 def counts_line(run: RunData) -> str:
     """How many trials came to what; a run of `dse front` simulates designs."""
-    what = "designs simulated" if _exact(run) else "trials"
+    what = "designs simulated" if run.exact else "trials"
     return (f"{run.name}: {len(run.trials)} {what}, {len(run.feasible)} feasible, {len(run.failed)} failed, "
-            f"{len(run.front)} on the front")
+            f"{len(run.front)} on the front" + ("" if run.finished else " (has not finished)"))
 
 
 def summary(run: RunData, breakdown: Mapping[str, Mapping[str, float]] | None, head: Sequence[str] = ()) -> str:

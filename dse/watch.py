@@ -114,6 +114,8 @@ class Follower:
             except (ValueError, TypeError, AttributeError):
                 continue  # `dse run --resume` names a damaged line; here the others still count
             for result in results:
+                if result.number < 0:
+                    continue  # a note of `dse front` on its bounds
                 self._seen.setdefault(result.number, self._note(result, judge(self.study, result)))
         return len(self._seen)
 

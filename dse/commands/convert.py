@@ -9,7 +9,7 @@ __all__ = ["command"]
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
     to: Annotated[str, typer.Option(help="sqlite or journal: all trials as an Optuna study.")] = "sqlite",
     out: Annotated[Path | None, typer.Option(help="New file. Default: RUN/optuna.db or RUN/optuna.log.",
                                              show_default=False)] = None,
@@ -29,7 +29,7 @@ def command(
     if out is None and not run.is_dir():
         raise InputError(Problem(file=str(run), message="must be the folder of a run"))
     path = run / name if out is None else out
-    trials = export_run(run, fmt=fmt, out=path)
+    trials = export_run(run, fmt=fmt, out=path, note=note)
     note(f"{fmt} does not hold: {EXPORTERS[fmt].loses}")
     say(f"{len(trials)} trials: {path}")
     say(f"optuna-dashboard {prefix}{path}")

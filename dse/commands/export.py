@@ -9,7 +9,7 @@ __all__ = ["command"]
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
     format_: Annotated[str, typer.Option("--format", help="yaml, json, csv ...; an unknown one lists them all.",
                                          show_default=False)],
     out: Annotated[Path, typer.Option(help="New file, or new folder where there are several files.",
@@ -24,7 +24,7 @@ def command(
     from dse.export import export_run
     from dse.exporters import EXPORTERS
 
-    trials = export_run(run, fmt=format_, out=out, trial=trial, top=top)
+    trials = export_run(run, fmt=format_, out=out, trial=trial, top=top, note=note)
     lost = EXPORTERS[format_].loses
     if lost:
         note(f"{format_} does not hold: {lost}")

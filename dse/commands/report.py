@@ -9,7 +9,7 @@ __all__ = ["command"]
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
 ) -> None:
     """Write RUN/report.html, one page with everything; print the same shortly, its path last."""
     from dse.console import out

@@ -9,7 +9,7 @@ __all__ = ["command"]
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
     samples: Annotated[int, typer.Option(help="Points of the space to evaluate for the importance (each costs about a "
                                               "dozen evaluations); 0: a regression on the trials, at once.")] = 0,
     designs: Annotated[int, typer.Option(help="Designs of the front to look at.")] = 6,

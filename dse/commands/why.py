@@ -9,7 +9,7 @@ __all__ = ["command"]
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
     trial: Annotated[int | None, typer.Option(help="A trial. Default: the recommended design.",
                                               show_default=False)] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of the comparison with other policies.")] = 5,

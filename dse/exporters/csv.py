@@ -12,11 +12,10 @@ __all__ = ["EXPORTER"]
 
 def files(run: RunData, trials: Sequence[int]) -> Files:
     """The header and the rows of the trials, in their order."""
-    with (run.path / "trials.csv").open(newline="", encoding="utf-8") as file:
-        reader = csv.reader(file)
-        header = next(reader)
-        at = header.index("trial")
-        rows = {int(cells[at]): cells for cells in reader if cells}
+    reader = csv.reader(io.StringIO(run.trials_csv, newline=""))
+    header = next(reader)
+    at = header.index("trial")
+    rows = {int(cells[at]): cells for cells in reader if cells}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -25,4 +24,4 @@ def files(run: RunData, trials: Sequence[int]) -> Files:
 
 
 EXPORTER = Exporter(name="csv", summary="rows of trials.csv: parameters, metrics, violations",
-                    loses="the sizes of engines that follow from the workload", files=files)
+                    loses="the sizes of engines that follow from the workload", table=True, files=files)

@@ -13,12 +13,6 @@ from hwmodels.workload import Workload
 __all__ = ["design_document", "design_record", "design_text"]
 
 
-def _study(run: RunData) -> Any:
-    from dse.documents import load_study
-
-    return load_study(run.path / "study.yaml")
-
-
 def design_record(run: RunData, trial: int) -> tuple[Design, Workload, int]:
     """The design of a trial, with the workload and the seed it was evaluated with.
 
@@ -26,9 +20,8 @@ def design_record(run: RunData, trial: int) -> tuple[Design, Workload, int]:
     ------
     InputError : there is no such trial, or its parameters describe no design of this version.
     """
-
     row = run.row(trial)
-    study = _study(run)
+    study = run.record
     try:
         return study.design(run.params(row)), study.workload, study.seed
     except (KeyError, ModelError) as error:

@@ -49,4 +49,4 @@ def files(run: RunData, trials: Sequence[int]) -> Files:
 
 
 EXPORTER = Exporter(name="parquet", summary="rows of trials.csv with types, where pyarrow is installed",
-                    loses="the sizes of engines that follow from the workload", files=files)
+                    loses="the sizes of engines that follow from the workload", table=True, files=files)

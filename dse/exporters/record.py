@@ -23,6 +23,7 @@ class Exporter:
     loses : what the format cannot express, '' for nothing.
     files : (run, trials) -> content; writes nothing itself, so that a failure leaves nothing half-written.
     single : whether it takes one trial only.
+    table : whether it is a table of trials: of a run without a front it then holds every trial.
     all_trials : whether it takes every trial of the run when none is chosen, instead of the front.
     """
 
@@ -31,4 +32,5 @@ class Exporter:
     loses: str
     files: Callable[[RunData, Sequence[int]], Files]
     single: bool = False
+    table: bool = False
     all_trials: bool = False

@@ -1,6 +1,7 @@
 """A RUN folder as the frames and settings that advice, report and exports need."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -12,12 +13,13 @@ from typing import Any, final
 import pandas as pd
 import yaml
 
-from dse.errors import InputError, Problem, did_you_mean
-from dse.runs import SCENARIOS, TIMINGS, metric_column
-from dse.study import Objective
+from dse.errors import DseError, InputError, NothingFeasible, Problem, did_you_mean
+from dse.report.unfinished import resume, unfinished_tables
+from dse.runs import JOURNAL, SCENARIOS, TIMINGS, metric_column
+from dse.study import Objective, Study
 from hwmodels.outcome import METRICS
 
-__all__ = ["LEADING_COLUMNS", "Row", "RunData", "cell_value", "metric_column", "read_run"]
+__all__ = ["LEADING_COLUMNS", "Row", "RunData", "cell_value", "metric_column", "read_run", "unfinished_note"]
 
 LEADING_COLUMNS = ("trial", "state", "feasible", "status")
 _PREFIXES = ("params.", "tenants.", "violations.")
@@ -29,10 +31,12 @@ Row = Mapping[Any, Any]
 @final
 @dataclass(frozen=True, kw_only=True)
 class RunData:
-    """What a finished run left behind.
+    """What a run left behind.
 
     Parameters
     ----------
+    texts : of a run that did not finish: tables that it has not written, file name -> text, see
+        `dse.report.unfinished`.
     trials : one row per trial; parameters as `int | float | bool | str`, None where inactive; `feasible` is bool.
     front : rows of `trials` on the feasible front, ordered by the first objective.
     study, manifest : parsed `study.yaml` and `manifest.json`.
@@ -48,6 +52,30 @@ class RunData:
     study: dict[str, Any]
     manifest: dict[str, Any]
     scenarios: pd.DataFrame = field(default_factory=pd.DataFrame)
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its end, or was interrupted and wrote its tables."""
+        return not self.texts
+
+    @cached_property
+    def record(self) -> Study:
+        """The study as it was run; raises `InputError` where study.yaml is damaged."""
+        from dse.documents import load_study
+
+        return load_study(self.path / "study.yaml")
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is one of `dse front`."""
+        return (self.path / "certificate.json").is_file() or self.manifest.get("sampler") == "front"
+
+    @property
+    def trials_csv(self) -> str:
+        """trials.csv as it is, or would be."""
+        text = self.texts.get("trials.csv")
+        return (self.path / "trials.csv").read_bytes().decode() if text is None else text
 
     @property
     def feasible(self) -> pd.DataFrame:
@@ -163,10 +191,10 @@ def _typed(path: Path, frame: pd.DataFrame, column: str) -> "pd.Series[Any]":
     return frame[column].astype(object)
 
 
-def _read_csv(path: Path, metrics: tuple[str, ...]) -> pd.DataFrame:
+def _read_csv(path: Path, metrics: tuple[str, ...], texts: Mapping[str, str]) -> pd.DataFrame:
     """One of the CSV files of a run, checked and typed."""
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        frame = pd.read_csv(_source(path, texts), dtype=str, keep_default_na=False, encoding="utf-8")
     except pd.errors.EmptyDataError:
         raise _bad(path, "must be a table with a header, got an empty file") from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
@@ -217,11 +245,12 @@ def _mapping(path: Path, what: str) -> dict[str, Any]:
 
 
 def read_run(path: Path) -> RunData:
-    """Read a RUN folder.
+    """Read a RUN folder; of a run that did not finish, what its journal holds.
 
     Raises
     ------
-    InputError : no such folder, not a run, a run that was cut off before its tables were written, a corrupt file.
+    InputError : no such folder, not a run, a run without a single trial, a corrupt file.
+    NothingFeasible : a run of `dse front` that simulated nothing, because its bounds show that no design is feasible.
     """
     path = Path(path)
     if not path.is_dir():
@@ -232,42 +261,65 @@ def read_run(path: Path) -> RunData:
     if not study_file.is_file():
         raise _bad(path, f"must be the folder of a run: it has no {', '.join(missing)}",
                    hint="a run is made by `dse run STUDY --out RUN`")
-    if missing:
+    manifest = _mapping(manifest_file, "a manifest") if manifest_file.is_file() else {}
+    texts: Mapping[str, str] = {}
+    if (missing or manifest.get("state") == "running") and (path / JOURNAL).is_file():
+        texts = unfinished_tables(path)
+    elif missing:
         raise _bad(path, f"must be a finished run: it has no {', '.join(missing)}",
-                   hint="finish it with `dse run STUDY --out RUN --resume`")
+                   hint=f"finish it with `{resume(path)}`")
     study = _mapping(study_file, "a study")
     objectives = _objectives(study, study_file)
     budgets = {str(k): float(v) for k, v in (study.get("budgets") or {}).items()
                if isinstance(v, int | float) or _is_number(v)}
     columns = tuple(metric_column(o.metric) for o in objectives)
-    trials = _read_csv(trials_file, columns)
+    trials = _read_csv(trials_file, columns, texts)
     if trials.empty:
-        raise _bad(trials_file, "must hold at least one trial")
-    trials = trials.assign(duration_s=trials["trial"].map(_durations_s(path / TIMINGS)).fillna(0.0))
-    front_ids = _read_csv(front_file, columns)["trial"]
+        raise _no_trials(path, manifest)
+    trials = trials.assign(duration_s=trials["trial"].map(_durations_s(path / TIMINGS, texts)).fillna(0.0))
+    front_ids = _read_csv(front_file, columns, texts)["trial"]
     stray = sorted(set(front_ids) - set(trials["trial"]))
     if stray:
         raise _bad(front_file, f"must hold trials of trials.csv only, got trial {stray[0]}")
     front = trials.set_index("trial", drop=False).loc[list(front_ids)].reset_index(drop=True)
     return RunData(path=path, name=str(study.get("name") or path.name), objectives=objectives, budgets=budgets,
-                   trials=trials, front=front, study=study, manifest=_mapping(manifest_file, "a manifest"),
-                   scenarios=_scenarios(path / SCENARIOS))
+                   trials=trials, front=front, study=study, manifest=manifest,
+                   scenarios=_scenarios(path / SCENARIOS, texts), texts=texts)
 
 
-def _scenarios(path: Path) -> pd.DataFrame:
-    if not path.is_file():
+def _no_trials(path: Path, manifest: Mapping[str, Any]) -> DseError:
+    """Nothing was evaluated: the run was stopped before, or (of `dse front`) bounds decided everything."""
+    counts = manifest.get("counts")
+    if isinstance(counts, Mapping) and not counts.get("open"):
+        return NothingFeasible(f"{path}: bounds show that none of its {manifest.get('designs', 0):,} designs meets the "
+                               "budgets, so none was simulated")
+    return _bad(path / "trials.csv", "must hold at least one trial", hint=f"go on with `{resume(path)}`")
+
+
+def unfinished_note(run: RunData) -> str:
+    """What to know of a run that has not written its tables."""
+    return (f"note: {run.path} has not finished: this is what its {len(run.trials)} trials so far say; go on with "
+            f"`{resume(run.path)}`")
+
+
+def _source(path: Path, texts: Mapping[str, str]) -> Path | io.StringIO:
+    return io.StringIO(texts[path.name]) if path.name in texts else path
+
+
+def _scenarios(path: Path, texts: Mapping[str, str]) -> pd.DataFrame:
+    if path.name not in texts and not path.is_file():
         return pd.DataFrame()
     try:
-        return pd.read_csv(path).astype({"trial": int, "scenario": str})
+        return pd.read_csv(_source(path, texts)).astype({"trial": int, "scenario": str})
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, KeyError, ValueError) as error:
         raise _bad(path, f"must be CSV as `dse run` writes it: {str(error).strip()}") from None
 
 
-def _durations_s(path: Path) -> dict[int, float]:
+def _durations_s(path: Path, texts: Mapping[str, str]) -> dict[int, float]:
     """Trial -> wall time of its evaluation [s]; empty where the run kept none."""
-    if not path.is_file():
+    if path.name not in texts and not path.is_file():
         return {}
-    frame = pd.read_csv(path)
+    frame = pd.read_csv(_source(path, texts))
     return dict(zip(frame["trial"].astype(int), frame["duration_s"].astype(float), strict=True))
 
 

@@ -11,6 +11,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
 import command
+from small_run import make_small_run
 
 from dse.advice import ranked_front
 from dse.errors import InputError, NothingFeasible
@@ -108,10 +109,24 @@ def test_a_path_that_cannot_be_written(folder, tmp_path):
 
 def test_no_front(tmp_path):
     folder = synthetic.make_run(tmp_path / "run", 12, budgets={"area_mm2": 0.1})
-    with pytest.raises(NothingFeasible, match="--trial"):
-        export_run(folder, fmt="csv", out=tmp_path / "out")
+    for chosen in ({"fmt": "yaml"}, {"fmt": "csv", "top": 1}):
+        with pytest.raises(NothingFeasible, match="--trial"):
+            export_run(folder, out=tmp_path / "out", **chosen)
     export_run(folder, fmt="csv", out=tmp_path / "out", trial=3)
     assert (tmp_path / "out").is_file()
+
+
+def test_tables_of_a_run_without_a_front_hold_every_trial(tmp_path):
+    folder = synthetic.make_run(tmp_path / "synthetic", 12, budgets={"area_mm2": 0.1})
+    said = []
+    assert export_run(folder, fmt="csv", out=tmp_path / "csv", note=said.append) == [*range(12)]
+    assert (tmp_path / "csv").read_text() == (folder / "trials.csv").read_text()
+    assert "all 12 trials" in said[0]
+    small = make_small_run(tmp_path, budgets={"area_mm2": 0.1}, search={"trials": 2, "sampler": "random"})
+    export_run(small, fmt="json", out=tmp_path / "json")
+    entries = json.loads((tmp_path / "json").read_text())
+    assert [(entry["trial"], entry["feasible"]) for entry in entries] == [(0, False), (1, False)]
+    assert all(entry["design"]["kind"] == "design" for entry in entries)
 
 
 def test_every_format_says_what_it_is():

@@ -28,7 +28,7 @@ from dse.errors import InputError, Problem, did_you_mean
 from dse.objective import minimised
 from hwmodels.design import Design
 from hwmodels.errors import InvalidPolicy
-from hwmodels.outcome import METRICS, Outcome
+from hwmodels.outcome import METRICS, OBJECTIVES, Outcome
 from hwmodels.policies import POLICIES
 from hwmodels.policies.base import HIDDEN_TRUTH
 from hwmodels.workload import Workload
@@ -182,7 +182,7 @@ class Comparison:
 def _metric_problems(metrics: Sequence[str], workload: Workload) -> list[Problem]:
     """Each must be `METRIC` or `TENANT.METRIC`."""
     problems = [] if metrics else [Problem(field="--metric", message="must name at least one metric")]
-    known = [*METRICS, *(f"{t.name}.{m.name}" for t in workload.tenants for m in METRICS.values() if m.per_tenant)]
+    known = [*OBJECTIVES, *(f"{t.name}.{m.name}" for t in workload.tenants for m in METRICS.values() if m.per_tenant)]
     for metric in metrics:
         if metric not in known:
             problems.append(Problem(field="--metric", hint=did_you_mean(metric, known),
@@ -213,9 +213,9 @@ def _metric(outcome: Outcome, name: str) -> float:
 
 def _run(design: Design, workload: Workload, seeds: Sequence[int], metrics: Sequence[str]) -> tuple[Floats, list[str]]:
     """(seeds, metrics) values, and what the outcomes say; raises `InvalidPolicy` when the machine is not for it."""
-    from hwmodels.evaluate import evaluate
+    from hwmodels.capacity import evaluate_judged
 
-    outcomes = [evaluate(design, workload, seed=seed) for seed in seeds]
+    outcomes = [evaluate_judged(design, workload, seed=seed, metrics=metrics) for seed in seeds]
     values = np.array([[_metric(o, m) if o.ok else math.nan for m in metrics] for o in outcomes], dtype=float)
     return values.reshape(len(seeds), len(metrics)), [o.status for o in outcomes]
 
@@ -410,7 +410,7 @@ def figure(comparison: Comparison, title: str) -> Any:
         reference = next(e.estimates[metric].mean for e in ranked if e.policy == comparison.reference)
         if math.isfinite(reference):
             fig.add_vline(x=reference, line={"dash": "dot", "width": 1, "color": "#888888"}, row=row, col=column)
-        unit = METRICS[metric.rpartition(".")[2]].unit
+        unit = OBJECTIVES[metric.rpartition(".")[2]].unit
         fig.update_xaxes(title_text="" if unit == "-" else unit, row=row, col=column)
     fig.update_layout(
         template="plotly_white", height=rows * height + 90, margin={"l": 120, "r": 20, "t": 100, "b": 50},

@@ -8,7 +8,7 @@ from dse.errors import did_you_mean
 from dse.located import Loc
 from dse.schema import MAX_REQUESTS, StudyFile
 from dse.study import Confidence, Objective, Robust, Study
-from hwmodels.outcome import METRICS
+from hwmodels.outcome import OBJECTIVES, SEARCHED
 from hwmodels.traffic import mean_rate_hz
 from hwmodels.workload import Workload
 
@@ -31,6 +31,7 @@ def study_record(reading: Reading, file: StudyFile | None, workload: Workload | 
     _budgets(reading, tenants)
     for name in _mapping(_mapping(reading.raw(("robust",))).get("metrics")):
         _metric(reading, ("robust", "metrics", name), name, tenants, at_key=True)
+    _searched(reading, objectives, [workload, *more])
     _robust_workloads(reading, workload, more)
     section = reading.raw(("space",))
     spec = section if isinstance(section, dict) else {}
@@ -107,15 +108,31 @@ def _metric(reading: Reading, loc: Loc, name: str, tenants: list[str] | None, *,
         reading.report(loc, f"must be METRIC or TENANT.METRIC of a tenant of the workload, got {name!r}", at_key=at_key,
                        hint=did_you_mean(tenant, tenants) or f"tenants: {', '.join(tenants[:8])}")
         return None
-    if metric not in METRICS:
-        hint = did_you_mean(metric, METRICS) or "see `dse list metrics`"
+    if metric not in OBJECTIVES:
+        hint = did_you_mean(metric, OBJECTIVES) or "see `dse list metrics`"
         reading.report(loc, f"must be a metric of `dse list metrics`, got {name!r}", hint=hint, at_key=at_key)
         return None
-    if tenant and not METRICS[metric].per_tenant:
+    if tenant and not OBJECTIVES[metric].per_tenant:
         reading.report(loc, f"must be a metric of single tenants ({metric} is of the whole chip), got {name!r}",
                        at_key=at_key)
         return None
     return metric
+
+
+def _searched(reading: Reading, objectives: Sequence[Objective], workloads: Sequence[Workload | None]) -> None:
+    """What a metric that takes a search over the traffic needs: a deadline to meet, and no race over more requests."""
+    from hwmodels.capacity import has_deadlines
+
+    given: list[tuple[Loc, str]] = [(("objectives",), o.metric) for o in objectives]
+    given += [(("budgets", name), name) for name in _mapping(reading.raw(("budgets",)))]
+    place, name = next(((place, name) for place, name in given if name in SEARCHED), ((), ""))
+    if not name:
+        return
+    for one in workloads:
+        if one is not None and not has_deadlines(one):
+            reading.report(place, f"must not hold {name}: no tenant of workload {one.name!r} has a deadline")
+    if reading.raw(("confidence",)) is not None:
+        reading.report(("confidence",), f"must be left out with {name}, which has no interval", at_key=True)
 
 
 def _objectives(reading: Reading, tenants: list[str] | None) -> tuple[Objective, ...]:
@@ -133,7 +150,7 @@ def _objectives(reading: Reading, tenants: list[str] | None) -> tuple[Objective,
             continue
         if any(name == objective.metric for objective in objectives):
             reading.report_got(loc, "listed once")
-        minimise = METRICS[metric].minimise if direction is None else direction == "minimise"
+        minimise = OBJECTIVES[metric].minimise if direction is None else direction == "minimise"
         objectives.append(Objective(metric=name, minimise=minimise))
     return tuple(objectives)
 
@@ -148,7 +165,7 @@ def _budgets(reading: Reading, tenants: list[str] | None) -> None:
         low, high, closed = _REACH.get(metric, (0.0, float("inf"), False))
         if metric == "stp" and tenants:
             high = float(len(tenants))
-        if METRICS[metric].minimise:
+        if OBJECTIVES[metric].minimise:
             if bound < low or (bound == low and not closed):
                 sign = ">=" if closed else ">"
                 reading.report_got(loc, f"a number {sign} {low:g}: no design can be below")

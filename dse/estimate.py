@@ -18,6 +18,7 @@ from hwmodels.area import SchedulerBlock, scheduler_block
 from hwmodels.design import Chip
 from hwmodels.engine import DATAFLOWS, Engine
 from hwmodels.errors import ModelError
+from hwmodels.outcome import SEARCHED
 from hwmodels.queueing import Station
 from hwmodels.technology import constants_of
 from spaces.designs import decode_design
@@ -151,7 +152,9 @@ def _own_dataflow(study: Study) -> bool:
 
 def estimate_of(study: Study) -> Estimate | None:
     """The estimate of a study, None where there is none that would help: the bounds behind it know the published
-    constants and the dataflows of this package."""
+    constants and the dataflows of this package, and no metric that takes a search over the traffic."""
+    if any(metric in SEARCHED for metric in study.judged):
+        return None
     if study.robust is not None or study.fidelity == "analytic" or study.technology or _own_dataflow(study):
         return None
     return DesignEstimate(study)

@@ -73,9 +73,9 @@ def _parameters() -> Iterator[Explained]:
 
 
 def _metrics() -> Iterator[Explained]:
-    from hwmodels.outcome import METRICS
+    from hwmodels.outcome import OBJECTIVES
 
-    for metric in METRICS.values():
+    for metric in OBJECTIVES.values():
         unit = f" [{metric.unit}]" if metric.unit else ""
         yield Explained(metric.name, "metric", f"{metric.meaning}{unit}",
                         "less is better" if metric.minimise else "more is better", "-")

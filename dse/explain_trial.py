@@ -22,7 +22,7 @@ from dse.robust import see
 from dse.study import Study
 from hwmodels.design import Design
 from hwmodels.errors import ModelError
-from hwmodels.outcome import METRICS, Outcome
+from hwmodels.outcome import OBJECTIVES, Outcome
 from hwmodels.policies import POLICIES
 from hwmodels.policies.base import HIDDEN_TRUTH
 from hwmodels.robust import Scenario
@@ -267,7 +267,7 @@ def policies(trial: Trial, *, seeds: int = 5) -> PolicyAnswer:
     study, own = trial.study, trial.design.policy
     scenario = trial.scenario
     tenants = {tenant.name for tenant in scenario.workload.tenants}
-    names = tuple(name for name in study.judged if name in METRICS or name.rpartition(".")[0] in tenants)
+    names = tuple(name for name in study.judged if name in OBJECTIVES or name.rpartition(".")[0] in tenants)
     found = compare_policies(trial.design, scenario.workload, policies=_candidates(study, own),
                              seeds=range(scenario.seed, scenario.seed + seeds), metrics=names)
     ran = {entry.policy: entry for entry in found.ran}

@@ -32,6 +32,7 @@ from dse.runs import JOURNAL, TIMINGS, Journal, RunFolder, csv_text, timings_tex
 from dse.study import Study
 from dse.workers import Pool
 from hwmodels.engine import DATAFLOWS
+from hwmodels.outcome import SEARCHED
 
 __all__ = ["MOST_HARDWARE", "FrontRun", "State", "exact_front"]
 
@@ -182,6 +183,12 @@ def _check(study: Study) -> None:
         raise InputError(Problem(file=study.path, field="technology",
                                  message="must be left out: the bounds of an exact front know the published constants",
                                  hint="dse run searches with own constants"))
+    for metric in study.judged:
+        if metric in SEARCHED:
+            raise InputError(Problem(file=study.path, field="objectives" if any(
+                o.metric == metric for o in study.objectives) else "budgets",
+                message=f"must not hold {metric} for an exact front, whose bounds do not know it",
+                hint="dse run searches by it"))
     if study.robust is not None:
         raise InputError(Problem(field="robust", message="must be left out for an exact front: its bounds are those of "
                                  "one workload with one seed"))

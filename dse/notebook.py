@@ -16,7 +16,7 @@ from dse.robust import see
 from dse.study import Study
 from hwmodels.design import Design
 from hwmodels.evaluate import Detail, evaluate_detail
-from hwmodels.outcome import METRICS, Outcome
+from hwmodels.outcome import OBJECTIVES, Outcome
 from hwmodels.robust import Scenario
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class StudyRun:
         """A trial by its number; raises `InputError` when there is none."""
         row = self.run.row(number)
         metrics = {str(name).removeprefix("tenants."): float(value) for name, value in row.items()
-                   if name in METRICS or str(name).startswith("tenants.")}
+                   if name in OBJECTIVES or str(name).startswith("tenants.")}
         return TrialView(number=number, study=self.study, params=self.run.params(row), metrics=metrics,
                          feasible=bool(row["feasible"]))
 

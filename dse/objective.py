@@ -31,20 +31,22 @@ Evaluate = Callable[[Params], Outcome]
 @final
 @dataclass(frozen=True, kw_only=True)
 class DesignEvaluator:
-    """`hwmodels.evaluate` on the design that the parameters stand for."""
+    """The models on the design that the parameters stand for."""
 
     workload: Workload
     seed: int
     fidelity: str = "simulate"
     technology: tuple[Constant, ...] = ()
+    metrics: tuple[str, ...] = ()
+    """That the study judges: some are evaluated only then, see `hwmodels.outcome.SEARCHED`."""
 
     def __call__(self, params: Params) -> Outcome:
-        from hwmodels.evaluate import evaluate
+        from hwmodels.capacity import evaluate_judged
         from spaces.designs import decode_design
 
         try:
             design = decode_design(params, self.workload, self.technology)
-            return evaluate(design, self.workload, seed=self.seed, fidelity=self.fidelity)
+            return evaluate_judged(design, self.workload, seed=self.seed, fidelity=self.fidelity, metrics=self.metrics)
         except ModelError as error:
             # the space holds a design that the models refuse: a result with its reason, not a crash
             return Outcome(status=str(error), metrics={})
@@ -59,12 +61,13 @@ class RobustEvaluator:
     fidelity: str = "simulate"
 
     def __call__(self, params: Params) -> Outcome:
-        from hwmodels.evaluate import evaluate
+        from hwmodels.capacity import evaluate_judged
 
         study = self.study
         try:
             design = study.design(params)
-            outcomes = {scenario.name: evaluate(design, scenario.workload, seed=scenario.seed, fidelity=self.fidelity)
+            outcomes = {scenario.name: evaluate_judged(design, scenario.workload, seed=scenario.seed,
+                                                       fidelity=self.fidelity, metrics=study.judged)
                         for scenario in study.scenarios}
         except ModelError as error:
             return Outcome(status=str(error), metrics={})
@@ -83,7 +86,8 @@ def evaluator(study: Study, fidelity: str | None = None) -> Evaluate:
     if study.robust is not None:
         # workers get what they need, not the text of the study
         return RobustEvaluator(study=replace(study, source="", path=""), fidelity=chosen)
-    return DesignEvaluator(workload=study.workload, seed=study.seed, fidelity=chosen, technology=study.technology)
+    return DesignEvaluator(workload=study.workload, seed=study.seed, fidelity=chosen, technology=study.technology,
+                           metrics=study.judged)
 
 
 @final

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dse.study import Objective
-from hwmodels.outcome import METRICS
+from hwmodels.outcome import OBJECTIVES
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -83,7 +83,7 @@ def create_study(storage: "BaseStorage", name: str, objectives: Sequence[Objecti
                                 directions=["minimize" if o.minimise else "maximize" for o in objectives])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names([f"{o.metric} [{METRICS[o.metric.rpartition('.')[2]].unit}]" for o in objectives])
+        study.set_metric_names([f"{o.metric} [{OBJECTIVES[o.metric.rpartition('.')[2]].unit}]" for o in objectives])
     study.set_user_attr("constraints", [f"{metric} {'<=' if minimise(metric) else '>='} {bound:g}"
                                         for metric, bound in budgets.items()])
     return study

@@ -15,7 +15,7 @@ from dse.pareto import front_indices, hypervolume, reference_point
 from dse.report.detail import latencies, roofline, timeline
 from dse.report.rundata import RunData, metric_column
 from dse.report.words import describe_hardware, describe_policy, label, parameter, quantity
-from hwmodels.outcome import METRICS
+from hwmodels.outcome import OBJECTIVES
 from hwmodels.workload import Workload
 
 __all__ = ["breakdown_figure", "history_figure", "latency_figure", "limits_figure", "parallel_figure", "pareto_figure",
@@ -28,7 +28,7 @@ _HISTORY_POINTS = 80
 
 
 def _axis(metric: str) -> str:
-    unit = METRICS[metric.rpartition(".")[2]].unit
+    unit = OBJECTIVES[metric.rpartition(".")[2]].unit
     return label(metric) if unit == "-" else f"{label(metric)} [{unit}]"
 
 

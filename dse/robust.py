@@ -27,9 +27,10 @@ class Seen(NamedTuple):
 
 def see(study: Study, design: Design) -> Seen:
     """Evaluate a design under every scenario of a study; raises `ModelError` when it contradicts a workload."""
-    from hwmodels.evaluate import evaluate
+    from hwmodels.capacity import evaluate_judged
 
-    outcomes = {scenario.name: evaluate(design, scenario.workload, seed=scenario.seed, fidelity=study.fidelity)
+    outcomes = {scenario.name: evaluate_judged(design, scenario.workload, seed=scenario.seed, fidelity=study.fidelity,
+                                               metrics=study.judged)
                 for scenario in study.scenarios}
     if study.robust is None:
         return Seen(next(iter(outcomes.values())), study.scenarios[0], next(iter(outcomes.values())))

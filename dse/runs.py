@@ -23,7 +23,7 @@ from typing import Any, final
 from dse.errors import InputError, Problem
 from dse.objective import Result, Verdict, judge
 from dse.study import Study
-from hwmodels.outcome import METRICS
+from hwmodels.outcome import METRICS, OBJECTIVES, SEARCHED
 
 __all__ = ["JOURNAL", "SCENARIOS", "TIMINGS", "Journal", "RunFolder", "csv_text", "journal_results", "metric_column",
            "sampler_of", "scenarios_text", "timings_text", "trial_columns", "trial_row", "write_atomically"]
@@ -251,7 +251,7 @@ def trial_columns(study: Study) -> list[str]:
     return [
         "trial", "state", "feasible", "status",
         *(f"params.{name}" for name in study.space.names),
-        *METRICS,
+        *METRICS, *(name for name in study.judged if name in SEARCHED),
         *(f"tenants.{tenant.name}.{metric}" for tenant in study.served.tenants for metric in per_tenant),
         *(f"violations.{metric}" for metric in study.budgets),
         "error",
@@ -274,7 +274,7 @@ def trial_row(study: Study, result: Result, verdict: Verdict | None = None) -> d
 
 def metric_column(metric: str) -> str:
     """Column of a metric in trials.csv: its name, or `tenants.TENANT.METRIC` for `TENANT.METRIC`."""
-    return metric if metric in METRICS else f"tenants.{metric}"
+    return metric if metric in OBJECTIVES else f"tenants.{metric}"
 
 
 def scenarios_text(study: Study, results: Iterable[Result]) -> str:

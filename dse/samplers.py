@@ -136,7 +136,8 @@ def pick_sampler(name: str, space: Space, trials: int, *, estimates: bool = Fals
                                  "continuous parameters"))
     if SAMPLERS[name].needs_estimate and not estimates:
         raise InputError(Problem(field="search.sampler", message=f"must be another one than {name!r}: there are "
-                                 "estimates only for studies of one scenario at the fidelity 'simulate'"))
+                                 "estimates only for studies of one scenario at the fidelity 'simulate', "
+                                 "without capacity_frac"))
     if name != "auto":
         return name, "as the study asks"
     if size <= trials:
@@ -144,7 +145,7 @@ def pick_sampler(name: str, space: Space, trials: int, *, estimates: bool = Fals
     if estimates:
         return "guided", ("the analytic fidelity estimates designs before they are simulated: the "
                           "front found sooner (tests/benchmarks/bench_search.py)")
-    return "archive", ("no estimates for this study; best without them on conditional spaces "
+    return "archive", ("no estimates for this study (see `dse.estimate`); best without them on conditional spaces "
                        "(tests/benchmarks/bench_samplers.py)")
 
 

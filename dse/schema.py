@@ -19,7 +19,7 @@ from pydantic_core import CoreSchema
 from dse.errors import did_you_mean
 from dse.rules import Broken, Rule, anything, count, flag, number, one_of, record_fields, text, times
 from hwmodels import engine, network
-from hwmodels.outcome import METRICS
+from hwmodels.outcome import OBJECTIVES
 from hwmodels.robust import MEAN, WORST
 
 __all__ = ["KINDS", "LOG_KEYS", "MAX_REQUESTS", "UNION_TAGS", "DesignFile", "EngineFile", "InlineNetwork", "Model",
@@ -456,7 +456,7 @@ class ObjectiveEntry(Model):
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         mapping = handler.resolve_ref_schema(handler(core))
-        metric = {"anyOf": [{"enum": list(METRICS)}, {"type": "string", "pattern": r"^.+\."}]}
+        metric = {"anyOf": [{"enum": list(OBJECTIVES)}, {"type": "string", "pattern": r"^.+\."}]}
         mapping["properties"]["metric"] = metric
         return {"anyOf": [metric, dict(mapping)]}
 

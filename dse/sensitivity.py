@@ -41,7 +41,7 @@ from dse.pareto import thin
 from dse.report.rundata import RunData, metric_column, read_run
 from dse.study import Study
 from dse.surrogate import Features
-from hwmodels.outcome import METRICS
+from hwmodels.outcome import OBJECTIVES
 from hwmodels.workload import Workload
 from spaces.domains import Domain, Real
 from spaces.errors import SpaceError
@@ -287,7 +287,8 @@ def _per_gb_per_s(found: Sequence[Neighbour], metric: str) -> Purchase | None:
 
 def _relaxed(trial: Trial) -> tuple[str, float, dict[str, float]]:
     """(worst tenant, its deadline, objective -> change with 1 ms more); of a robust study in its worst scenario."""
-    from hwmodels.evaluate import evaluate, evaluate_detail
+    from hwmodels.capacity import evaluate_judged
+    from hwmodels.evaluate import evaluate_detail
     from hwmodels.traffic import relative_deadline_s
 
     study, workload, seed = trial.study, trial.scenario.workload, trial.scenario.seed
@@ -303,7 +304,7 @@ def _relaxed(trial: Trial) -> tuple[str, float, dict[str, float]]:
     service = replace(workload.tenants[index].service, deadline_s=deadline_s + _MS, deadline_x_isolated=None)
     relaxed = Workload(name=workload.name, duration_s=workload.duration_s, tenants=tuple(
         replace(tenant, service=service) if tenant.name == worst else tenant for tenant in workload.tenants))
-    outcome = evaluate(trial.design, relaxed, seed=seed, fidelity=study.fidelity)
+    outcome = evaluate_judged(trial.design, relaxed, seed=seed, fidelity=study.fidelity, metrics=study.judged)
     here, there = (replace(trial.result, metrics=o.metrics, tenants=o.tenants) for o in (trial.outcome, outcome))
     changes = {o.metric: _minus(metric_of(there, o.metric), metric_of(here, o.metric)) for o in study.objectives}
     return worst, deadline_s, changes
@@ -363,7 +364,7 @@ def _spread(run: RunData, count: int) -> list[int]:
 def results_of(run: RunData) -> list[Result]:
     """The trials of a run as results, with what `judge` needs."""
     found = []
-    names = [name for name in run.trials.columns if name in METRICS]
+    names = [name for name in run.trials.columns if name in OBJECTIVES]
     for row in run.trials.to_dict("records"):
         tenants: dict[str, dict[str, float]] = {tenant: {} for tenant in run.tenants}
         for name, value in row.items():

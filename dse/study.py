@@ -8,7 +8,7 @@ from typing import Any, final
 
 from hwmodels.constants import Constant
 from hwmodels.design import Design
-from hwmodels.outcome import METRICS
+from hwmodels.outcome import OBJECTIVES
 from hwmodels.robust import WORST, Scenario, all_tenants, at_rate
 from hwmodels.workload import Workload
 from spaces.space import Space
@@ -18,14 +18,14 @@ __all__ = ["Confidence", "Objective", "Robust", "Study", "minimised"]
 
 def minimised(metric: str) -> bool:
     """Whether less of a metric (`METRIC` or `TENANT.METRIC`) is better."""
-    known = METRICS.get(metric) or METRICS.get(metric.rpartition(".")[2])
+    known = OBJECTIVES.get(metric) or OBJECTIVES.get(metric.rpartition(".")[2])
     return known.minimise if known else True
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """A metric being optimised: a name of `hwmodels.outcome.METRICS`, or `TENANT.METRIC` for one tenant's."""
+    """A metric being optimised: a name of `hwmodels.outcome.OBJECTIVES`, or `TENANT.METRIC` for one tenant's."""
 
     metric: str
     minimise: bool

@@ -28,7 +28,7 @@ from dse.objective import Result, Verdict, judge, metric_of
 from dse.pareto import front_indices, hypervolume_curve, reference_point, thin
 from dse.report.words import describe_hardware, describe_policy, label, quantity
 from dse.runs import JOURNAL
-from hwmodels.outcome import METRICS
+from hwmodels.outcome import OBJECTIVES
 
 __all__ = ["DEFAULT_PORT", "Follower", "serve"]
 
@@ -172,7 +172,7 @@ class Follower:
                 "rate_per_s": rate, "left_s": left if math.isfinite(left) else None,
                 "report": (self.folder / "report.html").is_file() and state != "running",
                 "objectives": [{"metric": o.metric, "label": label(o.metric), "minimise": o.minimise,
-                                "unit": METRICS[o.metric.rpartition(".")[2]].unit,
+                                "unit": OBJECTIVES[o.metric.rpartition(".")[2]].unit,
                                 "budget": self.study.budgets.get(o.metric)} for o in self.study.objectives],
                 **self._made[1],
             }

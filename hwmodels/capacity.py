@@ -18,6 +18,8 @@ V. J. Reddi et al., "MLPerf Inference Benchmark", ISCA 2020, doi:10.1109/ISCA456
 """
 
 import math
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -25,12 +27,13 @@ import numpy as np
 
 from hwmodels.design import Design
 from hwmodels.errors import ModelError
-from hwmodels.evaluate import Detail, evaluate_detail
+from hwmodels.evaluate import Detail, evaluate, evaluate_detail
+from hwmodels.outcome import Outcome
 from hwmodels.robust import at_rate
 from hwmodels.traffic import mean_rate_hz, relative_deadline_s
 from hwmodels.workload import Workload
 
-__all__ = ["Capacity", "capacity", "requests_for_tail"]
+__all__ = ["Capacity", "capacity", "evaluate_judged", "has_deadlines", "requests_for_tail"]
 
 MAX_FACTOR, MIN_FACTOR = 2.0**20, 2.0**-20
 MAX_REQUESTS = 2e6
@@ -73,43 +76,95 @@ def capacity(design: Design, workload: Workload, *, seed: int = 0, tolerance: fl
     """
     if not 1e-4 <= tolerance <= 1.0:
         raise ModelError("tolerance", "in [0.0001, 1]", tolerance)
-    if all(math.isinf(d) for d in relative_deadline_s(workload, np.ones(len(workload.tenants)))):
-        raise ModelError("service", "given with a deadline for at least one tenant: a rate passes when they are met")
-    count = 0
+    _check_deadlines(workload)
     passing: tuple[float, Workload | None, Detail | None] = (0.0, None, None)
 
     def passes(factor: float) -> bool:
-        nonlocal count, passing
-        count += 1
+        nonlocal passing
         at = at_rate(workload, factor)
         detail = evaluate_detail(design, at, seed=seed, record=False)
-        good = detail.outcome.ok and not detail.outcome.metrics["slo_miss_frac"] > 0.0
+        good = _meets(detail.outcome)
         if good and factor > passing[0]:
             passing = (factor, at, detail)
         return good
 
+    edge = _edge(passes, workload, tolerance)
+    return Capacity(passing[0], edge.high, passing[1], passing[2], edge.tried)
+
+
+def evaluate_judged(design: Design, workload: Workload, *, seed: int = 0, fidelity: str = "simulate",
+                    metrics: Collection[str] = ()) -> Outcome:
+    """`hwmodels.evaluate.evaluate`, and those of `metrics` that are of `SEARCHED`.
+
+    `capacity_frac` is that of `capacity` at a tolerance of 2 %, at the given fidelity; 0 where no rate passes.
+
+    Raises
+    ------
+    ModelError : see `evaluate` and `capacity`.
+    """
+    outcome = evaluate(design, workload, seed=seed, fidelity=fidelity)
+    if "capacity_frac" not in metrics or not outcome.ok:
+        return outcome
+    _check_deadlines(workload)
+
+    def passes(factor: float) -> bool:
+        return _meets(outcome if factor == 1.0 else evaluate(design, at_rate(workload, factor), seed=seed,
+                                                             fidelity=fidelity))
+
+    return replace(outcome, metrics={**outcome.metrics, "capacity_frac": _edge(passes, workload, 0.02).low})
+
+
+def has_deadlines(workload: Workload) -> bool:
+    """Whether some tenant has a deadline: a rate passes when they are met."""
+    return not all(math.isinf(d) for d in relative_deadline_s(workload, np.ones(len(workload.tenants))))
+
+
+def _check_deadlines(workload: Workload) -> None:
+    if not has_deadlines(workload):
+        raise ModelError("service", "given with a deadline for at least one tenant: a rate passes when they are met")
+
+
+def _meets(outcome: Outcome) -> bool:
+    return outcome.ok and not outcome.metrics["slo_miss_frac"] > 0.0
+
+
+class _Edge(NamedTuple):
+    """The largest factor seen to pass (0: none), the smallest above it seen to fail (inf: none), and how many were
+    tried."""
+
+    low: float
+    high: float
+    tried: int
+
+
+def _edge(passes: Callable[[float], bool], workload: Workload, tolerance: float) -> _Edge:
+    """Bracket from 1 by doubling or halving, then bisection of the logarithm."""
     rate = sum(mean_rate_hz(workload, tenant) for tenant in workload.tenants) * workload.duration_s
-    high, low = math.inf, 0.0
-    factor = 1.0
-    if passes(factor):
+    high, low, count, factor = math.inf, 0.0, 0, 1.0
+
+    def good(factor: float) -> bool:
+        nonlocal count
+        count += 1
+        return passes(factor)
+
+    if good(factor):
         low = factor
         while math.isinf(high) and 2.0 * low <= MAX_FACTOR and 2.0 * low * rate <= MAX_REQUESTS:
-            if passes(2.0 * low):
+            if good(2.0 * low):
                 low *= 2.0
             else:
                 high = 2.0 * low
     else:
         high = factor
         while not low and high / 2.0 >= MIN_FACTOR and high / 2.0 * rate >= 1.0:
-            if passes(high / 2.0):
+            if good(high / 2.0):
                 low = high / 2.0
             else:
                 high /= 2.0
     while low and math.isfinite(high) and high > low * (1.0 + tolerance):
         middle = math.sqrt(low * high)
-        if passes(middle):
+        if good(middle):
             low = middle
         else:
             high = middle
-    return Capacity(passing[0], high, passing[1], passing[2], count)
-
+    return _Edge(low, high, count)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import final
 
-__all__ = ["METRICS", "Metric", "Outcome"]
+__all__ = ["METRICS", "OBJECTIVES", "SEARCHED", "Metric", "Outcome"]
 
 
 @final
@@ -44,6 +44,19 @@ METRICS: dict[str, Metric] = {
         Metric("dram_utilisation_frac", "-", False, "bytes moved / (bandwidth x elapsed)", per_tenant=False),
     )
 }
+"""What every evaluation reports."""
+
+SEARCHED: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("capacity_frac", "-", False, "largest factor on all rates at which every service level is met",
+               per_tenant=False),
+    )
+}
+"""What takes a search over the traffic, some ten evaluations: only where a study judges designs by it."""
+
+OBJECTIVES: dict[str, Metric] = {**METRICS, **SEARCHED}
+"""What a study can judge designs by."""
 
 
 @final
@@ -54,7 +67,7 @@ class Outcome:
     Parameters
     ----------
     status : "ok", or a sentence saying why the design cannot serve the workload; then `metrics` holds what is known.
-    metrics : name -> value, names and units as in `METRICS`.
+    metrics : name -> value, names and units as in `METRICS`, and those of `SEARCHED` that were asked for.
     tenants : tenant -> metrics.
     breakdown : `area_mm2` by part, `energy_j` by part, `engine_utilisation_frac` by engine, `limited_by` by tenant.
     scenarios : scenario -> metrics, where the others are aggregated over several (`hwmodels.robust`).

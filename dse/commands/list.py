@@ -1,6 +1,6 @@
 """`dse list`: what there is to choose from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +13,8 @@ Rows = list[dict[str, Any]]
 def command(
     topic: Annotated[str, typer.Argument(
         metavar="TOPIC",
-        help="architectures, dataflows, policies, networks, workloads, lengths, samplers or metrics.")],
+        help="architectures, dataflows, policies, networks, workloads, lengths, samplers, metrics, "
+             "or objectives (metrics, and what only a study's objectives and budgets have).")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List what a study can name: every entry with one sentence."""
@@ -117,9 +118,19 @@ def _samplers() -> Rows:
 def _metrics() -> Rows:
     from hwmodels.outcome import METRICS
 
+    return _metric_rows(METRICS)
+
+
+def _objectives() -> Rows:
+    from hwmodels.outcome import OBJECTIVES
+
+    return _metric_rows(OBJECTIVES)
+
+
+def _metric_rows(metrics: Mapping[str, Any]) -> Rows:
     return [{"name": metric.name, "unit": metric.unit, "better": "smaller" if metric.minimise else "larger",
              "scope": "chip and tenant" if metric.per_tenant else "chip", "summary": metric.meaning}
-            for metric in METRICS.values()]
+            for metric in metrics.values()]
 
 
 # topic -> (entries, the columns of the table; --json has all)
@@ -132,4 +143,5 @@ _TOPICS: dict[str, tuple[Callable[[], Rows], tuple[str, ...]]] = {
     "lengths": (_lengths, ("name", "prompt_mean", "prompt_p99", "answer_mean", "answer_p99", "summary")),
     "samplers": (_samplers, ("name", "summary")),
     "metrics": (_metrics, ("name", "unit", "better", "scope", "summary")),
+    "objectives": (_objectives, ("name", "unit", "better", "scope", "summary")),
 }

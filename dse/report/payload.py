@@ -12,7 +12,7 @@ from dse.advice import advise, margins, ranked_front, recommended
 from dse.pareto import hypervolume_curve, reference_point
 from dse.report.rundata import RunData, metric_column
 from dse.report.words import describe_hardware, describe_policy, label
-from hwmodels.outcome import METRICS
+from hwmodels.outcome import OBJECTIVES
 
 __all__ = ["columns_of", "embed", "payload"]
 
@@ -91,7 +91,7 @@ def _metric_info(run: RunData) -> dict[str, dict[str, Any]]:
     names = dict.fromkeys([*run.metrics, *(o.metric for o in run.objectives), *run.budgets])
     info = {}
     for name in names:
-        record = METRICS.get(name.rpartition(".")[2])
+        record = OBJECTIVES.get(name.rpartition(".")[2])
         if record is not None:
             info[name] = {"label": label(name), "unit": record.unit, "minimise": run.minimise(name),
                           "meaning": record.meaning}

@@ -17,7 +17,7 @@ from dse.errors import DseError, InputError, NothingFeasible, Problem, did_you_m
 from dse.report.unfinished import resume, unfinished_tables
 from dse.runs import JOURNAL, SCENARIOS, TIMINGS, metric_column
 from dse.study import Objective, Study
-from hwmodels.outcome import METRICS
+from hwmodels.outcome import OBJECTIVES
 
 __all__ = ["LEADING_COLUMNS", "Row", "RunData", "cell_value", "metric_column", "read_run", "unfinished_note"]
 
@@ -95,7 +95,7 @@ class RunData:
     @property
     def metrics(self) -> list[str]:
         """Overall metrics present, in the order of the columns."""
-        return [c for c in self.trials.columns if c in METRICS]
+        return [c for c in self.trials.columns if c in OBJECTIVES]
 
     @cached_property
     def tenants(self) -> list[str]:
@@ -132,7 +132,7 @@ class RunData:
         for objective in self.objectives:
             if objective.metric == metric:
                 return objective.minimise
-        return METRICS[metric.rpartition(".")[2]].minimise
+        return OBJECTIVES[metric.rpartition(".")[2]].minimise
 
 
 def cell_value(text: Any) -> Any:
@@ -186,7 +186,7 @@ def _typed(path: Path, frame: pd.DataFrame, column: str) -> "pd.Series[Any]":
         if bad.any():
             raise _bad(path, "must be a whole number in every row", field="trial", line=int(bad.argmax()) + 2)
         return numbers.astype(int)
-    if column in METRICS or column == "duration_s" or column.startswith(_PREFIXES):
+    if column in OBJECTIVES or column == "duration_s" or column.startswith(_PREFIXES):
         return _numbers(path, frame, column)
     return frame[column].astype(object)
 
@@ -215,10 +215,10 @@ def _objectives(study: Mapping[str, Any], path: Path) -> tuple[Objective, ...]:
     found = []
     for item in study.get("objectives") or []:
         metric = str(item.get("metric", "")) if isinstance(item, Mapping) else str(item)
-        base = METRICS.get(metric.rpartition(".")[2])
+        base = OBJECTIVES.get(metric.rpartition(".")[2])
         if base is None:
             raise _bad(path, f"must be a metric, got {metric!r}", field="objectives",
-                       hint=did_you_mean(metric, list(METRICS)))
+                       hint=did_you_mean(metric, list(OBJECTIVES)))
         direction = item.get("direction") if isinstance(item, Mapping) else None
         found.append(Objective(metric=metric, minimise=direction == "minimise" if direction else base.minimise))
     if not found:

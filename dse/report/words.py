@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from hwmodels.outcome import METRICS
+from hwmodels.outcome import OBJECTIVES
 
 __all__ = ["budget_margin", "comparison", "describe_hardware", "describe_policy", "label", "parameter", "quantity",
            "relative"]
@@ -14,7 +14,7 @@ _LABELS = {
     "p99_deadline_frac": "p99 latency / deadline", "slo_violation_frac": "SLO violations",
     "slo_miss_frac": "SLO miss", "drop_frac": "drops", "antt": "ANTT", "stp": "STP",
     "throughput_per_s": "throughput", "fairness_frac": "fairness", "engine_utilisation_frac": "engine utilisation",
-    "dram_utilisation_frac": "DRAM utilisation",
+    "dram_utilisation_frac": "DRAM utilisation", "capacity_frac": "capacity / rates",
 }
 _SUFFIXES = ("_per_s", "_frac", "_mm2", "_s", "_j", "_w")
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"))
@@ -54,7 +54,7 @@ def quantity(metric: str, value: float) -> str:
     if not math.isfinite(value):
         return "inf" if value > 0 else "-"
     base = metric.rpartition(".")[2]
-    unit = METRICS[base].unit if base in METRICS else "-"
+    unit = OBJECTIVES[base].unit if base in OBJECTIVES else "-"
     if unit in ("s", "J", "W"):
         return prefixed(value, unit)
     return _three(value) if unit == "-" else f"{_three(value)} {unit.replace('1/s', '/s')}"

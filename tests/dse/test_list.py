@@ -9,12 +9,12 @@ from dse.documents import shipped_workloads
 from dse.samplers import SAMPLERS
 from hwmodels.architectures import ARCHITECTURES
 from hwmodels.networks import NETWORKS, network
-from hwmodels.outcome import METRICS
+from hwmodels.outcome import METRICS, OBJECTIVES
 from hwmodels.policies import POLICIES
 from hwmodels.token_lengths import LENGTHS
 
 NAMES = {"architectures": ARCHITECTURES, "policies": POLICIES, "networks": NETWORKS, "samplers": SAMPLERS,
-         "metrics": METRICS, "workloads": shipped_workloads(), "lengths": LENGTHS}
+         "metrics": METRICS, "objectives": OBJECTIVES, "workloads": shipped_workloads(), "lengths": LENGTHS}
 
 
 def run(capsys, *args):
@@ -61,4 +61,4 @@ def test_units_of_metrics(capsys):
 def test_unknown_topic(capsys, topic, hint):
     assert run(capsys, topic) == (2, "", "TOPIC: must be one of architectures, dataflows, policies, networks, "
                                   "workloads, "
-                                  f"lengths, samplers, metrics, got '{topic}'{hint}\n")
+                                  f"lengths, samplers, metrics, objectives, got '{topic}'{hint}\n")

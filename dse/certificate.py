@@ -7,8 +7,15 @@ certificate.json of a run, one entry per block (designs that differ in policy on
     by               the simulated design that strictly dominates its bound, or the index of a budget it cannot meet
     bound            objectives at best, to be minimised; null where the proof needs none
 
+and one per design whose simulation was stopped, since its first requests prove enough ("parts"):
+
+    design, requests its number, and how many requests were simulated
+    broken           index of a budget that it does not meet, or null
+    by               else the simulated design that strictly dominates it
+
 `check_run` builds the blocks anew from the study, compares them with the entries, recomputes the bounds with
-`hwmodels.demand_bounds`, repeats the comparisons, simulates the front again, and finds it among the trials.
+`hwmodels.demand_bounds`, repeats the comparisons, simulates the front again, and finds it among the trials. A design
+whose simulation was stopped is simulated to the end: that it is discarded must show in its metrics.
 """
 
 import csv
@@ -38,8 +45,9 @@ Floats = NDArray[np.float64]
 
 CERTIFICATE = "certificate.json"
 _KIND = "dse-front-certificate"
-_STATES = {0: "open", 1: "simulated", 2: "budget, by layer bounds", 3: "dominated, by layer bounds",
-           4: "budget, by exact costs", 5: "dominated, by exact costs", 6: "cannot run"}
+_STATES = {0: "open", 1: "simulated, some designs in part (see parts)", 2: "budget, by layer bounds",
+           3: "dominated, by layer bounds", 4: "budget, by exact costs", 5: "dominated, by exact costs",
+           6: "cannot run"}
 _NUMBERING = ("A design's number is its position in the study's space with the hardware parameters first, then policy, "
               "scheduler and policy parameters, each group in the order of the space. A block holds the designs of one "
               "hardware whose scheduler block (area, delay, power, energy per decision) is the same.")
@@ -73,6 +81,12 @@ def certificate(run: "FrontRun", study_text: str, blocks: "Blocks", state: NDArr
             "bound": [[_json(v) for v in vector] if needed else None
                       for vector, needed in zip(vectors.tolist(), needs.tolist(), strict=True)],
         },
+        "parts": {
+            "design": [cut.number for cut in run.cuts],
+            "requests": [cut.requests for cut in run.cuts],
+            "broken": [cut.broken if cut.broken >= 0 else None for cut in run.cuts],
+            "by": [cut.by for cut in run.cuts],
+        },
     }
 
 
@@ -97,6 +111,8 @@ class Check(NamedTuple):
     """Those of them with the exact cost tables."""
     simulated: int
     """Designs that were simulated again."""
+    parts: int
+    """Designs whose simulation had been stopped, now simulated to the end."""
 
 
 class _Block(NamedTuple):
@@ -207,7 +223,7 @@ def check_run(folder: Path, *, sample: int = 100, everything: bool = False, seed
             or [len(block.numbers) for block in blocks] != table.get("designs")
             or not all(len(table.get(name, ())) == len(blocks) for name in ("state", "by", "bound"))):
         problems.append("blocks: they are not the designs of the study")
-        return Check(problems, False, 0, len(blocks), 0, 0, 0)
+        return Check(problems, False, 0, len(blocks), 0, 0, 0, 0)
     values = {number: _objectives(study, row) for number, row in trials.items()}
     feasible = {number: v for number, v in values.items() if v is not None}
     problems += _check_front(feasible, front, proof)
@@ -216,16 +232,20 @@ def check_run(folder: Path, *, sample: int = 100, everything: bool = False, seed
     exact = np.flatnonzero(np.isin(state, (4, 5, 6)))
     chosen = exact if everything else rng.permutation(exact)[:sample]
     layers = np.flatnonzero(np.isin(state, (0, 2, 3)))
-    problems += _check_blocks(study, blocks, table, trials, feasible)
+    parts = _parts(proof)
+    problems += _check_blocks(study, blocks, table, trials | parts, feasible)
     problems += _check_bounds(study, blocks, table, feasible, layers, exact=False)
     problems += _check_bounds(study, blocks, table, feasible, np.sort(chosen), exact=True)
     again = list(trials) if everything else [*front, *rng.permutation(list(trials))[:sample].tolist()]
     problems += _check_trials(study, trials, dict.fromkeys(again))
+    stopped = sorted(parts) if everything else rng.permutation(sorted(parts))[:sample].tolist()
+    problems += [f"trial {number}: {doubt}" for number in stopped
+                 if (doubt := _doubt_of_part(study, number, parts[number], feasible))]
     left = bool((state == 0).any())
     if proof.get("exact") and left:
         problems.append("exact: some blocks are open")
     return Check(problems, bool(proof.get("exact")), sum(len(block.numbers) for block in blocks), len(blocks),
-                 len(layers) + len(chosen), len(chosen), len(set(again)))
+                 len(layers) + len(chosen), len(chosen), len(set(again)), len(stopped))
 
 
 def _objectives(study: Study, row: dict[str, str]) -> tuple[float, ...] | None:
@@ -262,7 +282,36 @@ def _check_front(feasible: dict[int, tuple[float, ...]], front: list[int], proof
     return problems
 
 
-def _check_blocks(study: Study, blocks: list[_Block], table: dict[str, Any], trials: dict[int, dict[str, str]],
+def _parts(proof: dict[str, Any]) -> dict[int, Any]:
+    """Designs whose simulation was stopped -> (budget they miss, trial that dominates them)."""
+    table = proof.get("parts", {})
+    return dict(zip(table.get("design", ()), zip(table.get("broken", ()), table.get("by", ()), strict=False),
+                    strict=False))
+
+
+def _doubt_of_part(study: Study, number: int, proof: tuple[int | None, int | None],
+                   feasible: dict[int, tuple[float, ...]]) -> str:
+    """What a whole simulation says against the discarding of a design, or ''."""
+    from hwmodels.evaluate import evaluate
+    from spaces.designs import decode_design
+
+    broken, by = proof
+    outcome = evaluate(decode_design(_ordered(study.space).at(number), study.workload), study.workload, seed=study.seed)
+
+    def metric(name: str) -> float:
+        tenant, _, of = name.rpartition(".")
+        return float((outcome.tenants[tenant] if tenant else outcome.metrics)[of])
+
+    if broken is not None:
+        if not 0 <= broken < len(study.budgets):
+            return "names no budget"
+        name, bound = list(study.budgets.items())[broken]
+        return f"budget {name} can be met" if (metric(name) <= bound if _less(name) else metric(name) >= bound) else ""
+    own = [metric(o.metric) if o.minimise else -metric(o.metric) for o in study.objectives]
+    return "" if by in feasible and _dominates(feasible[by], own) else f"trial {by} does not dominate it"
+
+
+def _check_blocks(study: Study, blocks: list[_Block], table: dict[str, Any], trials: dict[int, Any],
                   feasible: dict[int, tuple[float, ...]]) -> list[str]:
     """Simulated blocks have all their trials; dominated ones name a feasible trial that dominates their bound."""
     problems = []

@@ -2,11 +2,12 @@
 
 1. Every block (`dse.front_blocks`) gets bounds of its objectives and budgets without any mapping search.
 2. The best block at hand goes to a worker: exact cost tables, closer bounds, simulation of what they leave.
-3. Every feasible design found discards the blocks whose bounds it dominates. Repeat until no block is left.
+3. A simulation stops after a tenth or a third of the requests if what became of them is enough to discard the design.
+4. Every feasible design found discards the blocks whose bounds it dominates. Repeat until no block is left.
 
-A block is discarded only if a budget cannot be met or an evaluated design strictly dominates its bounds, so every
-design that could be on the front, or equal one on it, was simulated. Of designs with equal objectives front.csv lists
-the one with the least number.
+A block or design is discarded only if a budget cannot be met or an evaluated design strictly dominates its bounds, so
+every design that could be on the front, or equal one on it, was simulated. Of designs with equal objectives front.csv
+lists the one with the least number.
 """
 
 import json
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from dse.certificate import CERTIFICATE, certificate, study_digest
 from dse.driver import _describe, _manifest, _pool, _sigterm_interrupts, _study_text, _uninterrupted
 from dse.errors import InputError, Problem
-from dse.front_blocks import BlockEvaluator, Blocks, dominates, first_bounds, results_of, rules_of
+from dse.front_blocks import BlockEvaluator, Blocks, Cut, cuts_of, dominates, first_bounds, results_of, rules_of
 from dse.objective import Result, Verdict, judge, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Progress, Snapshot
@@ -60,7 +61,10 @@ class State(IntEnum):
     DOMINATED_2 = 5
     CANNOT_RUN = 6
     """The models refuse it, or a network cannot run on it."""
-    SENT = 7
+    BUDGET_3 = 7
+    """A budget is not met, by a simulation of the first requests; of single designs, as the next."""
+    DOMINATED_3 = 8
+    SENT = 9
 
 
 @final
@@ -75,6 +79,7 @@ class FrontRun:
     ties : designs equal in all objectives to one on the front, not listed in it.
     exact : no block is left and nothing failed.
     counts : state -> designs.
+    cuts : designs that part of their simulation discards.
     gap : most hypervolume that undecided designs could add, same unit as `hypervolume`; inf where that is not known:
         an objective has neither a budget nor a value yet, or no bound [-].
     unreachable : budgets that no design can meet, with the best bound of their metric over all of them.
@@ -89,6 +94,7 @@ class FrontRun:
     exact: bool
     size: int
     counts: dict[str, int]
+    cuts: tuple[Cut, ...]
     hypervolume: float
     reference: dict[str, float | None]
     gap: float
@@ -111,7 +117,7 @@ class FrontRun:
 
     @property
     def never_simulated_frac(self) -> float:
-        return 1.0 - len(self.results) / self.size
+        return 1.0 - (len(self.results) + len(self.cuts)) / self.size
 
     @property
     def gap_frac(self) -> float:
@@ -218,6 +224,7 @@ class _Search:
         self.vectors = np.tile(rules_of(study).ideal(), (count, 1))
         self.nearest = np.full(len(study.budgets), np.nan)
         """Of every budget, the best bound of its metric over all designs; NaN where some were not looked at."""
+        self.cuts: dict[int, Cut] = {}
         self.front: dict[int, Floats] = {}
         self.ratios: dict[int, tuple[Floats, int]] = {}
         """Architecture -> (sum of log(objective / bound) over hardware, how many)."""
@@ -350,6 +357,7 @@ class _Search:
         if not (np.isfinite(bound).all() and (bound != 0.0).all()):
             return
         values = [judge(self.study, result).values for result in results]
+        values += [tuple(cut.bound) if cut.broken == -1 else None for cut in cuts_of(answer)]
         if not values:
             values = [None if group["broken"] != -1 else tuple(group["bound"]) for group in answer["groups"]]
         ratios = [np.full(len(bound), _FAR) if one is None else np.clip(np.array(one) / bound, 1.0 / _FAR, _FAR)
@@ -378,7 +386,7 @@ class _Search:
             self.journal.append([result])
             self._learn(result)
             if not left:
-                self._finish(h, {"blocks": self._sent(h), "groups": None})
+                self._finish(h, {"blocks": self._sent(h), "groups": None, "cuts": []})
             return []
         h = -1 - result.number
         if result.state == "failed":
@@ -391,7 +399,7 @@ class _Search:
         answer["blocks"] = self._sent(h)
         new = results_of(answer)
         record = Result(number=result.number, params={}, state="complete", duration_s=result.duration_s,
-                        status=json.dumps({"blocks": answer["blocks"], "groups": answer["groups"]}))
+                        status=json.dumps({name: answer[name] for name in ("blocks", "groups", "cuts")}))
         self.journal.append([*new, record])  # one line: all of the task or nothing
         self._fresh += len(new)
         self._compare(h, answer, new)
@@ -413,6 +421,7 @@ class _Search:
         self._settle(answer)
 
     def _settle(self, answer: dict[str, Any]) -> None:
+        self.cuts |= {cut.number: cut for cut in cuts_of(answer)}
         for at, b in enumerate(answer["blocks"]):
             verdict = answer["groups"][at] if answer["groups"] else None
             self.state[b] = State.SIMULATED
@@ -463,6 +472,9 @@ class _Search:
     def counts(self) -> dict[str, int]:
         """State -> designs."""
         found = np.bincount(self.state, weights=self.designs, minlength=len(State))
+        found[State.SIMULATED] -= len(self.cuts)
+        found[State.BUDGET_3] = sum(cut.broken >= 0 for cut in self.cuts.values())
+        found[State.DOMINATED_3] = len(self.cuts) - found[State.BUDGET_3]
         return {state.name.lower(): int(found[state]) for state in State}
 
     def _reference(self, values: Floats) -> Floats:
@@ -507,6 +519,7 @@ class _Search:
             front=tuple(results[rows[i]].number for i in front),
             ties=sum(tuple(v) in best for v in values) - len(front),
             exact=not failed and not len(undecided) and not interrupted, size=self.blocks.size, counts=self.counts(),
+            cuts=tuple(self.cuts[number] for number in sorted(self.cuts)),
             hypervolume=volume, gap=gap, wall_s=wall_s, workers=self.workers, interrupted=interrupted,
             unreachable={metric: float(best) for (metric, bound), best in
                          zip(study.budgets.items(), self.nearest, strict=True)

@@ -9,19 +9,21 @@ hardware, closer bounds, and the simulation of what they cannot discard.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.objective import DesignEvaluator, Result, evaluate_one, minimised
+from dse.objective import DesignEvaluator, Result, evaluate_one, judge, minimised, result_of
 from dse.study import Study
 from hwmodels.area import SchedulerBlock
 from hwmodels.demand_bounds import (
     Demand,
     Load,
+    Served,
     chip_demand,
     is_separate,
     least_finished,
@@ -32,22 +34,28 @@ from hwmodels.demand_bounds import (
 )
 from hwmodels.design import Chip, Design
 from hwmodels.errors import ModelError
-from hwmodels.evaluate import _machine, prepare
+from hwmodels.evaluate import Bench, _machine, bench_of, prepare
 from hwmodels.kernel import isolated_s
 from hwmodels.network import Network
 from hwmodels.outcome import Outcome
+from hwmodels.prefix_bounds import first_requests, prefix_of, tail_bounds
 from hwmodels.scheduling import block_of
+from hwmodels.tables import TaskRecords
 from hwmodels.workload import Workload
 from spaces.designs import PARAMETERS, decode_design, policy_params
 from spaces.graph import INACTIVE, Node
 from spaces.space import Params, Space
 
-__all__ = ["Best", "BlockEvaluator", "Blocks", "Group", "Rules", "dominates", "hardware_first", "rules_of"]
+__all__ = ["Best", "BlockEvaluator", "Blocks", "Cut", "Group", "Rules", "cuts_of", "dominates", "hardware_first",
+           "results_of", "rules_of"]
 
 Floats = NDArray[np.float64]
 
 _AT_LEAST = {"p99_deadline_frac": 0.0, "slo_miss_frac": -1.0, "slo_violation_frac": 0.0}
 _TAILS = tuple(_AT_LEAST)
+_BY_PARTS = ("energy_j", "energy_per_inference_j")
+_PARTS = (0.1, 0.35)
+"""Shares of the requests that are simulated before all of them."""
 _CHUNK = 1024
 """Chips whose layers are bounded together."""
 _FIRST_STEPS = 3
@@ -177,7 +185,12 @@ class Rules:
     least: NDArray[np.int64]
     load: Load
 
-    def vectors(self, bounds: dict[str, Floats]) -> Floats:
+    @property
+    def gains_by_parts(self) -> bool:
+        """Whether the simulation of some requests says more than bounds do."""
+        return any(metric in _BY_PARTS or metric.rpartition(".")[2] in _TAILS for metric in self.metrics)
+
+    def vectors(self, bounds: Mapping[str, Floats]) -> Floats:
         """Objectives at best, to be minimised, shape (D, objectives); -inf where nothing is known."""
         columns = []
         for objective in self.study.objectives:
@@ -195,13 +208,13 @@ class Rules:
                                   1.0 if metric.endswith("_frac") else np.inf]) for metric in self.metrics}
         return self.vectors(best)[0]
 
-    def budgets(self, bounds: dict[str, Floats], unseen: Sequence[str]) -> Floats:
+    def budgets(self, bounds: Mapping[str, Floats], unseen: Sequence[str]) -> Floats:
         """Bounds of the metrics with a budget, (D, budgets); NaN for those `unseen`."""
         count = len(next(iter(bounds.values())))
         columns = [np.full(count, np.nan) if metric in unseen else bounds[metric] for metric in self.study.budgets]
         return np.stack(columns, axis=1) if columns else np.empty((count, 0))
 
-    def broken(self, bounds: dict[str, Floats]) -> NDArray[np.int64]:
+    def broken(self, bounds: Mapping[str, Floats]) -> NDArray[np.int64]:
         """Index of the first budget that cannot be met, -1 = none, shape (D,)."""
         found = np.full(len(next(iter(bounds.values()))), -1, dtype=np.int64)
         for index, (metric, bound) in reversed(list(enumerate(self.study.budgets.items()))):
@@ -238,12 +251,14 @@ class Best(NamedTuple):
     """Index of a budget that cannot be met, -1 = none; -2 = the design cannot be built."""
     budgets: Floats
     """(B, budgets) bounds of the metrics that have one; NaN where not looked at."""
+    metrics: Mapping[str, Floats]
+    """All bounds, (B,) each."""
 
 
 def _cannot(count: int, rules: Rules) -> Best:
     """Blocks that cannot be built, until more is known."""
     return Best(np.full((count, len(rules.study.objectives)), np.inf), np.full(count, -2, dtype=np.int64),
-                np.full((count, len(rules.study.budgets)), np.nan))
+                np.full((count, len(rules.study.budgets)), np.nan), {})
 
 
 def _bounds(rules: Rules, demand: Demand, blocks: Sequence[SchedulerBlock], area_mm2: Floats, leakage_w: Floats, *,
@@ -270,7 +285,7 @@ def _bounds(rules: Rules, demand: Demand, blocks: Sequence[SchedulerBlock], area
     found |= {metric: np.full(len(blocks), _AT_LEAST[metric]) for metric in tails}
     rows = np.flatnonzero(rules.broken(found) == -1)
     if not tails or not len(rows):
-        return Best(rules.vectors(found), rules.broken(found), rules.budgets(found, tails))
+        return Best(rules.vectors(found), rules.broken(found), rules.budgets(found, tails), found)
     if front is None:
         if representative is None or not np.isnan(rules.load.deadline_x).all():  # deadlines that grow with a decision
             representative = everything
@@ -285,8 +300,8 @@ def _bounds(rules: Rules, demand: Demand, blocks: Sequence[SchedulerBlock], area
         values = bounds(rows, tails, limits=limits, steps=0)
     for metric, column in values.items():
         found[metric][rows] = column
-    return Best(rules.vectors(found), rules.broken(found), rules.budgets(found, [] if len(rows) == len(blocks)
-                                                                         else tails))
+    return Best(rules.vectors(found), rules.broken(found),
+                rules.budgets(found, [] if len(rows) == len(blocks) else tails), found)
 
 
 def _worth(rules: Rules, metric: str, vectors: Floats, front: Floats) -> Floats:
@@ -334,7 +349,7 @@ def _chunk(blocks: Blocks, rules: Rules, low: int, high: int) -> Best:
         leakage = np.array([some[o][1].leakage_w for o in owner.tolist()])
         best = _bounds(rules, rows_of(demand, owner), schedulers, area, leakage,
                        representative=_quickest(owner, schedulers))
-        found.vectors[rows - first], found.broken[rows - first], found.budgets[rows - first] = best
+        found.vectors[rows - first], found.broken[rows - first], found.budgets[rows - first] = best[:3]
     return found
 
 
@@ -366,37 +381,117 @@ def _area(chip: Chip, block: SchedulerBlock) -> float:
 # --- workers ----------------------------------------------------------------------------------------------------------
 
 
-def closer_bounds(params: Params, groups: Sequence[SchedulerBlock], rules: Rules, front: Floats) -> Iterator[Best]:
-    """Bounds of the blocks of one hardware, closer and closer: the layers of one network after the other are costed
-    exactly instead of bounded, at last all of them.
+@final
+class Hardware:
+    """The blocks of one hardware: bounds that come closer, then simulations, of the first requests first."""
 
-    Parameters
-    ----------
-    params : of any design of the hardware.
-    front : see `_bounds`.
-    """
-    workload, count = rules.study.workload, len(groups)
-    design = _design(params, workload)
-    chip = None if design is None else _chip_of(design, workload)
-    if design is None or chip is None:
-        yield _cannot(count, rules)
-        return
-    area = np.array([_area(chip, block) for block in groups])
-    leakage, same = np.full(count, chip.leakage_w), np.zeros(count, dtype=np.int64)
-    order: list[Network] = []
-    for known in range(len(workload.networks)):
-        demand = chip_demand([chip], workload, rules.load, exact=order[:known])
-        order = order or _most_uncertain(demand, rules)
-        yield _bounds(rules, rows_of(demand, same), groups, area, leakage, front=front)
-    prepared = prepare(replace(design, policy="fcfs", policy_params={}), workload)  # one request at a time
-    if prepared.problem:
-        yield _cannot(count, rules)
-        return
-    networks = workload.networks
-    machine = _machine(prepared.chip, workload, groups[0]._replace(decision_s=0.0))
-    alone = isolated_s(prepared.table, machine, np.array([networks.index(t.network) for t in workload.tenants]))
-    demand = rows_of(prepared_demand(prepared, workload, rules.load, alone), same)
-    yield _bounds(rules, demand, groups, area, leakage, front=front)
+    def __init__(self, params: Params, groups: Sequence[SchedulerBlock], rules: Rules) -> None:
+        """`params` are those of any design of the hardware."""
+        self.params, self.groups, self.rules = params, groups, rules
+        self._benches: dict[int, Bench] = {}
+        self._demand: Demand | None = None
+
+    def bounds(self, front: Floats) -> Iterator[Best]:
+        """Bounds of the blocks, closer and closer: the layers of one network after the other are costed exactly
+        instead of bounded, at last all of them. `front` as in `_bounds`."""
+        rules, groups = self.rules, self.groups
+        workload, count = rules.study.workload, len(groups)
+        design = _design(self.params, workload)
+        chip = None if design is None else _chip_of(design, workload)
+        if design is None or chip is None:
+            yield _cannot(count, rules)
+            return
+        self._area = np.array([_area(chip, block) for block in groups])
+        self._leakage, same = np.full(count, chip.leakage_w), np.zeros(count, dtype=np.int64)
+        order: list[Network] = []
+        for known in range(len(workload.networks)):
+            demand = chip_demand([chip], workload, rules.load, exact=order[:known])
+            order = order or _most_uncertain(demand, rules)
+            yield _bounds(rules, rows_of(demand, same), groups, self._area, self._leakage, front=front)
+        prepared = prepare(replace(design, policy="fcfs", policy_params={}), workload)  # one request at a time
+        if prepared.problem:
+            yield _cannot(count, rules)
+            return
+        networks = workload.networks
+        machine = _machine(prepared.chip, workload, groups[0]._replace(decision_s=0.0))
+        alone = isolated_s(prepared.table, machine, np.array([networks.index(t.network) for t in workload.tenants]))
+        self._demand = prepared_demand(prepared, workload, rules.load, alone)
+        yield _bounds(rules, rows_of(self._demand, same), groups, self._area, self._leakage, front=front)
+
+    def simulated(self, number: int, params: Params, g: int, best: Best, found: "Points") -> "Result | Cut":
+        """A design of group g: its result, or why it needs none.
+
+        Parameters
+        ----------
+        best : the last of `bounds`.
+        found : evaluated designs that may dominate it.
+        """
+        start, rules = time.perf_counter(), self.rules
+        design = decode_design(params, rules.study.workload)
+        if g not in self._benches:
+            self._benches[g] = bench_of(prepare(design, rules.study.workload), rules.study.workload, self.groups[g],
+                                        rules.study.seed)
+        bench = self._benches[g]
+        arrival = bench.trace.arrival_s
+        parts = [first_requests(arrival, part) for part in _PARTS] if rules.gains_by_parts else []
+        for first in dict.fromkeys([*parts, len(arrival)]):
+            records = bench.serve(design.policy, design.policy_params, first=first)
+            cut = self._cut(number, g, best, bench, records, found)
+            if cut is not None:
+                return cut
+        outcome = bench.outcome(records)
+        return result_of(number, params, outcome, time.perf_counter() - start)
+
+    def _cut(self, number: int, g: int, best: Best, bench: Bench, records: TaskRecords,
+             found: "Points") -> "Cut | None":
+        """What the records of the first requests prove."""
+        rules, workload, first = self.rules, self.rules.study.workload, len(records.finish_s)
+        prefix = prefix_of(bench.trace, records)
+        bounds = {metric: column[g:g + 1] for metric, column in best.metrics.items()}
+        tails = tail_bounds(bench.trace, prefix, [t.name for t in workload.tenants], rules.load.percentile)
+        energies = [metric for metric in rules.metrics if metric in ("energy_j", "energy_per_inference_j")]
+        if energies:
+            assert self._demand is not None
+            tenant, spent_j = bench.trace.tenant[:first][prefix.done], records.energy_j[prefix.done]
+            tenants = len(workload.tenants)
+            served = Served(np.bincount(tenant, minlength=tenants).astype(np.int64),
+                            np.bincount(tenant, weights=spent_j, minlength=tenants).astype(np.float64))
+            bounds |= metric_bounds(self._demand, rules.load, workload, [self.groups[g]], area_mm2=self._area[g:g + 1],
+                                    leakage_w=self._leakage[g:g + 1], metrics=energies, least=rules.least,
+                                    served=served)
+        bounds |= {metric: np.maximum(bounds[metric], tails[metric]) for metric in rules.metrics if metric in tails}
+        vector, broken = rules.vectors(bounds)[0], int(rules.broken(bounds)[0])
+        beats = np.flatnonzero(dominates(found.values, vector))
+        if broken == -1 and not len(beats):
+            return None
+        return Cut(number, first, broken, found.numbers[beats[0]] if broken == -1 else None, vector.tolist())
+
+
+class Cut(NamedTuple):
+    """A design that the simulation of its first requests discards."""
+
+    number: int
+    requests: int
+    """Simulated."""
+    broken: int
+    """Index of a budget that it does not meet, -1 = dominated."""
+    by: int | None
+    """Design that strictly dominates it."""
+    bound: list[float]
+    """Objectives at best, to be minimised."""
+
+
+@final
+class Points:
+    """Evaluated designs that may discard others."""
+
+    def __init__(self, front: Sequence[tuple[int, Sequence[float]]], objectives: int) -> None:
+        self.numbers = [number for number, _ in front]
+        self.values = np.array([values for _, values in front], dtype=np.float64).reshape(len(front), objectives)
+
+    def add(self, number: int, values: Sequence[float]) -> None:
+        self.numbers.append(number)
+        self.values = np.concatenate([self.values, [values]])
 
 
 def _most_uncertain(demand: Demand, rules: Rules) -> list[Network]:
@@ -415,7 +510,8 @@ class BlockEvaluator:
     """What workers call, with one of two kinds of parameters: a design, or a task `{"block": ...}`.
 
     A task names a hardware and the groups of it that are not discarded yet, and brings the front so far; the answer
-    is JSON in the status: the closer bounds, who discards what, and the results of the designs that were simulated.
+    is JSON in the status: the closer bounds, who discards what, and the results of the designs that were simulated, or
+    why part of the simulation was enough.
     """
 
     study: Study
@@ -438,25 +534,39 @@ class BlockEvaluator:
 def _answer(task: dict[str, Any], rules: Rules, evaluate: DesignEvaluator) -> dict[str, Any]:
     groups = [SchedulerBlock(*group["scheduler"]) for group in task["groups"]]
     designs = [[(number, task["hardware"] | tail) for number, tail in group["designs"]] for group in task["groups"]]
-    front = [(number, np.array(values)) for number, values in task["front"]]
-    points = np.array([values for _, values in front]).reshape(len(front), len(rules.study.objectives))
+    found = Points(task["front"], len(rules.study.objectives))
     verdicts: list[dict[str, Any]] = [{}] * len(groups)
     left = list(range(len(groups)))
-    numbers = [number for number, _ in front]
-    for best in closer_bounds(designs[0][0][1], groups, rules, points):
+    hardware = Hardware(designs[0][0][1], groups, rules)
+    for best in hardware.bounds(found.values):
         for g in list(left):
-            beats = np.flatnonzero(dominates(points, best.vectors[g]))
-            by, broken = numbers[beats[0]] if len(beats) else None, int(best.broken[g])
+            beats = np.flatnonzero(dominates(found.values, best.vectors[g]))
+            by, broken = found.numbers[beats[0]] if len(beats) else None, int(best.broken[g])
             verdicts[g] = {"bound": best.vectors[g].tolist(), "broken": broken, "by": by if broken == -1 else None}
             if broken != -1 or by is not None:
                 left.remove(g)
         if not left:
             break
-    results = []
+    results, cuts = [], []
     for g in left:
         for number, params in designs[g]:
-            results.append(evaluate_one(evaluate, number, params).as_dict())
-    return {"groups": verdicts, "results": results}
+            try:
+                one = hardware.simulated(number, params, g, best, found)
+            except Exception:
+                one = evaluate_one(evaluate, number, params)  # keeps what went wrong
+            if isinstance(one, Cut):
+                cuts.append(one)
+                continue
+            results.append(one.as_dict())
+            verdict = judge(rules.study, one)
+            if verdict.feasible and verdict.values is not None:
+                found.add(number, verdict.values)
+    return {"groups": verdicts, "results": results, "cuts": cuts}
+
+
+def cuts_of(answer: dict[str, Any]) -> list[Cut]:
+    """The designs of an answer that part of a simulation discards."""
+    return [Cut(*entry) for entry in answer["cuts"]]
 
 
 def results_of(answer: dict[str, Any]) -> list[Result]:

@@ -22,7 +22,7 @@ from hwmodels.workload import Workload
 from spaces.space import Params
 
 __all__ = ["DesignEvaluator", "Evaluate", "Result", "RobustEvaluator", "Verdict", "aggregated", "evaluate_one",
-           "evaluator", "judge", "metric_of", "minimised"]
+           "evaluator", "judge", "metric_of", "minimised", "result_of"]
 
 Evaluate = Callable[[Params], Outcome]
 """What workers call: picklable, deterministic."""
@@ -119,17 +119,21 @@ class Result:
                 if (value := getattr(self, name)) or name != "scenarios"}
 
 
+def result_of(number: int, params: Params, outcome: Outcome, duration_s: float) -> Result:
+    """A trial that ran."""
+    return Result(number=number, params=params, state="complete", status=outcome.status, duration_s=duration_s,
+                  metrics={name: float(value) for name, value in outcome.metrics.items()},
+                  tenants={tenant: {name: float(value) for name, value in metrics.items()}
+                           for tenant, metrics in outcome.tenants.items()},
+                  scenarios=outcome.scenarios)
+
+
 def evaluate_one(evaluate: Evaluate, number: int, params: Params) -> Result:
     """Run one evaluation; an exception makes a failed trial, with its traceback."""
     start = time.perf_counter()
     try:
         outcome = evaluate(params)
-        return Result(number=number, params=params, state="complete", status=outcome.status,
-                      duration_s=time.perf_counter() - start,
-                      metrics={name: float(value) for name, value in outcome.metrics.items()},
-                      tenants={tenant: {name: float(value) for name, value in metrics.items()}
-                               for tenant, metrics in outcome.tenants.items()},
-                      scenarios=outcome.scenarios)
+        return result_of(number, params, outcome, time.perf_counter() - start)
     except Exception:
         return Result(number=number, params=params, state="failed", status="failed",
                       duration_s=time.perf_counter() - start, error=traceback.format_exc(limit=20))

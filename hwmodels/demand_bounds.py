@@ -58,7 +58,7 @@ from hwmodels.network import Network
 from hwmodels.traffic import generate, relative_deadline_s
 from hwmodels.workload import Workload
 
-__all__ = ["Demand", "Load", "chip_demand", "is_separate", "least_finished", "metric_bounds", "offered_load",
+__all__ = ["Demand", "Load", "Served", "chip_demand", "is_separate", "least_finished", "metric_bounds", "offered_load",
            "prepared_demand", "rows_of"]
 
 Floats = NDArray[np.float64]
@@ -110,6 +110,15 @@ class Demand(NamedTuple):
     """(D,) one engine does all, undivided: its work is the latency."""
     separate: Bools
     """(D,) every tenant has its own engine and its own share of the DRAM channel."""
+
+
+class Served(NamedTuple):
+    """Requests that are known to finish, with what they cost."""
+
+    requests: Ints
+    """(T,) how many."""
+    energy_j: Floats
+    """(T,) dynamic, of all of them."""
 
 
 def rows_of(demand: Demand, rows: Ints) -> Demand:
@@ -629,7 +638,8 @@ def _least_ratio(fixed_j: Floats, each_j: Floats, least: Ints, count: Ints) -> F
 
 def metric_bounds(demand: Demand, load: Load, workload: Workload, blocks: Sequence[SchedulerBlock], *,
                   area_mm2: Floats, leakage_w: Floats, metrics: Sequence[str], least: Ints,
-                  limits: Mapping[str, float | Floats] | None = None, steps: int = _STEPS) -> dict[str, Floats]:
+                  limits: Mapping[str, float | Floats] | None = None, steps: int = _STEPS,
+                  served: Served | None = None) -> dict[str, Floats]:
     """Bounds of the wanted metrics: lower bounds, and upper bounds of those that are better when larger.
 
     Parameters
@@ -641,6 +651,7 @@ def metric_bounds(demand: Demand, load: Load, workload: Workload, blocks: Sequen
     least : requests of each tenant that finish at least (`least_finished`), (T,).
     limits : of metrics, also per design (D,); one proven beyond its limit needs no closer bound of that metric.
     steps : halvings of the interval that holds the bound of a tail (on a logarithmic axis); 0 tries the limit only.
+    served : what is known of some requests of all designs, for the energy.
 
     Returns
     -------
@@ -655,6 +666,10 @@ def metric_bounds(demand: Demand, load: Load, workload: Workload, blocks: Sequen
     decision_s = np.where(overlaps, 0.0, decision_s)  # a load that begins earlier hides it
     static_w = leakage_w + np.array([block.power_w for block in blocks])
     each_j = demand.energy_j + np.array([block.decision_j for block in blocks])[:, None]
+    more_j = np.zeros(count)
+    if served is not None:
+        least = np.maximum(least, served.requests)
+        more_j = served.energy_j.sum() - demand.energy_j @ served.requests
     chain = _chains(demand.latency_s + decision_s[:, None], load.parent) * (1.0 - _ROUNDING)
     scale = 1.0 - _ROUNDING
     tails: dict[str, tuple[Floats, Floats]] = {}
@@ -676,9 +691,9 @@ def metric_bounds(demand: Demand, load: Load, workload: Workload, blocks: Sequen
         if metric == "power_w":
             return static_w * scale
         if metric == "energy_j":
-            return (static_w * load.duration_s + each_j @ least) * scale
+            return (static_w * load.duration_s + more_j + each_j @ least) * scale
         if metric == "energy_per_inference_j":
-            return _least_ratio(static_w * load.duration_s, each_j, least, load.requests) * scale
+            return _least_ratio(static_w * load.duration_s + more_j, each_j, least, load.requests) * scale
         if metric.endswith("_latency_s"):
             return _latency(metric, chain, load)
         if metric == "p99_deadline_frac":

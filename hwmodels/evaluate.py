@@ -9,6 +9,7 @@ The analytic fidelity takes layer bounds for the cost table and a queue of reque
 Pure, deterministic, picklable; no I/O.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, final
@@ -23,7 +24,7 @@ from hwmodels.cost import LIMITS, LayerCosts, layer_costs
 from hwmodels.design import Chip, Design, EngineSlot
 from hwmodels.engine import Engine
 from hwmodels.errors import ModelError
-from hwmodels.kernel import isolated_s, request_isolated_s, simulate
+from hwmodels.kernel import Scene, isolated_s, request_isolated_s, run, scene_of
 from hwmodels.metrics import metrics
 from hwmodels.network import Network
 from hwmodels.outcome import Outcome
@@ -34,7 +35,7 @@ from hwmodels.technology import constants_of, dram_energy_j_per_byte
 from hwmodels.traffic import generate, relative_deadline_s
 from hwmodels.workload import RequestTrace, Workload
 
-__all__ = ["FIDELITIES", "Detail", "PreparedChip", "evaluate", "evaluate_detail", "prepare"]
+__all__ = ["FIDELITIES", "Bench", "Detail", "PreparedChip", "bench_of", "evaluate", "evaluate_detail", "prepare"]
 
 FIDELITIES = ("simulate", "analytic")
 """`simulate`: mappings, events. `analytic`: bounds of the layers, a queue of requests (`hwmodels.analytic`)."""
@@ -254,19 +255,58 @@ def evaluate_detail(design: Design, workload: Workload, *, seed: int = 0, record
         outcome = Outcome(status=prepared.problem, metrics={"area_mm2": float(sum(area.values()))},
                           breakdown={"area_mm2": area})
         return Detail(outcome=outcome, prepared=prepared)
-    machine = _machine(chip, workload, block)
+    bench = bench_of(prepared, workload, block, seed)
+    trace = bench.trace
+    if not len(trace.arrival_s):
+        return Detail(outcome=_nobody(area), prepared=prepared, trace=trace, isolated_s=bench.isolated_s)
+    records = bench.serve(design.policy, design.policy_params, record=record)
+    outcome = bench.outcome(records)
+    for index, tenant in enumerate(workload.tenants):
+        outcome.breakdown[f"time_frac.{tenant.name}"] = _time_shares(workload, prepared, trace, records, index)
+    return Detail(outcome=outcome, prepared=prepared, trace=trace, records=records, isolated_s=bench.isolated_s,
+                  machine=bench.machine)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A chip with its scheduler and the requests it shall serve: designs that differ in policy share it."""
+
+    prepared: PreparedChip
+    workload: Workload
+    block: SchedulerBlock
+    machine: Machine
+    isolated_s: Floats
+    """Of every tenant, (T,)."""
+    trace: RequestTrace
+    scene: Scene
+
+    def serve(self, policy: str, params: Mapping[str, float], *, record: bool = False,
+              first: int | None = None) -> TaskRecords:
+        """What becomes of the requests; `first`: of so many, as if no others came."""
+        scene, trace = self.scene, self.trace
+        if first is not None and first < len(trace.arrival_s):
+            scene, trace = scene.first(first), RequestTrace._make(values[:first] for values in trace)
+        return run(self.prepared.table, self.machine, trace, named_policy(policy), dict(params), record=record,
+                   scene=scene)
+
+    def outcome(self, records: TaskRecords) -> Outcome:
+        """Metrics of a run that served all of them."""
+        prepared, chip = self.prepared, self.prepared.chip
+        own = None if prepared.table.depth is None else request_isolated_s(prepared.table, self.machine, self.trace)
+        return _outcome(self.workload, chip, self.block, {**chip.area_mm2, "scheduler": self.block.area_mm2},
+                        self.trace, records, self.isolated_s, own)
+
+
+def bench_of(prepared: PreparedChip, workload: Workload, block: SchedulerBlock, seed: int) -> Bench:
+    """Everything that does not depend on the policy; `prepared` must be able to run the workload."""
+    machine = _machine(prepared.chip, workload, block)
     networks = {network: n for n, network in enumerate(workload.networks)}
     alone = isolated_s(prepared.table, machine,
                        np.array([networks[t.network] for t in workload.tenants], dtype=np.int64))
     trace = generate(workload, seed, alone)
-    if not len(trace.arrival_s):
-        return Detail(outcome=_nobody(area), prepared=prepared, trace=trace, isolated_s=alone)
-    records = simulate(prepared.table, machine, trace, design.policy, design.policy_params, record=record)
-    own = None if prepared.table.depth is None else request_isolated_s(prepared.table, machine, trace)
-    outcome = _outcome(workload, chip, block, area, trace, records, alone, own)
-    for index, tenant in enumerate(workload.tenants):
-        outcome.breakdown[f"time_frac.{tenant.name}"] = _time_shares(workload, prepared, trace, records, index)
-    return Detail(outcome=outcome, prepared=prepared, trace=trace, records=records, isolated_s=alone, machine=machine)
+    return Bench(prepared=prepared, workload=workload, block=block, machine=machine, isolated_s=alone, trace=trace,
+                 scene=scene_of(prepared.table, machine, trace))
 
 
 def _outcome(workload: Workload, chip: Chip, block: SchedulerBlock, area: dict[str, float], trace: RequestTrace,

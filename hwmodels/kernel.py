@@ -40,6 +40,8 @@ References
 `total order`, `charges`: the event model of the project's scheduling specification, section 5.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,7 +86,7 @@ from hwmodels.policies.base import (
 from hwmodels.tables import CostTable, Machine, TaskRecords
 from hwmodels.workload import RequestTrace
 
-__all__ = ["isolated_s", "request_isolated_s", "run", "simulate", "tenants_of"]
+__all__ = ["Scene", "isolated_s", "request_isolated_s", "run", "scene_of", "simulate", "tenants_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -183,6 +185,31 @@ def _requests(table: CostTable, machine: Machine, trace: RequestTrace) -> tuple[
     ), engine
 
 
+class Scene(NamedTuple):
+    """Table, machine and requests as the loops read them: the same for every policy."""
+
+    hw: Hardware
+    requests: Requests
+    lookups: Lookups
+    tenants: Tenants
+    """Of the whole trace."""
+
+    def first(self, count: int) -> "Scene":
+        """With the first `count` requests only; policies know as much of the tenants as before."""
+        return self._replace(requests=Requests._make(values[:count] for values in self.requests))
+
+
+def scene_of(table: CostTable, machine: Machine, trace: RequestTrace) -> Scene:
+    """What `run` makes of its arguments; parameters and errors are its own."""
+    return _scene(hardware(table, machine), table, machine, trace)
+
+
+def _scene(hw: Hardware, table: CostTable, machine: Machine, trace: RequestTrace) -> Scene:
+    requests, engine = _requests(table, machine, trace)
+    columns, look = lookups(table, machine, requests.network, requests.sample, engine + 1)
+    return Scene(hw, requests._replace(look=look), columns, tenants_of(trace, machine))
+
+
 def _prefetch(hw: Hardware, table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy, values: Floats,
               given: tuple[Requests, Lookups, Visible], plan: Floats, record: bool) -> Results:
     """Run the loop that loads weights ahead."""
@@ -237,16 +264,17 @@ def _stops(policy: Policy, table: CostTable, machine: Machine, known: Tenants, v
 
 def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         params: dict[str, float] | None = None, *, record: bool = False, rewind: bool = False,
-        general: bool = False) -> TaskRecords:
+        general: bool = False, scene: Scene | None = None) -> TaskRecords:
     """As `simulate`, for a policy record that need not be registered.
 
     Parameters
     ----------
     rewind : the clock of the Dysta artefact (`hwmodels.policies.dysta_artifact`); one undivided engine only.
     general : take the general loop where the fast one would do (for tests).
+    scene : `scene_of` the first three arguments, where several policies serve the same requests.
     """
     values = policy.values(params)
-    hw = hardware(table, machine)
+    hw = hardware(table, machine) if scene is None else scene.hw
     single = _single(hw)
     if not single and (policy.machines == "single" or rewind):
         raise InvalidPolicy("policy", "able to run on this machine", policy.name, "it needs one undivided engine")
@@ -254,9 +282,7 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         raise InvalidPolicy("policy", "one of the Dysta artefact", policy.name)
     if policy.machines == "pool" and len(machine.units) > 1:
         raise InvalidPolicy("policy", "able to run on this machine", policy.name, "it needs one engine")
-    requests, engine = _requests(table, machine, trace)
-    columns, look = lookups(table, machine, requests.network, requests.sample, engine + 1)
-    requests = requests._replace(look=look)
+    _, requests, columns, tenants = scene or _scene(hw, table, machine, trace)
     count = len(requests.arrival_s)
     visible = Visible(
         groups=sum(bit for bit, names in _GROUPS if set(names) & set(policy.needs)),
@@ -271,7 +297,7 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     run_ahead = policy.run_ahead and not (table.exit_frac is not None and visible.groups)
     functions = ((policy.key or _no_key).pointer, (policy.select or _no_select).pointer, use_key, run_ahead)
     tasks = np.empty(count, dtype=TASK)
-    known = tenants_of(trace, machine) if policy.stops or policy.prepare else None
+    known = tenants if policy.stops or policy.prepare else None
     stops = _stops(policy, table, machine, known, values) if known and single and count and not rewind else None
     plan = np.empty((0, 0))
     if policy.prepare is not None and known is not None and count:

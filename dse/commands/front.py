@@ -113,6 +113,7 @@ def _lines(run: "FrontRun", report: "Published | None") -> list[str]:
         f"proven infeasible    {share(infeasible)}",
         f"proven dominated     {share(dominated)}",
         f"simulated            {share(len(run.results))}",
+        f"simulated in part    {share(len(run.cuts))}",
     ]
     if run.counts["open"]:
         gap = f"{run.gap:.4g}" if math.isfinite(run.gap) else "unknown"
@@ -141,7 +142,8 @@ def _as_json(run: "FrontRun", report: "Published | None") -> dict[str, Any]:
     infeasible, dominated = _discarded(run)
     return {
         "study": run.study.name, "exact": run.exact, "n_designs": run.size, "n_proven_infeasible": infeasible,
-        "n_proven_dominated": dominated, "n_simulated": len(run.results), "n_undecided": run.counts["open"],
+        "n_proven_dominated": dominated, "n_simulated": len(run.results),
+        "n_simulated_in_part": len(run.cuts), "n_undecided": run.counts["open"],
         "n_feasible": run.n_feasible, "n_failed": run.n_failed, "never_simulated_frac": run.never_simulated_frac,
         "counts": run.counts, "ties": run.ties, "hypervolume": run.hypervolume,
         "hypervolume_reference": run.reference, "hypervolume_gap": _known(run.gap),

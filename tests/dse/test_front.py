@@ -101,6 +101,8 @@ def test_exact_front_is_that_of_brute_force(name: str, tmp_path: Path) -> None:
         assert run.counts["simulated"] < 0.8 * run.size
         assert run.counts["budget_1"] > 0
         assert run.counts["dominated_1"] > 0
+        assert run.counts["dominated_3"] > 0
+        assert len(run.cuts) == run.counts["budget_3"] + run.counts["dominated_3"]
 
 
 def test_designs_equal_on_the_front_are_all_simulated(tmp_path: Path) -> None:
@@ -261,6 +263,9 @@ def spoil(certificate: dict[str, Any], states: tuple[int, ...], name: str, value
     (lambda c: spoil(c, (1,), "state", 6), "cannot run"),
     (lambda c: spoil(c, (2,), "state", 1), "trial is missing"),
     (lambda c: spoil(c, (2,), "by", 0), "can be met"),
+    (lambda c: c["parts"].update(by=[10**9] * len(c["parts"]["by"])), "does not dominate it"),
+    (lambda c: c["parts"].update(broken=[1] * len(c["parts"]["by"])), "budget area_mm2 can be met"),
+    (lambda c: c["parts"]["design"].pop(), "trial is missing"),
     (lambda c: c["front"].pop(), "another front"),
     (lambda c: c.update(study="0" * 16), "another study"),
     (lambda c: c["blocks"]["first"].pop(), "not the designs"),

@@ -1,0 +1,97 @@
+"""Lower bounds of tails from the simulation of the first requests only.
+
+Model
+-----
+No policy knows what arrives later (of a tenant it may know number and period, which stay those of the whole trace). So
+until the first request that was left out arrives, at time c, everything happens as in the whole run:
+
+    finish <= c        holds in the whole run
+    any other          ends after c
+    left out           ends at some time
+
+Percentiles and shares of late requests rise with every latency, so with these they are no more than those of the whole
+run. With all requests (c infinite) they are exact.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwmodels.tables import TaskRecords
+from hwmodels.workload import RequestTrace
+
+__all__ = ["Prefix", "first_requests", "prefix_of", "tail_bounds"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Prefix(NamedTuple):
+    """What is known from a run of the first k requests."""
+
+    finish_s: Floats
+    """At the earliest, (k,); inf: never."""
+    done: NDArray[np.bool_]
+    """Finished then, in the whole run too, (k,)."""
+
+
+def first_requests(arrival_s: Floats, frac: float) -> int:
+    """How many requests to serve for about this share of them: requests of one instant stay together, and so do
+    followers with those they follow."""
+    count = int(len(arrival_s) * frac)
+    if not 0 < count < len(arrival_s):
+        return len(arrival_s)
+    return int(np.searchsorted(arrival_s, arrival_s[count], side="left")) or len(arrival_s)
+
+
+def prefix_of(trace: RequestTrace, records: TaskRecords) -> Prefix:
+    """Of the records of the first requests of a trace."""
+    count = len(records.finish_s)
+    end = trace.arrival_s[count] if count < len(trace.arrival_s) else np.inf
+    done = records.finish_s <= end
+    return Prefix(np.where(done, records.finish_s, end), done & np.isfinite(records.finish_s))
+
+
+def tail_bounds(trace: RequestTrace, prefix: Prefix, names: list[str], percentiles: Floats) -> dict[str, float]:
+    """Bounds of p99_deadline_frac, slo_miss_frac and slo_violation_frac, overall and as `TENANT.METRIC`.
+
+    Parameters
+    ----------
+    trace : all requests.
+    names, percentiles : of the tenants, (T,).
+    """
+    count = len(prefix.finish_s)
+    late = prefix.finish_s > trace.deadline_s[:count]
+    with np.errstate(invalid="ignore"):
+        used = (prefix.finish_s - trace.arrival_s[:count]) / (trace.deadline_s - trace.arrival_s)[:count]
+    found = {"slo_violation_frac": float(late.sum()) / max(1, len(trace.arrival_s)), "p99_deadline_frac": 0.0,
+             "slo_miss_frac": -1.0}
+    for t, (name, percentile) in enumerate(zip(names, percentiles.tolist(), strict=True)):
+        mine = trace.tenant == t
+        total = int(mine.sum())
+        if not total:
+            continue
+        seen = mine[:count]
+        found[f"{name}.slo_violation_frac"] = float(late[seen].sum()) / total
+        if not np.isfinite(trace.deadline_s[mine]).all():
+            continue
+        known = np.sort(used[seen])
+        tail, miss = _at_least(known, total, 99.0), _at_least(known, total, percentile) - 1.0
+        found[f"{name}.p99_deadline_frac"], found[f"{name}.slo_miss_frac"] = tail, miss
+        found["p99_deadline_frac"] = max(found["p99_deadline_frac"], tail)
+        found["slo_miss_frac"] = max(found["slo_miss_frac"], miss)
+    return found
+
+
+def _at_least(known: Floats, total: int, percentile: float) -> float:
+    """Percentile of `total` values of which the `known` ones are given in order, the others at least 0; interpolated
+    as `hwmodels.metrics` does it."""
+    position = percentile / 100.0 * (total - 1)
+    low = int(np.floor(position))
+    high = min(low + 1, total - 1)
+    missing = total - len(known)
+    least, most = (float(known[i - missing]) if i >= missing else 0.0 for i in (low, high))
+    if position == low or least == most:
+        return least
+    return most if np.isinf(most) else least + (most - least) * (position - low)

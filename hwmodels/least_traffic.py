@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from hwmodels.engines.common import nest_of
 from hwmodels.mapping import Nest
-from hwmodels.mapping_kernel import _extent_max, _extent_sum, _orders, _reloads, tile_candidates
+from hwmodels.mapping_tables import extent_max, extent_sum, orders, reloads, tile_candidates
 from hwmodels.network import Layer
 
 __all__ = ["TrafficCases", "Waiting", "least_dram_bytes", "traffic_cases"]
@@ -106,14 +106,14 @@ def _m_tiles(nest):  # type: ignore[no-untyped-def]
     for tb in tbs:
         for ty in tys:
             qy = -(-oy // ty)
-            rows = _extent_sum(ty, qy, oy, stride_y, nest[9], nest[11])
-            row_max = _extent_max(ty, qy, oy, stride_y, nest[9], nest[11])
+            rows = extent_sum(ty, qy, oy, stride_y, nest[9], nest[11])
+            row_max = extent_max(ty, qy, oy, stride_y, nest[9], nest[11])
             for tx in txs:
                 qx = -(-ox // tx)
                 table[row, 0] = float(-(-batch // tb)) * qy * qx
                 table[row, 1] = float(tb) * ty * tx
-                table[row, 2] = float(batch) * rows * _extent_sum(tx, qx, ox, stride_x, nest[10], nest[12])
-                table[row, 3] = float(tb) * row_max * _extent_max(tx, qx, ox, stride_x, nest[10], nest[12])
+                table[row, 2] = float(batch) * rows * extent_sum(tx, qx, ox, stride_x, nest[10], nest[12])
+                table[row, 3] = float(tb) * row_max * extent_max(tx, qx, ox, stride_x, nest[10], nest[12])
                 row += 1
     return table
 
@@ -166,10 +166,10 @@ def _least(nest, ms, ns, ks, room, factor, widths, x_in, w_in, y_out, x_tiled, w
                 continue
             qk = float(-(-size_k // ks[h]))
             for which in range(6):
-                order = _orders(qm, qn, qk, which)
+                order = orders(qm, qn, qk, which)
                 if order < 0:
                     break
-                rx, rw, ry = _reloads(order, qm, qn, qk)
+                rx, rw, ry = reloads(order, qm, qn, qk)
                 moved = groups * (x_all * rx + w_all * rw + y_all + 2.0 * mn * (ry - 1.0) * widths[2])
                 if moved < best:
                     best = moved

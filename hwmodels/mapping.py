@@ -41,10 +41,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwmodels import mapping_kernel as kernel
+from hwmodels import mapping_tables as tables
 from hwmodels.errors import ModelError
+from hwmodels.mapping_walk import latency_walk
 
-__all__ = ["OBJECTIVES", "Columns", "Mapping", "Nest", "Problem", "columns", "mapping_of", "search_columns",
-           "search_mappings", "walked_latency_cycles"]
+__all__ = ["OBJECTIVES", "Alternatives", "Columns", "Mapping", "Nest", "Problem", "columns", "mapping_of",
+           "search_columns", "search_mappings", "walked_latency_cycles"]
 
 OBJECTIVES = ("latency", "energy", "dram_bytes", "edp")
 
@@ -135,18 +137,38 @@ class Mapping(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """P problems as rows, in the order of the constants of `hwmodels.mapping_kernel`."""
+    """P problems on N nests as numbers, in the order of the constants of `hwmodels.mapping_tables`."""
 
     ints: NDArray[np.int64]
-    """(P, N_INTS)"""
+    """(N, N_INTS)"""
+    units: NDArray[np.float64]
+    """(N, 3, 5)"""
+    nest: NDArray[np.int64]
+    """(P,) which nest."""
     floats: NDArray[np.float64]
     """(P, N_FLOATS)"""
-    units: NDArray[np.float64]
-    """(P, 3, 5)"""
+
+
+class Alternatives(NamedTuple):
+    """What P problems are for: O options run some of them one after the other, and each of C cases takes an option."""
+
+    times: NDArray[np.float64]
+    """(P,) how often a problem runs."""
+    option: NDArray[np.int64]
+    """(P,) in which option."""
+    case: NDArray[np.int64]
+    """(O,)"""
+    least_cycles: NDArray[np.float64]
+    """(O,) latency is no less."""
+    beside_cycles: NDArray[np.float64]
+    """(O,) of the DRAM channel, for what is not in the problems."""
+    sequence: NDArray[np.int64]
+    """(P,) the problems in the order of the search: fast if those of one nest follow each other, and the options that
+    are likely to win come first."""
 
 
 def columns(problems: Sequence[Problem]) -> Columns:
-    """Problems as rows of numbers."""
+    """Problems as rows of numbers, each on a nest of its own."""
     ints, floats, units = [], [], []
     for p in problems:
         nest = p.nest
@@ -158,9 +180,9 @@ def columns(problems: Sequence[Problem]) -> Columns:
         floats.append((bx, bw, ba, bo, p.sram_bytes, *p.private_bytes, p.bytes_per_cycle, *p.fetched, p.floor_cycles,
                        p.fixed_energy_j, p.dram_j_per_byte, bx * e, bw * e, ba * e, ba * e, *p.tiled))
         units.append(p.units)
-    return Columns(np.array(ints, dtype=np.int64).reshape(-1, kernel.N_INTS),
-                   np.array(floats, dtype=np.float64).reshape(-1, kernel.N_FLOATS),
-                   np.array(units, dtype=np.float64).reshape(-1, 3, 5))
+    return Columns(np.array(ints, dtype=np.int64).reshape(-1, tables.N_INTS),
+                   np.array(units, dtype=np.float64).reshape(-1, 3, 5), np.arange(len(problems)),
+                   np.array(floats, dtype=np.float64).reshape(-1, tables.N_FLOATS))
 
 
 def mapping_of(row: Sequence[float]) -> Mapping | None:
@@ -168,25 +190,32 @@ def mapping_of(row: Sequence[float]) -> Mapping | None:
     if not row[0]:
         return None
     tb, ty, tx, tn, tk = (int(value) for value in row[9:14])
-    return Mapping((tb, ty, tx, tn, tk), kernel.ORDERS[int(row[14])], row[1], row[2], row[3], row[4], row[5], row[6],
+    return Mapping((tb, ty, tx, tn, tk), tables.ORDERS[int(row[14])], row[1], row[2], row[3], row[4], row[5], row[6],
                    row[7], row[8], int(row[15]), row[16], row[17], row[18])
 
 
-def search_columns(problems: Columns, objective: str = "latency", *, prune: bool = True) -> NDArray[np.float64]:
-    """As `search_mappings`, from and to numbers: shape (P, N_RESULT), columns R_* of the kernel. Equal rows are
-    searched once.
+def search_columns(problems: Columns, objective: str = "latency", alternatives: Alternatives | None = None, *,
+                   prune: bool = True) -> NDArray[np.float64]:
+    """As `search_mappings`, from and to numbers.
+
+    Parameters
+    ----------
+    alternatives : None keeps every problem for itself.
+
+    Returns
+    -------
+    shape (P, N_RESULT), columns R_* of `hwmodels.mapping_tables`; zeros where no tile fits, and, with latency as the
+    objective, where another option of the case is faster whatever the mapping.
     """
     if objective not in OBJECTIVES:
         raise ModelError("objective", f"one of {', '.join(OBJECTIVES)}", objective)
-    ints, floats, units = problems
-    # rows are compared as bytes: + 0.0 makes -0.0 a plain zero
-    packed = np.hstack([ints, (floats + 0.0).view(np.int64), units.reshape(-1, 15).view(np.int64)])
-    keys = packed.view(np.dtype((np.void, packed.strides[0]))).ravel()
-    _, first, where = np.unique(keys, return_index=True, return_inverse=True)
-    results = np.zeros((len(first), kernel.N_RESULT))
-    kernel.search_all(ints[first], floats[first], units[first], OBJECTIVES.index(objective), prune, results)
-    found: NDArray[np.float64] = results[where]
-    return found
+    count = len(problems.floats)
+    if alternatives is None:
+        alone, nothing = np.arange(count), np.zeros(count)
+        alternatives = Alternatives(np.ones(count), alone, alone, nothing, nothing, alone)
+    results = np.zeros((count, tables.N_RESULT))
+    kernel.search_all(*problems, *alternatives, OBJECTIVES.index(objective), prune, results)
+    return results
 
 
 def search_mappings(problems: Sequence[Problem], objective: str = "latency", *,
@@ -203,6 +232,6 @@ def search_mappings(problems: Sequence[Problem], objective: str = "latency", *,
 
 def walked_latency_cycles(problem: Problem, mapping: Mapping) -> float:
     """Latency by walking every step of a mapping: slow, for tests and for validating a mapping given by hand."""
-    ints, floats, units = columns([problem])
-    return float(kernel.latency_walk(ints[0], floats[0], units[0], np.array(mapping.tile, dtype=np.int64),
-                                     kernel.ORDERS.index(mapping.order)))
+    ints, units, _, floats = columns([problem])
+    return float(latency_walk(ints[0], floats[0], units[0], np.array(mapping.tile, dtype=np.int64),
+                              tables.ORDERS.index(mapping.order)))

@@ -18,57 +18,40 @@ Tiles count as equally long: the first and the last transfer and the edge tiles 
 nests the largest of each number is taken. The state of a recurrent layer counts as its accumulators.
 """
 
-from collections.abc import Sequence
-from math import ceil
-from typing import NamedTuple
+import numpy as np
+from numpy.typing import NDArray
 
-from hwmodels.mapping import Mapping, Problem
+from hwmodels import mapping_tables as tables
+from hwmodels.tables import Tiles
 
-__all__ = ["LayerTiles", "matrix_tiles", "vector_tiles"]
+__all__ = ["matrix_tiles", "vector_tiles"]
 
-
-class LayerTiles(NamedTuple):
-    """One layer's row of `hwmodels.tables.Tiles`."""
-
-    tiles: int
-    piece: int
-    accumulator_bytes: float
-    reload_bytes: float
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
-def _piece(problem: Problem, mapping: Mapping) -> int:
-    """Consecutive steps that accumulate one output tile."""
-    nest, (tb, ty, tx, tn, tk) = problem.nest, mapping.tile
-    trips = {"m": ceil(nest.batch / tb) * ceil(nest.oy / ty) * ceil(nest.ox / tx), "n": ceil(nest.n / tn),
-             "k": ceil(nest.c / tk)}
-    inner = [loop for loop in mapping.order if trips[loop] > 1]
-    return trips["k"] if inner and inner[-1] == "k" else 1
-
-
-def matrix_tiles(problems: Sequence[Problem], found: Sequence[Mapping], counts: Sequence[int],
-                 kept_weight_bytes: float) -> LayerTiles:
-    """Tiles of a layer that runs each of these nests `counts` times.
+def matrix_tiles(ints: Ints, floats: Floats, found: Floats) -> Tiles:
+    """Tiles of mapped nests, run once each, shape (P,).
 
     Parameters
     ----------
-    kept_weight_bytes : weights that stay on chip between repeats: they are lost and fetched again as a whole.
+    ints, floats, found : of the nests, the problems and their mappings, P rows as in `hwmodels.mapping_tables`.
     """
-    accumulators, operands = 0.0, 0.0
-    for problem, mapping in zip(problems, found, strict=True):
-        nest, (tb, ty, tx, tn, tk) = problem.nest, mapping.tile
-        bx, bw, ba, _ = problem.element_bytes
-        rows, cols = (ty - 1) * nest.stride_y + nest.halo_y, (tx - 1) * nest.stride_x + nest.halo_x
-        fetched_x, fetched_w, _ = problem.fetched
-        accumulators = max(accumulators, tb * ty * tx * tn * ba)
-        operands = max(operands, fetched_x * tb * rows * cols * tk * bx + fetched_w * tn * tk * nest.window * bw)
-    return LayerTiles(
-        tiles=sum(count * mapping.steps for count, mapping in zip(counts, found, strict=True)),
-        piece=max(_piece(*pair) for pair in zip(problems, found, strict=True)),
-        accumulator_bytes=accumulators,
-        reload_bytes=operands + kept_weight_bytes,
+    b, oy, ox, n, c, window, stride_y, stride_x, halo_y, halo_x = ints[:, : tables.I_HX + 1].T
+    tb, ty, tx, tn, tk = found[:, tables.R_TB : tables.R_TK + 1].T.astype(np.int64)
+    qm, qn, qk = (-(-b // tb) * -(-oy // ty) * -(-ox // tx)), -(-n // tn), -(-c // tk)
+    pm, pn, pk = tables.POSITION[found[:, tables.R_ORDER].astype(np.int64)].T
+    k_inside = ((qm == 1) | (pk > pm)) & ((qn == 1) | (pk > pn))
+    rows, cols = (ty - 1) * stride_y + halo_y, (tx - 1) * stride_x + halo_x
+    return Tiles(
+        tiles=found[:, tables.R_STEPS].astype(np.int64),
+        piece=np.where(k_inside, qk, 1),
+        accumulator_bytes=tb * ty * tx * tn * floats[:, tables.F_BA],
+        reload_bytes=floats[:, tables.F_DX] * tb * rows * cols * tk * floats[:, tables.F_BX]
+        + floats[:, tables.F_DW] * tn * tk * window * floats[:, tables.F_BW],
     )
 
 
-def vector_tiles(moved_bytes: float, sram_bytes: float) -> LayerTiles:
-    """Tiles of a layer that streams so many bytes through the buffer."""
-    return LayerTiles(max(1, ceil(2.0 * moved_bytes / sram_bytes)), 1, 0.0, 0.0)
+def vector_tiles(moved_bytes: Floats, sram_bytes: int) -> Ints:
+    """Tiles of layers that stream so many bytes through the buffer, shape (L,)."""
+    return np.maximum(1.0, np.ceil(2.0 * moved_bytes / sram_bytes)).astype(np.int64)

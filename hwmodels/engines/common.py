@@ -13,7 +13,7 @@ from math import ceil
 from typing import NamedTuple
 
 from hwmodels.mapping import Nest
-from hwmodels.mapping_kernel import LOADED, SPATIAL, STREAM, STREAM_OVERLAPPED, STRIPS
+from hwmodels.mapping_tables import LOADED, SPATIAL, STREAM, STREAM_OVERLAPPED, STRIPS
 from hwmodels.network import Layer
 
 __all__ = ["LOADED", "SPATIAL", "STREAM", "STREAM_OVERLAPPED", "STRIPS", "Form", "nest_of", "untiled_cycles"]

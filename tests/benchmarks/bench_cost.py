@@ -10,13 +10,12 @@ import statistics
 import sys
 import time
 
-import numpy as np
-
 import hwmodels.cost as cost
 from hwmodels import layer_options
 from hwmodels.cost import layer_costs
 from hwmodels.engine import Engine
-from hwmodels.mapping import Columns, search_columns
+from hwmodels.layer_ways import _ways
+from hwmodels.mapping import Alternatives, Columns, search_columns
 from hwmodels.networks import network
 
 
@@ -25,14 +24,14 @@ def engines() -> list[Engine]:
             for dataflow in ("ws", "os", "is", "rs") for side in (16, 32) for sram in (1 << 18, 1 << 20)]
 
 
-def problems_of(name: str, engine: Engine) -> Columns:
+def problems_of(name: str, engine: Engine) -> tuple[Columns, Alternatives]:
     """The searches that costing a network on an engine leads to."""
-    found: list[Columns] = []
+    found: list[tuple[Columns, Alternatives]] = []
     plain = layer_options.search_columns
 
-    def keep(problems: Columns, objective: str) -> object:
-        found.append(problems)
-        return plain(problems, objective)
+    def keep(problems: Columns, objective: str, alternatives: Alternatives) -> object:
+        found.append((problems, alternatives))
+        return plain(problems, objective, alternatives)
 
     layer_options.search_columns = keep  # type: ignore[assignment]
     try:
@@ -42,8 +41,13 @@ def problems_of(name: str, engine: Engine) -> Columns:
     return found[0]
 
 
-def joined(parts: list[Columns]) -> Columns:
-    return Columns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+def search(parts: list[tuple[Columns, Alternatives]]) -> None:
+    for problems, alternatives in parts:
+        search_columns(problems, "latency", alternatives)
+
+
+def count(parts: list[tuple[Columns, Alternatives]]) -> int:
+    return sum(len(problems.floats) for problems, _ in parts)
 
 
 def cpu_s(work: object, *arguments: object, **options: object) -> float:
@@ -54,20 +58,22 @@ def cpu_s(work: object, *arguments: object, **options: object) -> float:
 
 def main() -> None:
     layer_costs(network("res8"), engines()[0])  # compile
-    everything: list[Columns] = []
+    everything: list[tuple[Columns, Alternatives]] = []
     for name in ("resnet50", "mobilenet_v2", "bert_base"):
-        here = joined([problems_of(name, engine) for engine in engines()])
-        everything.append(here)
-        spent = cpu_s(search_columns, here)
-        sys.stdout.write(f"{name:<13} {len(here.ints)} searches, {len(here.ints) / spent:,.0f} per second and core\n")
-    whole = joined(everything)
-    few = Columns(*(column[::40] for column in whole))
-    fast, slow = cpu_s(search_columns, few), cpu_s(search_columns, few, prune=False)
-    rate = len(whole.ints) / cpu_s(search_columns, whole)
+        here = [problems_of(name, engine) for engine in engines()]
+        everything += here
+        spent = cpu_s(search, here)
+        sys.stdout.write(f"{name:<13} {count(here)} searches, {count(here) / spent:,.0f} per second and core\n")
+    few = [problems._replace(nest=problems.nest[::40], floats=problems.floats[::40]) for problems, _ in everything]
+    fast, slow = (sum(cpu_s(search_columns, problems, prune=prune) for problems in few) for prune in (True, False))
+    rate = count(everything) / cpu_s(search, everything)
     sys.stdout.write(f"all           {rate:,.0f} per second and core; bounds make it {slow / fast:,.0f} times faster; "
                      f"{0.71 * rate:,.0f} x SCALE-Sim, {2.4 * rate:,.0f} x ZigZag (their CPU time, see above)\n")
     resnet = network("resnet50")
-    cold = [cpu_s(cost._costs, resnet, engine, "latency", 0.0) for engine in engines()]
+    cold = []
+    for engine in engines():
+        _ways.cache_clear()
+        cold.append(cpu_s(cost._costs, resnet, engine, "latency", 0.0))
     one = engines()[0]
     layer_costs(resnet, one)
     start = time.perf_counter()

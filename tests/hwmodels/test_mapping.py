@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hwmodels.engines.systolic import product_cycles
 from hwmodels.errors import ModelError
 from hwmodels.mapping import OBJECTIVES, Nest, Problem, search_mappings, walked_latency_cycles
-from hwmodels.mapping_kernel import ORDERS, tile_candidates
+from hwmodels.mapping_tables import ORDERS, tile_candidates
 
 DATA = Path(__file__).parents[1] / "data" / "costmodel"
 BYTES = {"int8": (1, 1, 4, 1), "fp16": (2, 2, 4, 2), "w4a8": (1, 0.5, 4, 1)}

@@ -40,7 +40,7 @@ References
 `total order`, `charges`: the event model of the project's scheduling specification, section 5.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +51,13 @@ from hwmodels.kernel_batch import run_batches
 from hwmodels.kernel_columns import Hardware, Lookups, depths, hardware, lookups
 from hwmodels.kernel_general import run_general
 from hwmodels.kernel_parts import (
+    KEY,
     NEED_DENSITY,
     NEED_LEFT,
     NEED_PATTERN,
     NEED_TRUTH,
+    RANK,
+    SELECT,
     BatchCosts,
     Requests,
     Results,
@@ -77,10 +80,11 @@ from hwmodels.policies.base import (
     SEAT,
     TASK,
     Policy,
-    Stops,
     Tenants,
     assign,
+    keeps,
     key,
+    rank,
     select,
 )
 from hwmodels.tables import CostTable, Machine, TaskRecords
@@ -102,6 +106,16 @@ _GROUPS = (
 @key
 def _no_key(tasks, i, params):  # type: ignore[no-untyped-def]
     return 0.0
+
+
+@rank
+def _no_rank(tasks, queue, count, now, size, most, params, ranked):  # type: ignore[no-untyped-def]
+    pass
+
+
+@keeps
+def _no_keeps(tasks, runner, first, now, params):  # type: ignore[no-untyped-def]
+    return 0
 
 
 @select
@@ -254,12 +268,11 @@ def simulate(table: CostTable, machine: Machine, trace: RequestTrace, policy: st
     return run(table, machine, trace, named_policy(policy), params, record=record)
 
 
-def _stops(policy: Policy, table: CostTable, machine: Machine, known: Tenants, values: Floats) -> Stops | None:
-    """Where the policy stops tasks, or None if that is at ends of layers only."""
-    stops = policy.stops(table, machine, known, values) if policy.stops else None
-    if stops and stops.how != KILL and stops.points is None and not (stops.tiles and table.tiles):
-        return None
-    return stops
+def _functions(policy: Policy, run_ahead: bool, quantum_s: float) -> tuple[Any, ...]:
+    """What the loops take of a policy that says who comes first."""
+    form = KEY if policy.key is not None else RANK if policy.rank is not None else SELECT
+    return ((policy.key or _no_key).pointer, (policy.rank or _no_rank).pointer, (policy.keeps or _no_keeps).pointer,
+            (policy.select or _no_select).pointer, form, run_ahead, policy.keeps is not None, quantum_s)
 
 
 def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
@@ -292,13 +305,13 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     )
     layers = int(requests.layers.sum()) if record else 0
     out = results(count, len(machine.units), layers)
-    use_key = policy.key is not None
     # after an exit that is not taken more is left than was expected: numbers made of it may rise
     run_ahead = policy.run_ahead and not (table.exit_frac is not None and visible.groups)
-    functions = ((policy.key or _no_key).pointer, (policy.select or _no_select).pointer, use_key, run_ahead)
     tasks = np.empty(count, dtype=TASK)
     known = tenants if policy.stops or policy.prepare else None
-    stops = _stops(policy, table, machine, known, values) if known and single and count and not rewind else None
+    stops = policy.stops(table, machine, known, values) if policy.stops and known and count else None
+    inside = stops and (stops.how == KILL or stops.points is not None or (stops.tiles and table.tiles is not None))
+    functions = _functions(policy, run_ahead, float(stops.quantum_s) if stops else 0.0)
     plan = np.empty((0, 0))
     if policy.prepare is not None and known is not None and count:
         plan = column(policy.prepare(table, machine, known, values))
@@ -309,15 +322,15 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         run_batches(hw, _batch_costs(table, most), requests, columns, visible, policy.batch.pointer, most, values, plan,
                     record, tasks, np.zeros(networks, dtype=LINE), np.zeros(most + networks + 1, dtype=GROUP),
                     np.zeros(1, dtype=ORDER), out)
-    elif stops is not None:
-        spans = run_tile(hw, points_of(table, trace, stops), requests, columns, visible, *functions, values,
-                         stops.how, stops.quantum_s, record, tasks, out)
+    elif stops and inside and single and not rewind:
+        spans = run_tile(hw, points_of(table, trace, stops), requests, columns, visible, *functions, values, stops.how,
+                         record, tasks, out)
         out = out._replace(spans=spans)
     elif single and not general and policy.assign is None:
         run_single(hw, requests, columns, visible, *functions, values, rewind, record, tasks, out)
     elif count:
-        run_general(hw, requests, columns, visible, *functions, (policy.assign or _no_assign).pointer,
-                    policy.assign is not None, values, plan, record, tasks,
+        run_general(hw, requests, columns, visible, *functions, values, (policy.assign or _no_assign).pointer,
+                    policy.assign is not None, plan, record, tasks,
                     np.zeros(count if policy.assign else 0, dtype=SEAT), np.zeros(len(machine.units), dtype=CHIP), out)
     events = int(out.totals[3])
     return TaskRecords(

@@ -12,8 +12,10 @@ import numpy as np
 from numba import njit
 
 from hwmodels.kernel_assign import VIEW, seat, show_running, show_waiting
-from hwmodels.kernel_parts import admit, children_of, heap_pop, heap_push, refresh
+from hwmodels.kernel_parts import KEY, RANK, admit, children_of, heap_pop, heap_push, refresh
 from hwmodels.kernel_places import best_level, lendable, rates, to_place
+from hwmodels.kernel_rank import scan
+from hwmodels.policies.base import RANKED
 
 __all__ = ["run_general"]
 
@@ -23,8 +25,8 @@ _PATIENCE = 32
 
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
 @njit(cache=True, error_model="numpy")
-def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead, assign, use_assign, params, plan,  # type: ignore[no-untyped-def]
-                record, tasks, seats, chip, out):
+def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, run_ahead, use_keeps, quantum_s, params,  # type: ignore[no-untyped-def]
+                assign, use_assign, plan, record, tasks, seats, chip, out):
     """Serve all requests; writes `out`. Parameters as in `kernel_single.run_single`; `seats`, shape (n,) for a
     policy that assigns, else (0,), and `chip`, shape (E,), are scratch."""
     # written-out columns: an attribute of a tuple of arrays costs a reference count at every use
@@ -36,7 +38,10 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
     zero = n - n  # not a literal: pieces would be compiled for those too
     n_engines = units.size
     first_child, sibling = children_of(requests.parent)
+    use_key = form == KEY
     state = np.zeros(16)
+    ranked = np.empty(n if form == RANK else 0, dtype=RANKED)
+    asked_s = 0.0
     request_of = np.full(n, -1, dtype=np.int64)
     free_slots = np.arange(n - 1, -1, -1)
     n_free = n
@@ -324,6 +329,19 @@ def run_general(hw, requests, lookups, visible, key, select, use_key, run_ahead,
                     for p in range(1, waiting):
                         if keys[candidates[p]] < keys[candidates[position]]:
                             position = p
+                elif form == RANK:
+                    ran = -1  # the last one that has just run
+                    for p in range(waiting):
+                        if live[candidates[p]] >= 0.0 and tasks[candidates[p]].last_s == now:
+                            ran = p
+                    if ran >= 0 and seen[candidates[ran]] == epoch and now < asked_s + quantum_s:
+                        position = ran
+                    else:
+                        asked_s = now
+                        position = scan(rank, tasks, candidates, waiting, now, waiting, params, ranked)
+                        if ran >= 0 and use_keeps and position != ran and keeps(
+                                tasks, candidates[ran], candidates[position], now, params) != 0:
+                            position = ran
                 else:
                     position = select(tasks, candidates, waiting, now, params, state)
                 slot = candidates[position]

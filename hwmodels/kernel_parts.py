@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from hwmodels.compiled import part
 
 __all__ = [
+    "KEY",
     "NEED_DENSITY",
     "NEED_LEFT",
     "NEED_PATTERN",
     "NEED_TRUTH",
+    "RANK",
+    "SELECT",
     "BatchCosts",
     "Requests",
     "Results",
@@ -30,6 +33,9 @@ Ints = NDArray[np.int64]
 
 NEED_LEFT, NEED_PATTERN, NEED_TRUTH, NEED_DENSITY = 1, 2, 4, 8
 """Groups of columns that change as a task proceeds."""
+
+KEY, RANK, SELECT = range(3)
+"""Forms of a policy of which the loops themselves start the task that comes first."""
 
 
 class Requests(NamedTuple):

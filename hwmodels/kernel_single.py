@@ -1,26 +1,29 @@
 """The event loop for one undivided engine: the fast path of `hwmodels.kernel`, with the semantics of the general one.
 
 A decision is taken at a layer boundary if it could change the choice. For a policy with a key the waiting tasks stand
-in a heap, so that a queue of thousands costs a logarithm; with `run_ahead` the running task goes on, layer by layer,
-up to the next arrival or its own end.
+in a heap, for one that ranks in a tree (`hwmodels.kernel_rank`), so that a queue of thousands costs a logarithm; with
+`run_ahead` the running task goes on, layer by layer, up to the next arrival or its own end.
 """
 
 import numpy as np
 from numba import njit
 
-from hwmodels.kernel_parts import admit, children_of, heap_pop, heap_push, refresh
-from hwmodels.policies.base import WHOLE
+from hwmodels.kernel_parts import KEY, RANK, admit, children_of, heap_pop, heap_push, refresh
+from hwmodels.kernel_rank import PLACES, SHORT, first_of, grove, leave, swap
 
 __all__ = ["run_single"]
 
 
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
 @njit(cache=True, error_model="numpy")
-def run_single(hw, requests, lookups, visible, key, select, use_key, run_ahead, params, rewind, record, tasks, out):  # type: ignore[no-untyped-def]
+def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, run_ahead, use_keeps, quantum_s, params,  # type: ignore[no-untyped-def]
+               rewind, record, tasks, out):
     """Serve all requests; writes `out`.
 
     Parameters
     ----------
+    key, rank, keeps, select : functions of the policy; `form` says which it has, `use_keeps` whether it has `keeps`.
+    quantum_s : a policy that ranks is asked again this long after it was last asked, or after an arrival.
     tasks : scratch for the tasks in the system, shape (n,).
     rewind : admission and clock of the Dysta artefact: strictly before now, and when the queue runs empty exactly the
         next request is admitted and now becomes its arrival, even if that lies in the past.
@@ -28,8 +31,8 @@ def run_single(hw, requests, lookups, visible, key, select, use_key, run_ahead, 
     n = len(requests.arrival_s)
     zero = n - n  # not a literal: pieces would be compiled for those too
     first_child, sibling = children_of(requests.parent)
+    use_key = form == KEY
     state = np.zeros(16)
-    state[WHOLE] = 1.0
     request_of = np.empty(n, dtype=np.int64)
     free_slots = np.arange(n - 1, -1, -1)
     n_free = n
@@ -37,7 +40,10 @@ def run_single(hw, requests, lookups, visible, key, select, use_key, run_ahead, 
     dead = np.zeros(n, dtype=np.bool_)
     live = np.zeros(n)
     seen = np.zeros(n, dtype=np.int64)
-    queue = np.empty(n, dtype=np.int64)  # select: all tasks in queue order; key: heap of the waiting ones
+    queue = np.empty(n, dtype=np.int64)  # key: heap of the waiting tasks; otherwise all of them, in queue order
+    nodes, places, tree, slots, ranked = grove()
+    place_of = np.empty(n if form == RANK else 0, dtype=np.int64)
+    asked_s = 0.0
     keys = np.empty(n if use_key else 0)
     orders = np.empty(n if use_key else 0, dtype=np.int64)
     size = zero
@@ -126,13 +132,14 @@ def run_single(hw, requests, lookups, visible, key, select, use_key, run_ahead, 
                 size -= 1
                 for p in range(position, size):
                     queue[p] = queue[p + 1]
+                if form == RANK:
+                    leave(places, tree, place_of, tasks, slot)
                 free_slots[n_free] = slot
                 n_free += 1
                 request_of[slot] = -1
         if ready == 0:
             continue
 
-        position = 0
         if use_key:
             while size > 0 and dead[queue[0]]:
                 slot = queue[0]
@@ -152,9 +159,26 @@ def run_single(hw, requests, lookups, visible, key, select, use_key, run_ahead, 
                     size = heap_push(keys, orders, queue, size, own, tasks[runner].order, runner)
                     runner = other
             slot = runner
+        elif form == RANK:
+            slot = resident
+            if resident < 0 or seen[resident] != epoch or now >= asked_s + quantum_s:
+                asked_s = now
+                if size <= SHORT:  # as in `kernel_rank.scan`; a call costs as much as the rest
+                    tree[PLACES] = 0
+                    rank(tasks, queue, size, now, size, size, params, ranked)
+                    first, least = queue[0], np.inf
+                    for p in range(size):
+                        if ranked[p].value < least:
+                            first, least = queue[p], ranked[p].value
+                else:
+                    first, nodes, places = first_of(rank, tasks, queue, size, resident, now, params, nodes, places,
+                                                    tree, place_of, slots, ranked)
+                if first != resident and (resident < 0 or not use_keeps or keeps(
+                        tasks, resident, first, now, params) == 0):
+                    swap(nodes, places, tree, place_of, first, resident, now)
+                    slot = first
         else:
-            position = select(tasks, queue, size, now, params, state)
-            slot = queue[position]
+            slot = queue[select(tasks, queue, size, now, params, state)]
 
         r = request_of[slot]
         layer = tasks[slot].layer
@@ -224,6 +248,9 @@ def run_single(hw, requests, lookups, visible, key, select, use_key, run_ahead, 
         n_free += 1
         request_of[slot] = -1
         if not use_key:
+            position = 0
+            while queue[position] != slot:
+                position += 1
             size -= 1
             for p in range(position, size):
                 queue[p] = queue[p + 1]

@@ -16,7 +16,7 @@ the end of a tile where the policy allows to stop (`hwmodels.policies.base.Stops
 So busy time = latency of the layers served + overhead. Without points inside layers, checkpointing, it is the loop of
 `hwmodels.kernel_single`.
 
-Limits: decisions take a time linear in the queue.
+Limits: with a key or `select` decisions take a time linear in the queue.
 """
 
 from typing import NamedTuple
@@ -27,8 +27,20 @@ from numpy.typing import NDArray
 
 from hwmodels.compiled import column, part
 from hwmodels.errors import InvalidWorkload
-from hwmodels.kernel_parts import NEED_LEFT, NEED_PATTERN, NEED_TRUTH, admit, children_of, heap_pop, heap_push, refresh
-from hwmodels.policies.base import WHOLE, Stops
+from hwmodels.kernel_parts import (
+    KEY,
+    NEED_LEFT,
+    NEED_PATTERN,
+    NEED_TRUTH,
+    RANK,
+    admit,
+    children_of,
+    heap_pop,
+    heap_push,
+    refresh,
+)
+from hwmodels.kernel_rank import PLACES, SHORT, first_of, grove, leave, scan, swap
+from hwmodels.policies.base import Stops
 from hwmodels.stops import KILL, kept_bytes, redone_tiles, undivided
 from hwmodels.tables import CostTable
 from hwmodels.workload import RequestTrace
@@ -99,20 +111,18 @@ def _show(task, look, lookups, groups, fraction, estimate, latency):  # type: ig
 
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
 @njit(cache=True, error_model="numpy")
-def run_tile(hw, points, requests, lookups, visible, key, select, use_key, run_ahead, params, how, quantum_s, record,  # type: ignore[no-untyped-def]
-             tasks, out):
-    """Serve all requests; writes `out` and returns the spans, as there can be more of them than layers.
-
-    Parameters
-    ----------
-    tasks : scratch for the tasks in the system, shape (n,).
-    how, quantum_s : of `Stops`.
+def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, form, run_ahead, use_keeps, quantum_s,  # type: ignore[no-untyped-def]
+             params, how, record, tasks, out):
+    """Serve all requests; writes `out` and returns the spans, as there can be more of them than layers. Parameters as
+    in `kernel_single.run_single`; `how` of `Stops`.
     """
     n = len(requests.arrival_s)
     zero = n - n  # not a literal: pieces would be compiled for those too
     first_child, sibling = children_of(requests.parent)
+    use_key = form == KEY
     state = np.zeros(16)
-    state[WHOLE] = 1.0
+    nodes, places, tree, slots, ranked = grove()
+    place_of = np.empty(n if form == RANK else 0, dtype=np.int64)
     request_of = np.full(n, -1, dtype=np.int64)
     free_slots = np.arange(n - 1, -1, -1)
     n_free = n
@@ -204,6 +214,8 @@ def run_tile(hw, points, requests, lookups, visible, key, select, use_key, run_a
             size -= 1
             for p in range(position, size):
                 queue[p] = queue[p + 1]
+            if form == RANK:
+                leave(places, tree, place_of, tasks, slot)
             request_of[slot] = -1
             free_slots[n_free] = slot
             n_free += 1
@@ -225,14 +237,24 @@ def run_tile(hw, points, requests, lookups, visible, key, select, use_key, run_a
                       estimate_s[row], latency_s[row])
                 if use_key:
                     keys[resident] = key(tasks, resident, params)
-            position = 0
             if use_key:
+                slot = queue[0]
                 for p in range(1, size):
-                    if keys[queue[p]] < keys[queue[position]]:
-                        position = p
+                    if keys[queue[p]] < keys[slot]:
+                        slot = queue[p]
+            elif form == RANK:
+                if size <= SHORT:
+                    tree[PLACES] = 0
+                    first = queue[scan(rank, tasks, queue, size, now, size, params, ranked)]
+                else:
+                    first, nodes, places = first_of(rank, tasks, queue, size, resident, now, params, nodes, places,
+                                                    tree, place_of, slots, ranked)
+                if first != resident and (resident < 0 or not use_keeps or keeps(
+                        tasks, resident, first, now, params) == 0):
+                    swap(nodes, places, tree, place_of, first, resident, now)
+                    slot = first
             else:
-                position = select(tasks, queue, size, now, params, state)
-            slot = queue[position]
+                slot = queue[select(tasks, queue, size, now, params, state)]
             asked_s = now
         r = request_of[slot]
         switched = slot != resident
@@ -292,7 +314,7 @@ def run_tile(hw, points, requests, lookups, visible, key, select, use_key, run_a
         whole = latency_s[row] if since_tile == 0 else tile_s * (count - since_tile)
         stop, end = count, since + (lag + whole)
         next_arrival = arrival_s[upcoming] if upcoming < n else np.inf
-        rank = first_point[r] + before[row]
+        at = first_point[r] + before[row]
         if tile + 1 < count:
             until = next_arrival
             if size >= 2 and seen[slot] != epoch:
@@ -305,7 +327,7 @@ def run_tile(hw, points, requests, lookups, visible, key, select, use_key, run_a
                     k = int(since_tile + (until - since - lag) / tile_s)  # the tile that runs then, or ends
                 while k < count and since + (lag + tile_s * (k - since_tile)) < until:
                     k += 1
-                k = following[rank + k] - before[row]
+                k = following[at + k] - before[row]
                 if k < count:
                     stop, end = k, since + (lag + tile_s * (k - since_tile))
         share = (stop - tile) / count

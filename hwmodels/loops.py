@@ -92,7 +92,8 @@ def _functions(policies: Sequence[str]) -> None:
     """The functions of the policies themselves."""
     for name in policies:
         policy = named_policy(name)
-        for function in (policy.key, policy.select, policy.assign, policy.issue, policy.batch):
+        for function in (policy.key, policy.rank, policy.keeps, policy.select, policy.assign, policy.issue,
+                         policy.batch):
             if function is not None:
                 function.pointer  # noqa: B018
 

@@ -1,13 +1,18 @@
 """What a policy is: compiled functions over the tasks it may see, and a record that says what it is.
 
-Five forms (a policy gives exactly one):
+Six forms (a policy gives exactly one):
 
 * `key(tasks, i, params) -> float`: a number per task, the lowest runs, ties by `order`. It may change while the task
   runs but not while it waits, so the kernel keeps the waiting tasks in a heap. With `run_ahead` the number of a running
   task never rises: then nothing can change between arrivals and completions, and the kernel skips those decisions.
+* `rank(tasks, queue, count, now, size, most, params, ranked)`: a number per task that also depends on the time and on
+  how many tasks there are, `size`; the lowest runs, ties by `order`. It writes `ranked[p].value` for the tasks
+  `queue[:count]`, some of all, and nothing else. So that long queues need not be looked at one by one, it can say what
+  it knows of the number of a task as long as that waits: `RANKED`.
+  With `keeps(tasks, runner, first, now, params) -> int` the task that has just run goes on, although another one ranks
+  first, where that is not 0; it may write the memory of the runner.
 * `select(tasks, queue, count, now, params, state) -> int`: position in `queue[:count]` of the task to run. `queue`
-  holds indices into `tasks`, in queue order. `state` is the policy's own array: zeros at the start, but
-  for `state[WHOLE]`, where the kernel says whether the queue always holds every task.
+  holds indices into `tasks`, in queue order. `state` (shape (16,)) is the policy's own array, zeros at the start.
 * `assign(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan)`: who
   gets which units of which engine, how much bandwidth, and who is dropped. It writes the lower columns of `SEAT` for
   the waiting tasks `queue[:count]`; the kernel starts them in queue order on what is idle, and charges. `left[i, e, u]`
@@ -61,10 +66,10 @@ __all__ = [
     "MACHINES",
     "ORDER",
     "PORT",
+    "RANKED",
     "RECOMPUTE",
     "SEAT",
     "TASK",
-    "WHOLE",
     "Compiled",
     "Param",
     "Policy",
@@ -75,7 +80,9 @@ __all__ = [
     "batch",
     "inline",
     "issue",
+    "keeps",
     "key",
+    "rank",
     "select",
 ]
 
@@ -121,10 +128,6 @@ DECLARABLE = {
 DISCIPLINES = ("arrival", "deadline", "shortest", "shared")
 """Queues of whole requests that the analytic fidelity may take for a policy (`hwmodels.queueing`)."""
 
-WHOLE = 15
-"""Index into `state` of a policy (shape (16,)): 1 where the queue holds every task in the system at every decision, the
-running one too (one undivided engine), else 0."""
-
 HIDDEN_TRUTH = frozenset(name for name in DECLARABLE if name.startswith("true_"))
 """What only an oracle can know."""
 
@@ -132,6 +135,18 @@ _INTEGERS = ("order", "layer", "tile", "tenant")
 
 TASK = np.dtype([(name, "i8" if name in _INTEGERS else "f8") for name in (*ALWAYS_VISIBLE, *DECLARABLE)], align=True)
 """One waiting or running task, as policies see it."""
+
+_RANKED = {
+    "value": "the number",
+    "least": "as long as the task waits, until `until`, and there are at most `most` tasks, the number is not below "
+             "`least` - `fall` x (time from now on); `value` itself if that is less; inf at first. Not asked for where "
+             "`most` = `size`",
+    "fall": "per second; where it is 0 the bound holds exactly, else within rounding; 0 at first",
+    "until": "-inf at first: nothing is known [s]",
+}
+
+RANKED = np.dtype([(name, "f8") for name in _RANKED], align=True)
+"""What `rank` says of a task."""
 
 _SEATED = {
     "engine": "where it runs; waiting: where it last ran, -1 = nowhere yet [-]",
@@ -209,6 +224,9 @@ _TASKS = types.Array(numba.from_dtype(TASK), 1, "C")
 _FLOATS = types.Array(types.float64, 1, "C")
 _INTS = types.Array(types.int64, 1, "C")
 KEY_SIGNATURE = types.float64(_TASKS, types.int64, _FLOATS)
+RANK_SIGNATURE = types.void(_TASKS, _INTS, types.int64, types.float64, types.int64, types.int64, _FLOATS,
+                            types.Array(numba.from_dtype(RANKED), 1, "C"))
+KEEPS_SIGNATURE = types.int64(_TASKS, types.int64, types.int64, types.float64, _FLOATS)
 SELECT_SIGNATURE = types.int64(_TASKS, _INTS, types.int64, types.float64, _FLOATS, _FLOATS)
 _PLACES = types.Array(types.float64, 3, "C")
 ASSIGN_SIGNATURE = types.void(
@@ -242,6 +260,16 @@ class Compiled:
 def key(function: Callable[..., float]) -> Compiled:
     """Mark a key function for compilation."""
     return Compiled(function, KEY_SIGNATURE)
+
+
+def rank(function: Callable[..., None]) -> Compiled:
+    """Mark a rank function for compilation."""
+    return Compiled(function, RANK_SIGNATURE)
+
+
+def keeps(function: Callable[..., int]) -> Compiled:
+    """Mark a keeps function for compilation."""
+    return Compiled(function, KEEPS_SIGNATURE)
 
 
 def select(function: Callable[..., int]) -> Compiled:
@@ -289,8 +317,8 @@ class Stops(NamedTuple):
     how: int = CHECKPOINT
     """One of the constants of `hwmodels.stops`."""
     quantum_s: float = 0.0
-    """`select` is asked again this long after it was last asked, and where others arrived; 0: at every point [s]. With
-    neither tiles, points nor `KILL` it is asked at every end of a layer all the same."""
+    """`select` or `rank` is asked again this long after it was last asked, and where others arrived or a task ended; 0:
+    at every point [s]. At ends of layers alone (no tiles, points or `KILL`) that holds for `rank`."""
     points: tuple[NDArray[np.bool_], ...] | None = None
     """Per tenant, shape (tiles of its network,): may it be stopped before this tile? None = wherever `tiles` says."""
 
@@ -339,7 +367,8 @@ class Policy:
     needs : names out of `DECLARABLE`.
     prepare : for `assign`, `issue` and `batch`: (cost table, machine, tenants, values of the parameters) -> `plan`, an
         offline pass; by default the plan is empty. The policy may write to it.
-    stops : for `key` and `select`: the same arguments -> `Stops`; None = layer ends, checkpoint, the fastest.
+    keeps : for `rank`, or None.
+    stops : for `key`, `rank` and `select`: the same arguments -> `Stops`; None = layer ends, checkpoint, the fastest.
     blocks : for `issue`: name of the parameter that says in how many equal blocks every layer with weights is cut; by
         default they are cut only where one would take more than half the buffer.
     machines : one of `MACHINES`.
@@ -355,6 +384,8 @@ class Policy:
     needs: tuple[str, ...] = ()
     key: Compiled | None = None
     run_ahead: bool = False
+    rank: Compiled | None = None
+    keeps: Compiled | None = None
     select: Compiled | None = None
     assign: Compiled | None = None
     issue: Compiled | None = None
@@ -367,15 +398,18 @@ class Policy:
     deviations: str = ""
 
     def __post_init__(self) -> None:
-        if sum(form is not None for form in (self.key, self.select, self.assign, self.issue, self.batch)) != 1:
-            raise InvalidPolicy(f"{self.name}.key, select, assign, issue, batch", "exactly one given")
+        forms = (self.key, self.rank, self.select, self.assign, self.issue, self.batch)
+        if sum(form is not None for form in forms) != 1:
+            raise InvalidPolicy(f"{self.name}.key, rank, select, assign, issue, batch", "exactly one given")
+        if self.keeps is not None and self.rank is None:
+            raise InvalidPolicy(f"{self.name}.keeps", "absent without `rank`")
         if self.issue is not None and self.machines != "single":
             raise InvalidPolicy(f"{self.name}.machines", "single: `issue` is for one undivided engine", self.machines)
         if self.blocks and (self.issue is None or self.blocks not in self.params):
             raise InvalidPolicy(f"{self.name}.blocks", "the name of a parameter of an `issue` policy", self.blocks)
         if self.batch is not None and (self.machines != "single" or "max_batch" not in self.params):
             raise InvalidPolicy(f"{self.name}.batch", "given with machines = 'single' and a parameter max_batch")
-        if self.key is None and self.select is None and self.stops is not None:
+        if self.stops is not None and (self.assign or self.issue or self.batch):
             raise InvalidPolicy(f"{self.name}.stops", "absent: the form says itself who goes on")
         if self.machines not in MACHINES:
             raise InvalidPolicy(f"{self.name}.machines", f"one of {', '.join(MACHINES)}", self.machines)

@@ -3,25 +3,23 @@
 Terms as in `hwmodels.policies.dysta`. Who waits moves forward, and the choice does not depend on the unit of time.
 """
 
-from hwmodels.policies.base import Policy, select
-from hwmodels.policies.dysta import BETA
+import numpy as np
+
+from hwmodels.policies.base import Policy, rank
+from hwmodels.policies.dysta import BETA, urgency_s
 
 __all__ = ["POLICY"]
 
 
-@select
-def _select(tasks, queue, count, now, params, state):  # type: ignore[no-untyped-def]
-    best, best_score = 0, 0.0
-    for position in range(count):
-        task = tasks[queue[position]]
+@rank
+def _rank(tasks, queue, count, now, size, most, params, ranked):  # type: ignore[no-untyped-def]
+    for p in range(count):
+        task = tasks[queue[p]]
         left = task.measured_density_ratio * task.pattern_remaining_s
-        urgency = task.deadline_s - now - left
-        if urgency < 0.0:
-            urgency = 0.0
-        value = left + params[0] * (urgency - (now - task.last_s))
-        if position == 0 or value < best_score:
-            best, best_score = position, value
-    return best
+        urgency = urgency_s(left, task, now) if params[0] > 0.0 else 0.0
+        ranked[p].value = left + params[0] * (urgency - (now - task.last_s))
+        ranked[p].fall = 2.0 * params[0] if urgency > 0.0 else params[0]
+        ranked[p].until = np.inf
 
 
 POLICY = Policy(
@@ -31,6 +29,6 @@ POLICY = Policy(
     origin="reconstruction",
     params={"beta": BETA},
     needs=("deadline_s", "pattern_remaining_s", "measured_density_ratio"),
-    select=_select,
+    rank=_rank,
     deviations="waiting in seconds, subtracted; the published form adds a relative waiting time",
 )

@@ -8,22 +8,22 @@ All quirks of the artefact (H. Fan et al., Sparse-DySta, MICRO 2023, doi:10.1145
 * PREMA adds the whole time since the last layer to the tokens at every event, and leaves the tokens of new tasks out of
   the maximum; its sparse form scales every candidate by the density ratio of the last task of the queue;
 * Planaria and SDRM3 scores turn negative when a task is late: the scan rule then lets any next task replace it;
-* Dysta adds a dimensionless waiting term to seconds;
+* Dysta adds a dimensionless waiting term to seconds (`hwmodels.policies.dysta` keeps that);
 * the density ratio counts layers without sparsity.
 
 With `dysta-corrected` the same formulas run on a clock that never goes back. The registered policies of the same names
 mend all of this.
 """
 
-from hwmodels.policies import fcfs, sjf
-from hwmodels.policies.base import Param, Policy, inline, key, select
+from hwmodels.policies import dysta_naive, dysta_oracle, fcfs, sjf
+from hwmodels.policies.base import Param, Policy, inline, key, rank, select
+from hwmodels.policies.dysta import BETA, by_score
 from hwmodels.policies.prema import threshold
 
 __all__ = ["ARTIFACT"]
 
 _SOURCE = "public artefact of H. Fan et al., Sparse-DySta, MICRO 2023, doi:10.1145/3613424.3614263"
 _ALPHA = Param(1.0, 0.0, 10.0, "weight of the relative waiting time [-]")
-_BETA = Param(0.01, 0.0, 1.0, "weight of urgency and waiting [-]")
 
 
 @key
@@ -39,6 +39,9 @@ def _add_tokens(tasks, queue, count, now, sparse):  # type: ignore[no-untyped-de
         task = tasks[queue[position]]
         if not task.memory_a >= 0.0:
             task.memory_a = task.priority
+            continue
+        if task.memory_a >= 9.0:  # more makes no difference
+            largest = 9.0
             continue
         idle = now - task.last_s
         if sparse:
@@ -124,46 +127,12 @@ def _sdrm3_sparse(tasks, queue, count, now, params, state):  # type: ignore[no-u
     return position
 
 
-@inline
-def _dysta_score(left, isolated, task, now, count, beta):  # type: ignore[no-untyped-def]
-    urgency = task.deadline_s - now - left
-    if urgency < 0.0:
-        urgency = 0.0
-    return left + beta * (urgency + (now - task.last_s) / isolated / count)
-
-
-@select
-def _dysta_naive(tasks, queue, count, now, params, state):  # type: ignore[no-untyped-def]
-    position, best = 0, 0.0
-    for at in range(count):
-        task = tasks[queue[at]]
-        score = _dysta_score(task.remaining_s, task.isolated_s, task, now, count, params[0])
-        if at == 0 or score < best:
-            position, best = at, score
-    return position
-
-
-@select
-def _dysta(tasks, queue, count, now, params, state):  # type: ignore[no-untyped-def]
-    position, best = 0, 0.0
-    for at in range(count):
-        task = tasks[queue[at]]
+@rank
+def _dysta(tasks, queue, count, now, size, most, params, ranked):  # type: ignore[no-untyped-def]
+    for p in range(count):
+        task = tasks[queue[p]]
         left = task.density_ratio * task.pattern_remaining_s
-        score = _dysta_score(left, task.pattern_isolated_s, task, now, count, params[0])
-        if at == 0 or score < best:
-            position, best = at, score
-    return position
-
-
-@select
-def _dysta_oracle(tasks, queue, count, now, params, state):  # type: ignore[no-untyped-def]
-    position, best = 0, 0.0
-    for at in range(count):
-        task = tasks[queue[at]]
-        score = _dysta_score(task.true_remaining_s, task.true_isolated_s, task, now, count, params[0])
-        if at == 0 or score < best:
-            position, best = at, score
-    return position
+        by_score(left, task.pattern_isolated_s, task, now, size, most, params[0], ranked[p])
 
 
 _ARCH = ("isolated_s", "remaining_s", "next_s")
@@ -187,9 +156,9 @@ ARTIFACT: dict[str, Policy] = {
         _published("planaria", ("priority", "deadline_s", "arrival_s"), select=_planaria),
         _published("sdrm3", (*_ARCH, "deadline_s", "arrival_s"), {"alpha": _ALPHA}, select=_sdrm3),
         _published("sdrm3_sparse", (*_PATTERN, "deadline_s", "arrival_s"), {"alpha": _ALPHA}, select=_sdrm3_sparse),
-        _published("dysta_naive", (*_ARCH, "deadline_s"), {"beta": _BETA}, select=_dysta_naive),
-        _published("dysta", (*_PATTERN, "deadline_s"), {"beta": _BETA}, select=_dysta),
-        _published("dysta_oracle", (*_TRUTH, "deadline_s"), {"beta": _BETA}, select=_dysta_oracle),
+        _published("dysta_naive", (*_ARCH, "deadline_s"), {"beta": BETA}, rank=dysta_naive.POLICY.rank),
+        _published("dysta", (*_PATTERN, "deadline_s"), {"beta": BETA}, rank=_dysta),
+        _published("dysta_oracle", (*_TRUTH, "deadline_s"), {"beta": BETA}, rank=dysta_oracle.POLICY.rank),
     )
 }
-"""Name -> published semantics. fcfs and sjf have no quirk of their own."""
+"""Name -> published semantics. fcfs, sjf, dysta_naive and dysta_oracle have no quirk of their own."""

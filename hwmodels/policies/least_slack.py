@@ -5,23 +5,25 @@ while it runs. Two tasks of equal slack therefore alternate at every layer; `hys
 the engine until another is more urgent by that much.
 """
 
-from hwmodels.policies.base import Param, Policy, select
+import numpy as np
+
+from hwmodels.policies.base import Param, Policy, keeps, rank
 
 __all__ = ["POLICY"]
 
 
-@select
-def _select(tasks, queue, count, now, params, state):  # type: ignore[no-untyped-def]
-    best = 0
-    best_key = 0.0
-    for position in range(count):
-        task = tasks[queue[position]]
-        value = task.deadline_s - task.remaining_s
-        if task.layer > 0 and task.last_s == now:
-            value -= params[0]
-        if position == 0 or value < best_key:
-            best, best_key = position, value
-    return best
+@rank
+def _rank(tasks, queue, count, now, size, most, params, ranked):  # type: ignore[no-untyped-def]
+    for p in range(count):
+        ranked[p].value = tasks[queue[p]].deadline_s - tasks[queue[p]].remaining_s
+        ranked[p].until = np.inf
+
+
+@keeps
+def _keeps(tasks, runner, first, now, params):  # type: ignore[no-untyped-def]
+    own = tasks[runner].deadline_s - tasks[runner].remaining_s - params[0]
+    other = tasks[first].deadline_s - tasks[first].remaining_s
+    return own < other or (own == other and tasks[runner].order < tasks[first].order)
 
 
 POLICY = Policy(
@@ -32,5 +34,6 @@ POLICY = Policy(
     discipline="deadline",
     params={"hysteresis_s": Param(0.0, 0.0, 0.1, "slack by which another task must be more urgent to preempt [s]")},
     needs=("deadline_s", "remaining_s"),
-    select=_select,
+    rank=_rank,
+    keeps=_keeps,
 )

@@ -1,27 +1,28 @@
 """Planaria's urgency score on one engine: priority / slack, largest first.
 
 The slack of a task is cut below at its estimated remaining time, so that a task that can no longer meet its deadline
-competes with priority / remaining (Planaria's score when nothing is feasible) instead of starving; there is no
-division by zero. Ties by order of admission.
+competes with priority / remaining (Planaria's score when nothing is feasible) instead of starving. What is compared is
+slack / priority, least first: there is no division by a slack of zero. Ties by order of admission.
 """
 
-from hwmodels.policies.base import Policy, select
+import numpy as np
+
+from hwmodels.policies.base import Policy, rank
 
 __all__ = ["POLICY"]
 
 
-@select
-def _select(tasks, queue, count, now, params, state):  # type: ignore[no-untyped-def]
-    best, best_score = 0, -1.0
-    for position in range(count):
-        task = tasks[queue[position]]
+@rank
+def _rank(tasks, queue, count, now, size, most, params, ranked):  # type: ignore[no-untyped-def]
+    for p in range(count):
+        task = tasks[queue[p]]
         slack = task.deadline_s - now
         if slack < task.remaining_s:
             slack = task.remaining_s
-        score = task.priority / slack if slack > 0.0 else float("inf")
-        if score > best_score:
-            best, best_score = position, score
-    return best
+        elif most > size:
+            ranked[p].fall = 1.0 / task.priority
+        ranked[p].value = slack / task.priority
+        ranked[p].until = np.inf
 
 
 POLICY = Policy(
@@ -32,6 +33,6 @@ POLICY = Policy(
     origin="reconstruction",
     discipline="deadline",
     needs=("priority", "deadline_s", "remaining_s"),
-    select=_select,
+    rank=_rank,
     deviations="no allocation of sub-arrays: the kernel's lending rule shares a pool; late tasks do not starve",
 )

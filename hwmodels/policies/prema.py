@@ -3,8 +3,9 @@
 Model
 -----
 The token of a task is priority x (1 + time it has waited / estimated isolated time). With m the largest token, the
-threshold is 9 if m >= 9, else 3 if m >= 3, else 1 (or m where priorities lie below 1); tasks with token >= threshold
-are candidates, and the one with the shortest estimated remaining time runs.
+threshold is 9 if m >= 9, else 3 if m >= 3, else 1, or nothing where priorities lie below 1; tasks with token >=
+threshold are candidates, and the one with the shortest estimated remaining time runs. So the highest level that a task
+has reached (9, 3, 1) counts first, then its remaining time.
 
 The running task is reconsidered `quantum_s` after the last choice and when others arrive, at the end of a tile or of a
 layer (`grain`). `mechanism` says what becomes of it when another task is chosen:
@@ -23,16 +24,30 @@ Deviations
 ----------
 Time on the engine adds no token: only waiting does (`dysta-artifact` adds the whole idle time at each event).
 The paper's candidates have token > threshold, by which nobody would qualify at first; here >=.
-
-`memory_a` = time waited, `memory_b` = up to when; `state[0]` = time of the last choice, `state[1]` its threshold.
 """
 
 import numpy as np
 
-from hwmodels.policies.base import CHECKPOINT, GRAIN, KILL, Param, Policy, Stops, inline, select
-from hwmodels.policies.standing import BOUND, CLEARANCE, SINCE, UNTIL, first_new, stand, standing
+from hwmodels.policies.base import (
+    CHECKPOINT,
+    GRAIN,
+    KILL,
+    Param,
+    Policy,
+    Stops,
+    inline,
+    keeps,
+    rank,
+)
 
-__all__ = ["POLICY", "joins", "keeps", "reaches_s", "start", "threshold", "token"]
+__all__ = ["POLICY", "by_tokens", "threshold"]
+
+_LEVEL, _SHORTEST_S = 2.0**200, 2.0**-100
+"""Factor between the numbers of two levels: remaining times are within that of each other (shorter ones count as the
+shortest), and a power of two leaves their digits as they are."""
+
+_CLEARANCE = 1e-9
+"""Relative distance that rounding cannot cross."""
 
 
 @inline
@@ -42,118 +57,46 @@ def threshold(largest):  # type: ignore[no-untyped-def]
         return 9.0
     if largest >= 3.0:
         return 3.0
-    return 1.0 if largest >= 1.0 else largest
+    return 1.0 if largest >= 1.0 else 0.0
 
 
 @inline
-def _since(task):  # type: ignore[no-untyped-def]
-    """(seconds waited, up to when they are counted)."""
-    if not task.memory_a >= 0.0:
-        return 0.0, task.ready_s
-    return task.memory_a, task.last_s if task.last_s > task.memory_b else task.memory_b
+def by_tokens(task, left, isolated, now, size, most, row):  # type: ignore[no-untyped-def]
+    """Rank a task by its level, then by its remaining time; that stands until it reaches the next level."""
+    waited = now - task.ready_s - task.service_s
+    if not (waited > 0.0 and isolated > 0.0):
+        waited = 0.0
+    token = task.priority
+    if isolated > 0.0:
+        token += task.priority * waited / isolated
+    reached = threshold(token)
+    row.until = np.inf
+    value = left if left > _SHORTEST_S else _SHORTEST_S
+    if reached < 9.0:
+        level, value = (3.0, value * _LEVEL) if reached < 3.0 else (9.0, value)
+        if reached < 1.0:
+            level, value = 1.0, value * _LEVEL
+        value *= _LEVEL
+        if most > size and isolated > 0.0 and task.priority > 0.0:
+            due_s = (level / task.priority - 1.0) * isolated - waited
+            row.until = now + due_s * (1.0 - _CLEARANCE) - now * _CLEARANCE
+    row.value = value
 
 
-@inline
-def token(task, isolated, now):  # type: ignore[no-untyped-def]
-    """Token of a task; it grows as long as the task waits."""
-    waited, since = _since(task)
-    if now > since:
-        waited += now - since
-    return task.priority + task.priority * waited / isolated if isolated > 0.0 else task.priority
+@rank
+def _rank(tasks, queue, count, now, size, most, params, ranked):  # type: ignore[no-untyped-def]
+    for p in range(count):
+        task = tasks[queue[p]]
+        by_tokens(task, task.remaining_s, task.isolated_s, now, size, most, ranked[p])
 
 
-@inline
-def start(task, now):  # type: ignore[no-untyped-def]
-    """Count what the task has waited: it is chosen."""
-    waited, since = _since(task)
-    task.memory_a = waited + now - since if now > since else waited
-    task.memory_b = now
-
-
-@inline
-def reaches_s(task, isolated, level):  # type: ignore[no-untyped-def]
-    """A time before which the token of a waiting task is surely below a level."""
-    waited, since = _since(task)
-    if not (isolated > 0.0 and task.priority > 0.0):
-        return np.inf
-    return since + ((level / task.priority - 1.0) * isolated - waited) * (1.0 - CLEARANCE) - CLEARANCE * since
-
-
-@inline
-def joins(task, left, isolated, now, least, state):  # type: ignore[no-untyped-def]
-    """Take in a task that is not the chosen one: `state[BOUND]` = least remaining time of the candidates,
-    `state[UNTIL]` = before then nobody else becomes a candidate who is shorter than `state[SINCE]`, and the threshold
-    does not rise."""
-    if least >= 9.0 and left > state[SINCE] and left >= state[BOUND]:
-        return
-    own = token(task, isolated, now)
-    if own >= least and left < state[BOUND]:
-        state[BOUND] = left
-    if own < 9.0 and (least < 9.0 or left <= state[SINCE]):
-        due = reaches_s(task, isolated, 9.0 if own >= 3.0 or least >= 9.0 else 3.0)
-        if due < state[UNTIL]:
-            state[UNTIL] = due
-
-
-@inline
-def keeps(left, now, state):  # type: ignore[no-untyped-def]
-    """Whether a scan would find the chosen task, which needs so much longer, again."""
-    return now < state[UNTIL] and left < state[BOUND] and left <= state[SINCE]
-
-
-@select
-def _select(tasks, queue, count, now, params, state):  # type: ignore[no-untyped-def]
-    at = standing(tasks, queue, count, state)
-    new = first_new(tasks, queue, count, state)
-    if at >= 0:
-        chosen = tasks[queue[at]]
-        for position in range(new, count):
-            task = tasks[queue[position]]
-            joins(task, task.remaining_s, task.isolated_s, now, state[1], state)
-            if token(task, task.isolated_s, now) > state[1] and state[1] < 9.0:
-                state[UNTIL] = now  # it may raise the threshold
-        current = at if (chosen.layer > 0 or chosen.tile > 0) and chosen.last_s == now else -1
-        if current >= 0 and (params[1] == 2.0 or (new == count and now < state[0] + params[0])):
-            return current
-        if keeps(chosen.remaining_s, now, state):
-            state[0] = now
-            start(chosen, now)
-            return at
-    largest = -1.0
-    current = -1
-    for position in range(count):
-        task = tasks[queue[position]]
-        if largest < 9.0:  # more makes no difference
-            own = token(task, task.isolated_s, now)
-            if own > largest:
-                largest = own
-        if (task.layer > 0 or task.tile > 0) and task.last_s == now:
-            current = position
-    if current >= 0 and (params[1] == 2.0 or (new == count and now < state[0] + params[0])):
-        return current
-    state[0] = now
-    least = threshold(largest)
-    best = -1
-    state[BOUND], state[UNTIL], state[SINCE] = np.inf, np.inf if least >= 1.0 else now, np.inf
-    for position in range(count):
-        task = tasks[queue[position]]
-        if task.remaining_s < state[SINCE] and token(task, task.isolated_s, now) >= least:
-            if best >= 0:
-                joins(tasks[queue[best]], state[SINCE], tasks[queue[best]].isolated_s, now, least, state)
-            best = position
-            state[SINCE] = task.remaining_s
-        else:
-            joins(task, task.remaining_s, task.isolated_s, now, least, state)
-    if params[1] == 3.0 and current >= 0 and best != current:
-        running = tasks[queue[current]]
-        candidate = tasks[queue[best]]
-        if candidate.remaining_s * candidate.isolated_s > running.remaining_s * running.isolated_s:
-            state[UNTIL] = now  # what was found does not speak of it
-            return current
-    start(tasks[queue[best]], now)
-    state[1] = least
-    stand(tasks, queue, count, state, best)
-    return best
+@keeps
+def _keeps(tasks, runner, first, now, params):  # type: ignore[no-untyped-def]
+    if params[1] < 2.0:
+        return 0
+    running, candidate = tasks[runner], tasks[first]
+    return params[1] == 2.0 or (
+        candidate.remaining_s * candidate.isolated_s > running.remaining_s * running.isolated_s)
 
 
 def _stops(table, machine, tenants, values):  # type: ignore[no-untyped-def]
@@ -173,7 +116,8 @@ POLICY = Policy(
         "grain": GRAIN._replace(default=1.0),
     },
     needs=("priority", "isolated_s", "remaining_s"),
-    select=_select,
+    rank=_rank,
+    keeps=_keeps,
     stops=_stops,
     deviations="waiting time only, counted once; >= where the paper has > for candidates",
 )

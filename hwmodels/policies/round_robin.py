@@ -1,36 +1,35 @@
 """Round robin: turns of a fixed number of layers, or of at least a fixed time.
 
-A turn ends at the first layer boundary at which `quantum_layers` layers have run and `quantum_s` has passed since it
-began; the task then goes behind all that wait, those that arrive at this very instant included.
-`memory_a` = number of the turn, `memory_b` = layers and `memory_c` = service time at its begin; `state[0]` counts
-turns.
+A turn ends at the first layer boundary at which `quantum_layers` layers have run, `quantum_s` has passed since it began
+and somebody waits; the task then goes behind all that wait, those that arrive at this very instant included.
+`memory_a` = layers and `memory_b` = service time at the end of the last turn, `memory_c` = when that was.
 """
 
-from hwmodels.policies.base import Param, Policy, select
+import numpy as np
+
+from hwmodels.policies.base import Param, Policy, keeps, rank
 
 __all__ = ["POLICY"]
 
 
-@select
-def _select(tasks, queue, count, now, params, state):  # type: ignore[no-untyped-def]
-    for newcomers in (True, False):
-        for position in range(count):
-            task = tasks[queue[position]]
-            if newcomers:
-                over = not task.memory_a >= 0.0
-            else:
-                over = (task.layer - task.memory_b >= params[0] and task.layer > task.memory_b
-                        and task.service_s - task.memory_c >= params[1])
-            if over:
-                state[0] += 1.0
-                task.memory_a = state[0]
-                task.memory_b = task.layer
-                task.memory_c = task.service_s
-    best = 0
-    for position in range(1, count):
-        if tasks[queue[position]].memory_a < tasks[queue[best]].memory_a:
-            best = position
-    return best
+@rank
+def _rank(tasks, queue, count, now, size, most, params, ranked):  # type: ignore[no-untyped-def]
+    for p in range(count):
+        task = tasks[queue[p]]
+        ranked[p].value = np.nextafter(task.last_s, np.inf) if task.layer > 0 else task.ready_s
+        ranked[p].until = np.inf
+
+
+@keeps
+def _keeps(tasks, runner, first, now, params):  # type: ignore[no-untyped-def]
+    task = tasks[runner]
+    if task.memory_c == now:
+        return 0
+    layers, service_s = (task.memory_a, task.memory_b) if task.memory_c >= 0.0 else (0.0, 0.0)
+    if task.layer - layers < params[0] or task.service_s - service_s < params[1]:
+        return 1
+    task.memory_a, task.memory_b, task.memory_c = task.layer, task.service_s, now
+    return 0
 
 
 POLICY = Policy(
@@ -43,5 +42,6 @@ POLICY = Policy(
         "quantum_layers": Param(1.0, 1.0, 1000.0, "layers of one turn [-]"),
         "quantum_s": Param(0.0, 0.0, 1.0, "least duration of one turn; it ends at the next layer boundary [s]"),
     },
-    select=_select,
+    rank=_rank,
+    keeps=_keeps,
 )

@@ -1,22 +1,18 @@
 """SDRM3's score (`hwmodels.policies.sdrm3`) on estimates scaled by the density measured so far."""
 
-from hwmodels.policies.base import Policy, select
-from hwmodels.policies.sdrm3 import ALPHA, score
+from hwmodels.policies.base import Policy, rank
+from hwmodels.policies.sdrm3 import ALPHA, by_score
 
 __all__ = ["POLICY"]
 
 
-@select
-def _select(tasks, queue, count, now, params, state):  # type: ignore[no-untyped-def]
-    best, best_score = 0, -1.0
-    for position in range(count):
-        task = tasks[queue[position]]
+@rank
+def _rank(tasks, queue, count, now, size, most, params, ranked):  # type: ignore[no-untyped-def]
+    for p in range(count):
+        task = tasks[queue[p]]
         ratio = task.measured_density_ratio
-        value = score(ratio * task.pattern_remaining_s, ratio * task.pattern_next_s, task.deadline_s - now,
-                      now - task.last_s, params[0])
-        if value > best_score:
-            best, best_score = position, value
-    return best
+        left, following = ratio * task.pattern_remaining_s, ratio * task.pattern_next_s
+        by_score(left, following, task, now, size, most, params[0], ranked[p])
 
 
 POLICY = Policy(
@@ -26,6 +22,6 @@ POLICY = Policy(
     origin="publication",
     params={"alpha": ALPHA},
     needs=("deadline_s", "pattern_remaining_s", "pattern_next_s", "measured_density_ratio"),
-    select=_select,
+    rank=_rank,
     deviations="urgency of late tasks is 1; layers without sparsity do not count",
 )

@@ -99,6 +99,11 @@ class _Simulation:
         self.trace = RequestTrace(*(column.tolist() for column in trace))
         self.key = interpreted(policy.key) if policy.key is not None else None
         self.select = interpreted(policy.select) if policy.select is not None else None
+        self.rank = interpreted(policy.rank) if policy.rank is not None else None
+        self.keeps = interpreted(policy.keeps) if policy.keeps is not None else None
+        stops = policy.stops(table, machine, tenants_of(trace, machine), np.array(params)) if (
+            policy.stops and len(trace.network)) else None
+        self.quantum_s, self.asked_s = stops.quantum_s if stops else 0.0, 0.0
         self.units = machine.units.tolist()
         self.levels = machine.level_units.tolist()
         self.engines = range(len(self.units))
@@ -303,7 +308,24 @@ class _Simulation:
     def _best(self, candidates, now):
         if self.key is not None:
             return min(range(len(candidates)), key=lambda p: self.key(candidates, p, self.params))
+        if self.rank is not None:
+            return self._first(candidates, now)
         return self.select(candidates, list(range(len(candidates))), len(candidates), now, self.params, self.state)
+
+    def _first(self, tasks, now):
+        """Who ranks first, or the one that has just run if that stays."""
+        ran = [i for i, t in enumerate(tasks) if (t.layer > 0 or t.tile > 0) and t.last_s == now]
+        if ran and tasks[ran[-1]].seen == self.epoch and now < self.asked_s + self.quantum_s:
+            return ran[-1]
+        self.asked_s = now
+
+        count = len(tasks)
+        ranked = [types.SimpleNamespace() for _ in tasks]
+        self.rank(tasks, list(range(count)), count, now, count, count, self.params, ranked)
+        first = min(range(count), key=lambda i: ranked[i].value if ranked[i].value < INF else INF)
+        if ran and first != ran[-1] and self.keeps and self.keeps(tasks, ran[-1], first, now, self.params):
+            return ran[-1]
+        return first
 
     def _round(self, now):
         """Who starts where: [(task, engine, level)]."""

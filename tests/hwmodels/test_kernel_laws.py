@@ -282,15 +282,3 @@ def test_overload_with_thousands_of_waiting_tasks():
     records = run(costs, machine(2), trace(np.zeros(4000), network), POLICIES["sjf"])
     assert records.events == costs.n_layers[network].sum()
     assert records.finish_s[network == 1].max() < records.start_s[network == 0].min() + 1e-9
-
-
-@pytest.mark.parametrize(("name", "params"), [
-    ("prema", {}), ("prema", {"quantum_s": 0.0}), ("prema", {"mechanism": 3.0, "quantum_s": 0.0}), ("dysta", {}),
-    ("dysta", {"beta": 1.0}), ("dysta_naive", {"beta": 0.1}), ("dysta_oracle", {}),
-])
-def test_choices_that_stand_are_those_of_a_scan(name, params):
-    """In overload the fast loop skips most scans of the queue; the general loop scans at every decision."""
-    for seed, load in ((1, 0.9), (2, 3.0), (3, 3.0)):
-        costs, chip, requests = random_case(seed, layers=20, requests=400, load=load, costs=seed < 3)
-        fast, slow = (run(costs, chip, requests, POLICIES[name], params, general=general) for general in (False, True))
-        np.testing.assert_array_equal(fast.finish_s, slow.finish_s)

@@ -56,9 +56,9 @@ def test_file_name_and_registration(name):
 @pytest.mark.parametrize("record", [pytest.param(p, id=name) for name, p in POLICIES.items()])
 def test_reads_only_what_it_declares(record: Policy):
     """Every column of a task that its source names is always visible or declared."""
-    compiled = record.key or record.select or record.assign or record.issue or record.batch
+    forms = (record.key, record.rank, record.keeps, record.select, record.assign, record.issue, record.batch)
     named: set[str] = set()
-    pending = [interpreted(compiled)]
+    pending = [interpreted(function) for function in forms if function is not None]
     while pending:
         function = pending.pop()
         named |= set(function.__code__.co_names)

@@ -5,12 +5,14 @@ drops, one round of decisions, and the rates of the DRAM channel.
 
 A round of decisions hands out the idle units. The policy names the best waiting task; it goes to the place where it is
 expected to finish first, or keeps waiting for a busy engine if that ends sooner; then the next best, until
-no unit is idle, nobody is left, or `_PATIENCE` tasks chose to wait.
+no unit is idle, nobody is left, or `_PATIENCE` tasks chose to wait. The queue of a policy with a key is sorted by it,
+the best task last: who runs comes and goes at the end, so that a long queue costs little more than a short one.
 """
 
 import numpy as np
 from numba import njit
 
+from hwmodels.compiled import part
 from hwmodels.kernel_assign import VIEW, seat, show_running, show_waiting
 from hwmodels.kernel_parts import KEY, RANK, admit, children_of, heap_pop, heap_push, refresh
 from hwmodels.kernel_places import best_level, lendable, rates, to_place
@@ -21,6 +23,26 @@ __all__ = ["run_general"]
 
 _PATIENCE = 32
 """Tasks that may prefer a busy engine before a round of decisions gives up on the idle ones."""
+
+
+@part
+def _insert(queue, size, slot, tasks, keys, use_key):  # type: ignore[no-untyped-def]
+    """Let a task wait: by key, largest first, then latest first; without a key in order of admission. The new size."""
+    at, high = 0, size
+    while at < high:
+        middle = (at + high) >> 1
+        other = queue[middle]
+        later = tasks[other].order > tasks[slot].order
+        if use_key:
+            later = keys[other] < keys[slot] or (keys[other] == keys[slot] and not later)
+        if later:
+            high = middle
+        else:
+            at = middle + 1
+    for p in range(size, at, -1):
+        queue[p] = queue[p - 1]
+    queue[at] = slot
+    return size + 1
 
 
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
@@ -53,7 +75,9 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
     picked = np.zeros(n, dtype=np.bool_)
     keys = np.empty(n)
     queue = np.empty(n, dtype=np.int64)
-    candidates = np.empty(n, dtype=np.int64)
+    candidates = np.empty(0 if use_key else n, dtype=np.int64)
+    held = np.empty(n, dtype=np.int64)  # tasks whose layer ended in a pool since somebody last started
+    n_held = 0
     size = zero
     late_keys = np.empty(n)
     late_requests = np.empty(n, dtype=np.int64)
@@ -85,7 +109,9 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
     free_at = np.empty(n_engines)
     layer_end = np.empty(n_engines)
     displaced = np.empty(n_engines, dtype=np.int64)  # running task that a smaller key would displace
-    bound_here = np.empty(n_engines, dtype=np.int64)
+    bound_here = np.empty(n_engines, dtype=np.int64)  # waiting tasks that are bound to it
+    left = np.empty(n_engines + 1, dtype=np.int64)  # those of them to ask in this round, for policies with a key
+    waits = np.zeros(n_engines + 1, dtype=np.int64)  # all the time; [-1]: those that may use every engine
     # choices of one round
     pick_slot = np.empty(most, dtype=np.int64)
     pick_engine = np.empty(most, dtype=np.int64)
@@ -147,17 +173,11 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                 refresh(tasks[slot], requests.look[r], lookups, visible.groups)
                 if use_key:
                     keys[slot] = key(tasks, slot, params)
-                at, high = 0, size
-                while at < high:
-                    middle = (at + high) >> 1
-                    if tasks[queue[middle]].order > tasks[slot].order:
-                        high = middle
-                    else:
-                        at = middle + 1
-                for p in range(size, at, -1):
-                    queue[p] = queue[p - 1]
-                queue[at] = slot
-                size += 1
+                size = _insert(queue, size, slot, tasks, keys, use_key)
+                waits[requests.engine[r]] += 1
+                if units[e] > 1:
+                    held[n_held] = slot
+                    n_held += 1
                 continue
             out.finish_s[r] = now
             epoch += 1
@@ -204,8 +224,8 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             if use_key:
                 keys[slot] = key(tasks, slot, params)
             order += 1
-            queue[size] = slot
-            size += 1
+            size = _insert(queue, size, slot, tasks, keys, use_key)
+            waits[requests.engine[r]] += 1
             if requests.drop_late[r]:
                 n_late = heap_push(late_keys, late_requests, late_slots, n_late, requests.deadline_s[r], r, slot)
         if n_arriving > 0:
@@ -221,6 +241,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             size -= 1
             for p in range(position, size):
                 queue[p] = queue[p + 1]
+            waits[requests.engine[r]] -= 1
             request_of[slot] = -1
             free_slots[n_free] = slot
             n_free += 1
@@ -232,9 +253,9 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             spare += idle[e]
             free_at[e], layer_end[e], unsaved[e] = now, now, 0.0
             displaced[e] = -1
-            bound_here[e] = 0
-        unbound = 0
-        n_seen = 0
+            bound_here[e] = waits[e] if use_key else 0
+        unbound = waits[-1] if use_key else 0
+        n_seen, to_ask = 0, 0
         if use_assign:
             if size > 0 and spare > 0:
                 for e in range(n_engines):
@@ -294,6 +315,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                         seats[slot].drop = 0
                         if holds[slot] >= 0 and resident[holds[slot]] == slot:
                             resident[holds[slot]] = -1
+                        holds[slot] = -1
                         request_of[slot] = -1
                         free_slots[n_free] = slot
                         n_free += 1
@@ -312,23 +334,31 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     free_at[e] = stays
                     layer_end[e] = run_end[x]
                     displaced[e] = slot
-            waiting = 0
-            for p in range(size):
-                e = requests.engine[request_of[queue[p]]]
-                if e < 0:
-                    unbound += 1
-                else:
-                    bound_here[e] += 1
-                if e < 0 or idle[e] > 0:
-                    candidates[waiting] = queue[p]
-                    waiting += 1
+            waiting, to_ask = 0, size  # with a key queue[:to_ask] is still to be asked
+            if use_key:
+                waiting = unbound
+                for e in range(n_engines):
+                    left[e] = bound_here[e] if idle[e] > 0 else 0
+                    waiting += left[e]
+            else:
+                for p in range(size):
+                    e = requests.engine[request_of[queue[p]]]
+                    if e < 0:
+                        unbound += 1
+                    else:
+                        bound_here[e] += 1
+                    if e < 0 or idle[e] > 0:
+                        candidates[waiting] = queue[p]
+                        waiting += 1
             patience = _PATIENCE
             while waiting > 0 and spare > 0 and patience > 0:
                 position = 0
                 if use_key:
-                    for p in range(1, waiting):
-                        if keys[candidates[p]] < keys[candidates[position]]:
-                            position = p
+                    to_ask -= 1
+                    slot = queue[to_ask]
+                    bound = requests.engine[request_of[slot]]
+                    if bound >= 0 and idle[bound] == 0:
+                        continue
                 elif form == RANK:
                     ran = -1  # the last one that has just run
                     for p in range(waiting):
@@ -344,7 +374,8 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                             position = ran
                 else:
                     position = select(tasks, candidates, waiting, now, params, state)
-                slot = candidates[position]
+                if not use_key:
+                    slot = candidates[position]
                 r = request_of[slot]
                 network, sample, bound = requests.network[r], requests.sample[r], requests.engine[r]
                 continues = live[slot] >= 0.0 and tasks[slot].last_s == now
@@ -379,12 +410,16 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     layer_end[best_e] = best
                     displaced[best_e] = -1
                 full = best_e if best_e >= 0 and idle[best_e] == 0 else -2
-                kept = position
-                for p in range(position + 1, waiting):
-                    candidates[kept] = candidates[p]
-                    kept += 1
-                waiting = kept
-                if full >= 0 and bound_here[full] > 0:  # those bound to it need not be asked any more
+                waiting -= 1
+                if use_key:
+                    left[bound] -= 1
+                    if full >= 0:  # those bound to it need not be asked any more
+                        waiting -= left[full]
+                        left[full] = 0
+                    continue
+                for p in range(position, waiting):
+                    candidates[p] = candidates[p + 1]
+                if full >= 0 and bound_here[full] > 0:
                     kept = 0
                     for p in range(waiting):
                         if requests.engine[request_of[candidates[p]]] != full:
@@ -406,25 +441,28 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             if tasks[slot].layer == 0:
                 out.start_s[request_of[slot]] = now
             picked[slot] = True
-        kept = 0
-        for q in range(size):
+        kept = to_ask if use_key else 0
+        for q in range(kept, size):
             slot = queue[q]
-            if picked[slot]:
-                picked[slot] = False
-                continue
-            queue[kept] = slot
-            kept += 1
+            if not picked[slot]:
+                queue[kept] = slot
+                kept += 1
+        size = kept
+        for x in range(n_held):
+            slot = held[x]
             e = holds[slot]
-            if e >= 0 and units[e] > 1:
+            if not picked[slot] and e >= 0 and units[e] > 1:
                 unsaved[e] += live[slot]
                 holds[slot] = -1
                 moved_on[slot] = True
                 out.preemptions[request_of[slot]] += 1
-        size = kept
+        n_held = 0
 
         for p in range(n_picks):
             slot, e, u = pick_slot[p], pick_engine[p], pick_level[p]
+            picked[slot] = False
             r = request_of[slot]
+            waits[requests.engine[r]] -= 1
             layer = tasks[slot].layer
             continues = layer > 0 and tasks[slot].last_s == now
             overhead, moved = to_place(engine_bytes_per_s[e], hw.reconfigure_s, hw.switch_s, engine_level[e],

@@ -192,3 +192,14 @@ def test_equals_the_interpreted_kernel(seed, which, load, followers, drop, costs
         assert_same(run(*case, policy, record=True), slow)
         if which == 0:
             assert_same(run(*case, policy, record=True, general=True), slow)
+
+
+@pytest.mark.parametrize("which", range(len(MACHINES)))
+def test_a_sorted_queue_gives_what_a_scan_gives(which):
+    """The interpreted kernel looks for the least key of all that wait; many are equal here."""
+    costs, chip, requests = random_case(which, **MACHINES[which], requests=120, load=4.0, followers=True, drop=True)
+    coarse = np.floor(requests.arrival_s)
+    requests = requests._replace(arrival_s=coarse, deadline_s=coarse + 64.0 * (requests.deadline_s // 1.0 % 2.0) + 64.0)
+    for name in ("fcfs", "sjf", "edf"):
+        assert_same(run(costs, chip, requests, POLICIES[name], record=True, general=True),
+                    reference_run(costs, chip, requests, POLICIES[name]))

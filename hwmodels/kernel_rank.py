@@ -78,7 +78,7 @@ def _join(nodes, node, now):  # type: ignore[no-untyped-def]
     nodes[node, _SINCE] = now
 
 
-@merged
+@part
 def _climb(nodes, node, now):  # type: ignore[no-untyped-def]
     """Tell the nodes above one that it has changed."""
     node >>= 1
@@ -87,7 +87,7 @@ def _climb(nodes, node, now):  # type: ignore[no-untyped-def]
         node >>= 1
 
 
-@merged
+@part
 def _ask(rank, tasks, slots, count, now, size, most, params, ranked):  # type: ignore[no-untyped-def]
     """Numbers of some tasks, cut to finite ones, and their bounds."""
     for p in range(count):
@@ -102,7 +102,7 @@ def _ask(rank, tasks, slots, count, now, size, most, params, ranked):  # type: i
             ranked[p].fall = 0.0
 
 
-@merged
+@part
 def _enter(rank, tasks, slot, now, size, params, nodes, places, tree, place_of, slots, ranked):  # type: ignore[no-untyped-def]
     """Put a waiting task at its place: the bound of the block holds for it too."""
     slots[0] = slot
@@ -117,14 +117,14 @@ def _enter(rank, tasks, slot, now, size, params, nodes, places, tree, place_of, 
     _climb(nodes, leaf, now)
 
 
-@merged
+@part
 def leave(places, tree, place_of, tasks, slot):  # type: ignore[no-untyped-def]
     """Empty the place of a task, if it has one."""
     if tree[PLACES] > 0 and tasks[slot].order <= tree[_NEWEST]:
         places[place_of[slot]] = -1
 
 
-@merged
+@part
 def swap(nodes, places, tree, place_of, slot, runner, now):  # type: ignore[no-untyped-def]
     """The task that ranks first starts to run instead of another one (-1: none): its place is empty now, the other gets
     its own back at the next decision, when all of what happens to it here has happened."""
@@ -203,7 +203,7 @@ def _planted(size, now):  # type: ignore[no-untyped-def]
     return nodes, places
 
 
-@merged
+@part
 def first_of(rank, tasks, queue, size, runner, now, params, nodes, places, tree, place_of, slots, ranked):  # type: ignore[no-untyped-def]
     """(task that ranks first, nodes, tasks by place) of all tasks in the system, `queue[:size]`: give places to who has
     come and who waits again, and search.

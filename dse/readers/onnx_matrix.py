@@ -148,6 +148,7 @@ def _einsum_terms(equation: str, ranks: list[int]) -> tuple[list[str], str]:
     """Subscripts with `...` written out, and the output's."""
     left, _, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
+    _require(len(terms) == len(ranks), f"{len(ranks)} operands and {len(terms)} subscripts in '{equation}'")
     spare = [chr(code) for code in range(0x3B1, 0x3B1 + 24)]
     width = max([rank - len(term.replace("...", "")) for term,
                  rank in zip(terms, ranks, strict=False) if "..." in term],
@@ -168,6 +169,8 @@ def _einsum(c: "Converter", node: Any) -> bool:
     names, out = [name for name in node.input if name], node.output[0]
     shapes = [c.shape(name) for name in names]
     terms, result = _einsum_terms(c.attributes(node)["equation"], [len(shape) for shape in shapes])
+    for term, shape in zip(terms, shapes, strict=True):
+        _require(len(term) == len(shape), f"a subscript for each size: '{term}' and {shape}")
     if len(names) == 1:
         c.add(node, "elementwise", names, out, in_elements=c.size(names[0]), out_elements=c.size(out),
               vector_ops=c.size(names[0]))
@@ -232,6 +235,8 @@ def _recurrent(c: "Converter", node: Any) -> bool:
     outs = [name for name in node.output if name]
     gates, ops = _CELLS[node.op_type]
     source, weight, recurrent = c.shape(x), c.shape(w), c.shape(r)
+    _require(len(source) == len(weight) == len(recurrent) == 3,
+             f"X, W and R must have 3 sizes each, got {source}, {weight} and {recurrent}")
     steps, batch = (source[1], source[0]) if c.attributes(node).get("layout") else source[:2]
     directions, hidden = recurrent[0], recurrent[2]
     _require(weight[1] == gates * hidden and weight[2] == source[2],

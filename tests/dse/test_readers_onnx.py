@@ -571,3 +571,12 @@ def test_cut_file(tmp_path, kept):
 def test_folder_or_missing_file(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read(tmp_path / "gone.onnx")
+
+
+@pytest.mark.parametrize(("equation", "said"), [
+    ("ij,jk,kl->il", "2 operands and 3 subscripts"), ("ijk,jk->ik", "a subscript for each size: 'ijk' and")])
+def test_einsum_that_does_not_fit_its_operands(tmp_path, equation, said):
+    path = save(tmp_path, [helper.make_node("Einsum", ["a", "b"], ["y"], equation=equation)],
+                [info("a", 2, 3), info("b", 3, 4)], [info("y", 2, 4)])
+    with pytest.raises(InputError, match=said):
+        read(path)

@@ -9,6 +9,7 @@ hardware, closer bounds, and the simulation of what they cannot discard.
 """
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from dse.objective import DesignEvaluator, Result, evaluate_one, judge, minimise
 from dse.study import Study
 from hwmodels.area import SchedulerBlock
 from hwmodels.demand_bounds import (
+    CloserDemand,
     Demand,
     Load,
     Served,
@@ -36,7 +38,6 @@ from hwmodels.design import Chip, Design
 from hwmodels.errors import ModelError
 from hwmodels.evaluate import Bench, _machine, bench_of, prepare
 from hwmodels.kernel import isolated_s
-from hwmodels.network import Network
 from hwmodels.outcome import Outcome
 from hwmodels.prefix_bounds import first_requests, prefix_of, tail_bounds
 from hwmodels.scheduling import block_of
@@ -385,15 +386,17 @@ def _area(chip: Chip, block: SchedulerBlock) -> float:
 class Hardware:
     """The blocks of one hardware: bounds that come closer, then simulations, of the first requests first."""
 
-    def __init__(self, params: Params, groups: Sequence[SchedulerBlock], rules: Rules) -> None:
+    def __init__(self, params: Params, groups: Sequence[SchedulerBlock], rules: Rules,
+                 experience: "Experience | None" = None) -> None:
         """`params` are those of any design of the hardware."""
         self.params, self.groups, self.rules = params, groups, rules
+        self.experience = experience or Experience()
         self._benches: dict[int, Bench] = {}
         self._demand: Demand | None = None
 
     def bounds(self, front: Floats) -> Iterator[Best]:
-        """Bounds of the blocks, closer and closer: the layers of one network after the other are costed exactly
-        instead of bounded, at last all of them. `front` as in `_bounds`."""
+        """Bounds of the blocks, closer and closer: the layers of one network on one engine after the other are costed
+        exactly instead of bounded, at last all of them. `front` as in `_bounds`."""
         rules, groups = self.rules, self.groups
         workload, count = rules.study.workload, len(groups)
         design = _design(self.params, workload)
@@ -403,11 +406,14 @@ class Hardware:
             return
         self._area = np.array([_area(chip, block) for block in groups])
         self._leakage, same = np.full(count, chip.leakage_w), np.zeros(count, dtype=np.int64)
-        order: list[Network] = []
-        for known in range(len(workload.networks)):
-            demand = chip_demand([chip], workload, rules.load, exact=order[:known])
-            order = order or _most_uncertain(demand, rules)
-            yield _bounds(rules, rows_of(demand, same), groups, self._area, self._leakage, front=front)
+        closer = CloserDemand(chip, workload, rules.load)
+        yield _bounds(rules, rows_of(closer.demand(), same), groups, self._area, self._leakage, front=front)
+        for n in self.experience.order(closer, rules):
+            before = closer.energy_j(n)
+            while (engine := closer.uncertain(n)) is not None:
+                closer.cost(n, engine)
+                yield _bounds(rules, rows_of(closer.demand(), same), groups, self._area, self._leakage, front=front)
+            self.experience.learn(n, before, closer.energy_j(n))
         prepared = prepare(replace(design, policy="fcfs", policy_params={}), workload)  # one request at a time
         if prepared.problem:
             yield _cannot(count, rules)
@@ -494,14 +500,27 @@ class Points:
         self.values = np.concatenate([self.values, [values]])
 
 
-def _most_uncertain(demand: Demand, rules: Rules) -> list[Network]:
-    """The networks of the workload, those first that use most energy per layer to be costed; of one hardware."""
-    workload, load = rules.study.workload, rules.load
-    networks = workload.networks
-    gain = dict.fromkeys(networks, 0.0)
-    for t, tenant in enumerate(workload.tenants):
-        gain[tenant.network] += float(load.requests[t] * demand.energy_j[0, t])
-    return sorted(networks, key=lambda network: -gain[network] / len(set(network.layers)))
+@final
+class Experience:
+    """How far the energy of every network was above its bound, on the hardware met so far."""
+
+    def __init__(self) -> None:
+        self._ratios: dict[int, tuple[float, int]] = {}
+        """Network -> (sum of exact / bound - 1, how many)."""
+
+    def learn(self, n: int, bound_j: float, exact_j: float) -> None:
+        if math.isfinite(exact_j) and bound_j > 0.0:
+            total, count = self._ratios.get(n, (0.0, 0))
+            self._ratios[n] = total + exact_j / bound_j - 1.0, count + 1
+
+    def order(self, closer: CloserDemand, rules: Rules) -> list[int]:
+        """Networks, those first that are expected to add most energy per layer to be costed."""
+        gain = dict.fromkeys(range(len(closer.networks)), 0.0)
+        for t, tenant in enumerate(rules.study.workload.tenants):
+            n = closer.networks.index(tenant.network)
+            total, count = self._ratios.get(n, (1.0, 1))  # not met yet: look at it
+            gain[n] += float(rules.load.requests[t]) * closer.energy_j(n) * total / count
+        return sorted(gain, key=lambda n: -gain[n] / len(set(closer.networks[n].layers)))
 
 
 @final
@@ -516,9 +535,10 @@ class BlockEvaluator:
 
     study: Study
     _rules: Rules | None = field(default=None, repr=False)
+    _experience: Experience = field(default_factory=Experience, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"study": self.study, "_rules": None}
+        return {"study": self.study, "_rules": None, "_experience": Experience()}
 
     def __call__(self, params: Params) -> Outcome:
         evaluate = DesignEvaluator(workload=self.study.workload, seed=self.study.seed, fidelity=self.study.fidelity)
@@ -527,17 +547,17 @@ class BlockEvaluator:
         if self._rules is None:
             self._rules = rules_of(self.study)
         task: Any = params["block"]
-        answer = _answer(task, self._rules, evaluate)
+        answer = _answer(task, self._rules, evaluate, self._experience)
         return Outcome(status=json.dumps(answer), metrics={})
 
 
-def _answer(task: dict[str, Any], rules: Rules, evaluate: DesignEvaluator) -> dict[str, Any]:
+def _answer(task: dict[str, Any], rules: Rules, evaluate: DesignEvaluator, experience: Experience) -> dict[str, Any]:
     groups = [SchedulerBlock(*group["scheduler"]) for group in task["groups"]]
     designs = [[(number, task["hardware"] | tail) for number, tail in group["designs"]] for group in task["groups"]]
     found = Points(task["front"], len(rules.study.objectives))
     verdicts: list[dict[str, Any]] = [{}] * len(groups)
     left = list(range(len(groups)))
-    hardware = Hardware(designs[0][0][1], groups, rules)
+    hardware = Hardware(designs[0][0][1], groups, rules, experience)
     for best in hardware.bounds(found.values):
         for g in list(left):
             beats = np.flatnonzero(dominates(found.values, best.vectors[g]))

@@ -57,7 +57,8 @@ from hwmodels.technology import (
     vector_op_energy_j,
 )
 
-__all__ = ["Bounds", "EngineColumns", "LayerBounds", "areas_mm2", "engine_columns", "layer_bounds", "network_bounds"]
+__all__ = ["Bounds", "EngineColumns", "LayerBounds", "areas_mm2", "engine_columns", "layer_bounds", "layer_rows",
+           "network_bounds"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -316,15 +317,29 @@ def _activations(network: Network) -> list[_Activations]:
 
 
 @lru_cache(maxsize=256)
+def _contents(network: Network) -> list[tuple[Layer, _Activations]]:
+    """What the bounds of every layer depend on."""
+    return [(replace(layer, name="", inputs=None, sharing_group="", exit_frac=0.0), kept)
+            for layer, kept in zip(network.layers, _activations(network), strict=True)]
+
+
+@lru_cache(maxsize=256)
 def _distinct(network: Network, quantile: bool) -> list[tuple[Layer, _Activations, float]]:
     """Distinct layers of a network, and how often each occurs [-]."""
     reach = 1.0
     counts: dict[tuple[Layer, _Activations], float] = {}
-    for layer, kept in zip(network.layers, _activations(network), strict=True):
-        key = (replace(layer, name="", inputs=None, sharing_group="", exit_frac=0.0), kept)
+    for layer, key in zip(network.layers, _contents(network), strict=True):
         counts[key] = counts.get(key, 0.0) + reach
         reach *= (0.0 if quantile and layer.exit_frac > 0.0 else 1.0 - layer.exit_frac)
     return [(*key, count) for key, count in counts.items() if count > 0.0]
+
+
+@lru_cache(maxsize=256)
+def layer_rows(network: Network) -> Ints:
+    """Row of `layer_bounds(network, .., quantile=True)` of every layer up to the earliest exit."""
+    number = {(layer, kept): row for row, (layer, kept, _) in enumerate(_distinct(network, True))}
+    least = min((*network.exits, len(network) - 1)) + 1
+    return np.array([number[key] for key in _contents(network)[:least]], dtype=np.int64)
 
 
 @lru_cache(maxsize=256)

@@ -41,14 +41,14 @@ doi:10.1007/BF01995675 (demand of a window against its length).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from hwmodels.area import SchedulerBlock
-from hwmodels.bounds import EngineColumns, engine_columns, layer_bounds
+from hwmodels.bounds import EngineColumns, engine_columns, layer_bounds, layer_rows
 from hwmodels.cost import layer_costs
 from hwmodels.design import Chip
 from hwmodels.engine import Engine
@@ -58,8 +58,8 @@ from hwmodels.network import Network
 from hwmodels.traffic import generate, relative_deadline_s
 from hwmodels.workload import Workload
 
-__all__ = ["Demand", "Load", "Served", "chip_demand", "is_separate", "least_finished", "metric_bounds", "offered_load",
-           "prepared_demand", "rows_of"]
+__all__ = ["CloserDemand", "Demand", "Load", "Served", "chip_demand", "is_separate", "least_finished", "metric_bounds",
+           "offered_load", "prepared_demand", "rows_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -70,6 +70,8 @@ _ROUNDING = 1e-9
 _STARTS = 3
 """Windows that are tried for overload start at the first request, and a third and two thirds through."""
 _STEPS = 6
+_LITTLE = 0.05
+"""Share of the energy of a network below which its bounds are as good as exact."""
 
 
 class Load(NamedTuple):
@@ -321,6 +323,63 @@ def chip_demand(chips: Sequence[Chip], workload: Workload, load: Load, *,
     alone = np.array([_alone(chip) for chip in chips])
     return _demand([matrices(network) for network in networks], [networks.index(t.network) for t in workload.tenants],
                    each.__getitem__, load, np.array([chip.dram_bytes_per_s for chip in chips]), alone, separate)
+
+
+@final
+class CloserDemand:
+    """The demand on one chip: bounds of the layers, replaced by exact costs one network and engine at a time.
+
+    An engine that does not bound a network lowest need not be costed: its bound stays.
+    """
+
+    def __init__(self, chip: Chip, workload: Workload, load: Load) -> None:
+        self._load, self._alone, self._separate = load, _alone(chip), is_separate(chip)
+        self._bandwidth = chip.dram_bytes_per_s
+        known: dict[Engine, int] = {}
+        names = [tenant.name for tenant in workload.tenants]
+        if self._separate:
+            self._places = [_chip_places([chip], name, known) for name in names]
+        else:
+            self._places = [_chip_places([chip], names[0], known)] * len(names)
+        self.engines, self.networks = list(known), workload.networks
+        self._of_tenant = [self.networks.index(tenant.network) for tenant in workload.tenants]
+        columns = engine_columns(self.engines)
+        self._matrices, self._exact = [], []
+        for n, network in enumerate(self.networks):
+            used = np.unique(np.concatenate([where.column for where, mine in zip(
+                self._places, self._of_tenant, strict=True) if mine == n]))
+            found = layer_bounds(network, EngineColumns(*(column[used] for column in columns)), quantile=True)
+            rows, whole = layer_rows(network), np.full((4, len(layer_rows(network)), len(self.engines)), np.inf)
+            for values, bounds in zip(whole, (found.latency_s, found.energy_j, found.dram_bytes, found.compute_s),
+                                      strict=True):
+                values[:, used] = bounds[rows]
+            self._matrices.append(_Matrices(np.ones(len(rows)), *whole))
+            self._exact.append(np.zeros(len(self.engines), dtype=bool))
+
+    def demand(self) -> Demand:
+        """What is known, D = 1."""
+        return _demand(self._matrices, self._of_tenant, self._places.__getitem__, self._load,
+                       np.array([self._bandwidth]), np.array([self._alone]), self._separate)
+
+    def energy_j(self, n: int) -> float:
+        """Least dynamic energy of one request of network n."""
+        return float(self._matrices[n].energy.min(axis=1).sum())
+
+    def uncertain(self, n: int) -> int | None:
+        """The engine whose bounds make up most of the least energy of network n; None where they make up little."""
+        energy = self._matrices[n].energy
+        share = np.bincount(energy.argmin(axis=1), weights=energy.min(axis=1), minlength=len(self.engines))
+        share[self._exact[n]] = 0.0
+        engine = int(share.argmax())
+        return engine if share[engine] > _LITTLE * energy.min(axis=1).sum() else None
+
+    def cost(self, n: int, engine: int) -> None:
+        """Cost the layers of network n on an engine by mapping search."""
+        matrices = self._matrices[n]
+        found = _costed(self.networks[n], [self.engines[engine]])[:, :len(matrices.times), 0]
+        for values, exact in zip(matrices[1:], found, strict=True):
+            values[:, engine] = exact
+        self._exact[n][engine] = True
 
 
 def _costed(network: Network, engines: Sequence[Engine]) -> Floats:

@@ -14,6 +14,7 @@ from design_cases import ENGINE, PAIRS, one_tenant, random_design, workload
 from hwmodels.architectures import TimeMux
 from hwmodels.area import scheduler_block
 from hwmodels.demand_bounds import (
+    CloserDemand,
     chip_demand,
     least_finished,
     metric_bounds,
@@ -161,3 +162,28 @@ def test_costing_more_networks_bounds_closer(kind: str) -> None:
         assert bounds["max_latency_s"][0] <= outcome.metrics["max_latency_s"]
     assert energies == sorted(energies)
     assert energies[-1] <= outcome.metrics["energy_j"]
+
+
+@pytest.mark.parametrize("kind", ["time_mux", "composable", "heterogeneous", "dedicated"])
+def test_costing_engine_by_engine_bounds_closer(kind: str) -> None:
+    """From the bounds of `chip_demand` up to at most what the simulation takes, never down."""
+    work = workload(multiple=None)
+    design = random_design(np.random.default_rng(4), work, kind, "edf")
+    outcome = evaluate_detail(design, work, record=False).outcome
+    load, chip = offered_load(work, 0), design.architecture.chip(work)
+    closer = CloserDemand(chip, work, load)
+    for mine, other in zip(closer.demand(), chip_demand([chip], work, load), strict=True):
+        assert np.allclose(mine, other, rtol=1e-12, equal_nan=True)
+    energies = [np.zeros(len(work.tenants))]
+    for n in range(len(work.networks)):
+        while (engine := closer.uncertain(n)) is not None:
+            closer.cost(n, engine)
+            demand = closer.demand()
+            bounds = metric_bounds(demand, load, work, [scheduler_block(design.scheduler, "edf", 16)],
+                                   area_mm2=np.ones(1), leakage_w=np.array([chip.leakage_w]),
+                                   metrics=["energy_j", "max_latency_s"], least=load.requests)
+            assert bounds["max_latency_s"][0] <= outcome.metrics["max_latency_s"]
+            assert bounds["energy_j"][0] <= outcome.metrics["energy_j"]
+            assert (demand.energy_j[0] >= energies[-1] * (1 - 1e-12)).all()
+            energies.append(demand.energy_j[0])
+    assert len(energies) > len(work.networks)

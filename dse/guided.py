@@ -1,15 +1,15 @@
-"""The `guided` sampler: starts from the front that estimates predict, and learns how far off they are.
+"""The samplers `guided` and `archive`: where would one more design add most to the front?
 
-1. A stock of candidates: points spread over the space (all of a small one) and moves around the best of them, each with
-   the estimate of its objectives and constraints (`dse.estimate`).
-2. A Bayesian linear regression over the parameters learns the logarithm of true / estimated of every objective and
-   constraint, and a smoother what it leaves over between neighbours (`dse.surrogate`).
-3. One draw of the regression's posterior predicts the candidates (Thompson sampling), with a few draws of the error
-   that remains; in turn, those are proposed that are expected to add most feasible hypervolume to the front found so
-   far. Points still being evaluated count with their predicted values.
-4. Whenever enough was learnt the regression is fitted anew, and the stock grows around what is best by then; it also
-   grows when its best candidates are used up. Fits grow rarer and draws longer with the run, so that a trial stays
-   cheap.
+1. `archive` starts with points spread over the space (permuted Halton); `guided` has an estimate of every design
+   (`dse.estimate`) and starts from the front that it predicts.
+2. Gaussian processes (`dse.process`) learn the logarithm of every objective and constraint; with estimates, the
+   logarithm of true / estimated. Beyond `MOST_POINTS` results a linear regression over all of them (`dse.surrogate`)
+   carries the processes, which then look at the results nearest to the front only.
+3. A stock of candidates: points spread over the space, and moves around the front found so far and around the best
+   candidates. Those are proposed, in turn, that are expected to add most feasible hypervolume: a few draws of what each
+   may turn out to be. Points still being evaluated count with their predicted values.
+4. Later, a share of the proposals are moves around the front that no prediction has sorted out.
+5. Fits grow rarer and batches longer with the run, so that a trial stays cheap.
 
 Hypervolume is measured along random directions from a reference point beyond the front: the mean over directions of
 (distance to the front) ** objectives.
@@ -17,7 +17,7 @@ Hypervolume is measured along random directions from a reference point beyond th
 References
 ----------
 J. Deng, Q. Zhang, IEEE Trans. Evol. Comput. 23(5), 2019, doi:10.1109/TEVC.2019.2891610 (hypervolume by directions).
-D. Russo et al., A Tutorial on Thompson Sampling, 2018, arXiv:1707.02038.
+M. Emmerich, N. Beume, B. Naujoks, EMO 2005, doi:10.1007/978-3-540-31880-4_5 (hypervolume as the measure of a point).
 """
 
 import math
@@ -28,9 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.moves import Moves
-from dse.pareto import with_point
-from dse.points import Codes, PointSampler
-from dse.surrogate import Features, Regression, Smoother
+from dse.pareto import Archive
+from dse.points import Codes, HaltonPoints, PointSampler
+from dse.process import MOST_POINTS, GaussianProcess
+from dse.surrogate import Features, Regression
 from spaces.space import Space
 
 if TYPE_CHECKING:
@@ -40,45 +41,51 @@ __all__ = ["GuidedSampler"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
-_BATCH = 4  # proposals from one draw, at first
-_BATCH_FRAC = 0.01  # of the results so far: later ones change less
-_SPREAD = 1000  # points of the first stock of a larger space; 1 to 3 ms each
+_FEWEST = 10  # results that a fit needs
+_BATCH = 4  # proposals at once, at first
+_BATCH_FRAC = 0.02  # of the results so far: later ones change less
+_SPREAD = 1000  # points of the first stock of a larger space; estimates take 1 to 3 ms each
 _WHOLE = 2000  # size of a space that is taken whole
+_KEPT = 1000  # candidates of a larger one
 _ROUNDS = 4  # of moves around the predicted front, before the first proposal
 _CHILDREN = 250  # in a round
-_SHORT = 300  # candidates that are looked at for a proposal
+_MORE = 80  # new candidates for a batch, at least
+_MORE_EACH = 6  # for a proposal of it
+_SHORT = 300  # candidates that are looked at for a batch
 _DIRECTIONS = 100
-_DRAWS = 4  # of the error that remains
-_DARING = 0.5  # share of that error: all of it explores too long, none of it stops at the predicted front
+_REFERENCE = 1.1  # of the extent of the front: where hypervolume is measured from
+_DRAWS = 4  # of what a candidate may turn out to be
 _RANDOM_FRAC = 0.02  # proposals from the whole space: keeps every region reachable
+_LOCAL_FRAC = 0.2  # beyond MOST_POINTS results: moves around the front whatever is predicted of them
 _GROWTH = 1.06  # results until the next fit, at first
 _LATE = 300, 1.15  # results after which fits are this far apart
-_PRIOR = 0.1  # how far off estimates are thought to be per parameter, before anything is known (logarithm)
+_PRIOR = 0.5  # how far off estimates are thought to be before anything is known (logarithm)
 _UNRUNNABLE = "status"  # constraint of a design that cannot run at all: its other values mean nothing
 _LARGE = 20.0  # limit of a transformed constraint
 _TINY = 1e-300
 
 
-def signed_log(violation: Floats) -> Floats:
-    """Violations relative to their bound span decades on both sides of 0."""
-    return np.asarray(np.clip(np.copysign(np.log1p(np.abs(violation)), violation), -_LARGE, _LARGE))
-
-
 class _Scale:
-    """Objectives and constraints as the regression sees them: logarithms where all values are positive."""
+    """Objectives and constraints as they are predicted: logarithms where all values are positive.
 
-    def __init__(self, logarithmic: NDArray[np.bool_], names: Sequence[str]) -> None:
-        self.logarithmic, self.names = logarithmic, tuple(names)
-        self.objectives = len(logarithmic)
+    A constraint is a violation relative to its bound, value / bound - 1 where the bound is an upper one: its logarithm
+    is that of 1 + violation. Others span decades on both sides of 0.
+    """
+
+    def __init__(self, values: Floats, names: Sequence[str], violations: Floats) -> None:
+        self.names = tuple(names)
+        self.objectives = values.shape[1]
+        self._logarithmic = np.asarray((values > 0.0).all(axis=0))
+        self._ratio = np.asarray((violations > -1.0).all(axis=0))
 
     def values(self, values: Floats) -> Floats:
-        return np.where(self.logarithmic, np.log(np.maximum(values, _TINY)), values)
+        return np.where(self._logarithmic, np.log(np.maximum(values, _TINY)), values)
 
-    def targets(self, values: Floats, constraints: Sequence[dict[str, float]]) -> Floats:
-        """(n, objectives + constraints)."""
-        columns = np.array([[one.get(name, 0.0) for name in self.names] for one in constraints])
-        return np.concatenate([self.values(values), signed_log(columns.reshape(len(values), len(self.names)))], axis=1)
+    def violations(self, violations: Floats) -> Floats:
+        both = np.copysign(np.log1p(np.abs(violations)), violations)
+        return np.clip(np.where(self._ratio, np.log1p(np.maximum(violations, -1.0 + 1e-9)), both), -_LARGE, _LARGE)
 
 
 def _reach(points: Floats, reference: Floats, directions: Floats) -> Floats:
@@ -116,37 +123,38 @@ class GuidedSampler(PointSampler):
 
     Parameters
     ----------
-    estimate : of the study.
+    estimate : of the study; None where there is none.
     """
 
-    def __init__(self, space: Space, seed: int, estimate: "Estimate") -> None:
+    def __init__(self, space: Space, seed: int, estimate: "Estimate | None" = None) -> None:
         super().__init__(space, seed)
         self._estimate = estimate
         self._moves = Moves(space, self.rng)
-        self._features = Features(space, self.rng)
+        self._initial = HaltonPoints(space, seed)
         self._queue: list[Codes] = []
+        self._unscreened: list[Codes] = []
         self._scale: _Scale | None = None
-        self._regression = Regression(self._features.precision)
-        self._smoother = Smoother(space)
-        # the stock
-        self._place: dict[Codes, int] = {}
-        self._codes = np.empty((0, len(space.names)), dtype=np.int64)
+        self._process = GaussianProcess(space)
+        self._features = Features(space, self.rng)
+        self._regression: Regression | None = None
         self._rows = np.empty((0, len(self._features.precision)))
+        # the stock: candidates, what is estimated and predicted of them
+        self._known: set[Codes] = set()
+        self._codes = np.empty((0, len(space.names)), dtype=np.int64)
         self._prior = np.empty((0, 0))
-        self._good = np.empty(0, dtype=bool)
-        self._short: Ints = np.empty(0, dtype=np.int64)
-        self._rest = np.empty((0, 0))
+        self._mean = np.empty((0, 0))
+        self._spread = np.empty((0, 0))
         # what was told
         self._told: list[Codes] = []
         self._values: list[Floats] = []
         self._constraints: list[dict[str, float]] = []
-        self._violation: list[float] = []
         self._runnable: list[int] = []
-        self._archive: list[int] = []
+        self._archive = Archive()
+        self._joined: list[int] = []
         self._pending: dict[Codes, Floats] = {}
+        self._priors: dict[Codes, Floats] = {}
         self._fitted = 0
         self._due = True
-        self._stocked = False
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
@@ -158,159 +166,219 @@ class GuidedSampler(PointSampler):
         self._told.append(codes)
         self._values.append(np.array(values, dtype=float))
         self._constraints.append(constraints)
-        self._violation.append(sum(v for v in constraints.values() if v > 0.0))
         if constraints.get(_UNRUNNABLE, 0.0) <= 0.0 and all(map(math.isfinite, values)):
             self._runnable.append(index)
-        self._archive = with_point(self._archive, index, self._values, self._violation)
+        if self._archive.add(index, self._values[-1], sum(v for v in constraints.values() if v > 0.0)):
+            self._joined.append(index)
         n = len(self._runnable)
-        self._due = self._due or n >= self._fitted * (_GROWTH if self._fitted < _LATE[0] else _LATE[1]) + 3
+        growth = _GROWTH if self._fitted < _LATE[0] else _LATE[1]
+        self._due = self._due or n >= max(_FEWEST, self._fitted * growth)
 
-    def _feasible(self) -> bool:
-        return bool(self._archive) and self._violation[self._archive[0]] <= 0.0
+    def _fit(self) -> None:
+        """Learn from everything told."""
+        self._due = False
+        n = len(self._runnable)
+        if n < _FEWEST:
+            return
+        told = [self._told[i] for i in self._runnable]
+        values = np.array([self._values[i] for i in self._runnable])
+        if self._scale is None or self._estimate is None:
+            names = sorted({name for i in self._runnable for name in self._constraints[i]} - {_UNRUNNABLE})
+            self._scale = _Scale(values, names, self._violations(names))
+        targets = np.concatenate([self._scale.values(values),
+                                  self._scale.violations(self._violations(self._scale.names))], axis=1)
+        m = self._scale.objectives
+        deviation = targets
+        if self._estimate is not None:
+            if missing := [one for one in told if one not in self._priors]:
+                self._estimated(missing)
+            deviation = targets - np.array([self._priors[one] for one in told])
+            if not (known := np.isfinite(deviation).all(axis=1)).all():
+                told = [one for one, good in zip(told, known.tolist(), strict=True) if good]
+                targets, deviation = targets[known], deviation[known]
+                if len(told) < _FEWEST:
+                    return
+        codes = np.array(told, dtype=np.int64)
+        at = np.arange(len(told))
+        if len(told) > MOST_POINTS:
+            excess = np.maximum(targets[:, m:], 0.0).sum(axis=1)
+            at = np.sort(_best_layers(targets[:, :m] + excess[:, None], MOST_POINTS)[:MOST_POINTS])
+            self._regression = self._regression or Regression(self._features.precision)
+            if new := told[len(self._rows):]:
+                self._rows = np.concatenate([self._rows, self._features.rows(new)])
+            self._regression.fit(self._rows, deviation)
+            deviation = deviation - self._regression.predict(self._rows)
+        self._process.fit(codes[at], deviation[at])
+        self._fitted = n
+
+    def _violations(self, names: Sequence[str]) -> Floats:
+        found = [[self._constraints[i].get(name, 0.0) for name in names] for i in self._runnable]
+        return np.array(found).reshape(len(found), len(names))
 
     # --- the stock --------------------------------------------------------------------------------------------------
 
-    def _add(self, candidates: Sequence[Codes]) -> None:
-        """Take candidates into the stock that are not in it."""
-        new = [codes for codes in dict.fromkeys(candidates) if codes not in self._place]
-        if not new:
-            return
-        prior, good = self._estimated(new)
-        for codes in new:
-            self._place[codes] = len(self._place)
-        self._codes = np.concatenate([self._codes, np.array(new, dtype=np.int64)])
-        self._rows = np.concatenate([self._rows, self._features.rows(new)])
-        self._prior = np.concatenate([self._prior.reshape(len(self._good), prior.shape[1]), prior])
-        self._good = np.concatenate([self._good, good])
-
-    def _estimated(self, new: Sequence[Codes]) -> tuple[Floats, NDArray[np.bool_]]:
-        """Targets as estimated, and which candidates are worth a look."""
+    def _estimated(self, new: Sequence[Codes]) -> tuple[Floats, Bools]:
+        """Targets as estimated, and which designs are worth a look; zeros without estimates."""
+        if self._estimate is None:
+            assert self._scale is not None
+            return np.zeros((len(new), self._scale.objectives + len(self._scale.names))), np.ones(len(new), dtype=bool)
         found = self._estimate([self.space.decode(codes) for codes in new])
         good = np.asarray(~np.isinf(found.values).any(axis=1))
         if self._scale is None:
-            known = found.values[good]
-            self._scale = _Scale(np.asarray((known > 0.0).all(axis=0)), sorted(found.constraints))
-        constraints = np.stack([found.constraints[name] for name in self._scale.names], axis=1) \
-            if self._scale.names else np.empty((len(new), 0))
+            names = sorted(found.constraints)
+            violations = np.array([found.constraints[name][good] for name in names]).T
+            self._scale = _Scale(found.values[good], names, violations.reshape(int(good.sum()), len(names)))
+        names = list(self._scale.names)
+        violations = np.array([found.constraints[name] for name in names]).T.reshape(len(new), len(names))
         prior = np.concatenate([self._scale.values(np.where(np.isinf(found.values), 1.0, found.values)),
-                                signed_log(constraints)], axis=1)
-        return np.nan_to_num(prior, nan=0.0), good
+                                self._scale.violations(violations)], axis=1)
+        prior = np.nan_to_num(prior, nan=0.0)
+        prior[~good] = np.nan  # estimates give up on an overloaded design; there may be little wrong with it
+        self._priors.update(zip(new, prior, strict=True))
+        return prior, good
 
-    def _first_stock(self) -> None:
-        size = self.space.size()
-        if size <= _WHOLE:
-            self._add(list(self.space.enumerate_codes()))
+    def _add(self, candidates: Sequence[Codes]) -> None:
+        """Take candidates into the stock that were never in it."""
+        new = [codes for codes in dict.fromkeys(candidates) if codes not in self._known and codes not in self.seen]
+        if not new:
             return
-        self._add([self.space.sample_evenly_codes(self.rng) for _ in range(_SPREAD)])
-        for _ in range(_ROUNDS):
-            self._grow()
+        self._known.update(new)
+        prior, good = self._estimated(new)
+        codes = np.array(new, dtype=np.int64)[good]
+        mean = self._predicted(codes, prior[good])
+        width = prior.shape[1]
+        self._codes = np.concatenate([self._codes, codes])
+        self._prior, self._mean, self._spread = (np.concatenate([old.reshape(-1, width), one]) for old, one in (
+            (self._prior, prior[good]), (self._mean, mean), (self._spread, np.full(mean.shape, np.nan))))
 
-    def _grow(self) -> None:
+    def _predicted(self, codes: Ints, prior: Floats) -> Floats:
+        """Mean of the targets of some designs."""
+        if not self._fitted or not len(codes):
+            return prior
+        mean = prior + self._process.mean(codes)
+        if self._regression is not None:
+            mean += self._regression.predict(self._features.rows(codes))
+        return mean
+
+    def _grow(self, children: int) -> None:
         """Moves around the archive and what is predicted to be best."""
-        self._shorten()
-        parents = self._codes[self._short[:100]] if len(self._short) else self._codes
-        if self._archive:
-            known = np.array([self._told[i] for i in self._archive], dtype=np.int64)
-            parents = np.concatenate([known, parents])
-        first, second = self.rng.integers(len(parents), size=(2, _CHILDREN))
-        self._add([codes for codes in self._moves.children(parents[first], parents[second]) if codes not in self.seen])
+        parents = self._codes[:100]
+        new: list[Codes] = []
+        if len(self._archive.rows):
+            found = np.array([self._told[i] for i in self._archive.rows], dtype=np.int64)
+            parents = np.concatenate([found, parents])
+            for i in self._joined:
+                if i in self._archive.rows:
+                    new += self.space.neighbour_codes(self._told[i], self.rng)
+            self._joined = []
+        if len(parents):
+            first, second = self.rng.integers(len(parents), size=(2, children))
+            self._add(new + self._moves.children(parents[first], parents[second]))
+            self._sort()
 
-    def _shorten(self) -> None:
-        """The best candidates of the stock, by the mean of what is predicted."""
+    def _sort(self) -> None:
+        """The best candidates to the front of the stock, by the mean of what is predicted; few others are kept."""
+        if not len(self._codes):
+            return
+        best = self._best()
+        for _ in range(2):  # what looks feasible within the usual error may not be within its own
+            new = best[np.isnan(self._spread[best, 0])]
+            if not len(new):
+                break
+            self._spread[new] = self._process.spread(self._codes[new]) if self._fitted else _PRIOR
+            best = self._best()
+        rest = np.ones(len(self._codes), dtype=bool)
+        rest[best] = False
+        order = np.concatenate([best, np.flatnonzero(rest)])
+        most = _WHOLE if self.space.size() <= _WHOLE else _KEPT
+        if len(order) > 1.2 * most:
+            self._known.difference_update(map(tuple, self._codes[order[most:]].tolist()))
+            order = order[:most]
+        self._keep(order)
+
+    def _best(self) -> Ints:
+        """Rows of the stock that are looked at for a batch."""
         assert self._scale is not None
         m = self._scale.objectives
-        fresh = np.array([codes not in self.seen for codes in self._place], dtype=bool)
-        rows = np.flatnonzero(fresh & self._good)
-        if not len(rows):
-            rows = np.flatnonzero(fresh)
-        if not len(rows):
-            self._short, self._rest = rows, np.empty((0, self._prior.shape[1]))
-            return
-        predicted = self._prior[rows] + self._correction(self._rows[rows], None)
-        excess = np.maximum(predicted[:, m:] - 2.0 * self._error()[m:], 0.0).sum(axis=1)
+        error = self._process.error if self._fitted else np.full(self._mean.shape[1], _PRIOR)
+        spread = np.where(np.isnan(self._spread), error, self._spread)
+        excess = np.maximum(self._mean[:, m:] - spread[:, m:], 0.0).sum(axis=1)
         within = np.flatnonzero(excess <= 0.0)
-        chosen = within[_best_layers(predicted[within, :m], _SHORT)]
-        if len(chosen) < _SHORT // 4:  # hardly anything is thought to be feasible: what is nearest to it
-            chosen = np.unique(np.concatenate([chosen, np.argsort(excess, kind="stable")[:_SHORT // 4]]))
-        self._short = rows[chosen]
-        self._rest = self._smoothed(self._short)
+        best = within[_best_layers(self._mean[within, :m], _SHORT)][:_SHORT]
+        if len(best) < _SHORT // 4:  # hardly anything is thought to be feasible: what is nearest to it
+            more = np.argsort(excess, kind="stable")[:_SHORT // 4]
+            best = np.concatenate([best, more[~np.isin(more, best)]])
+        return best
 
-    def _smoothed(self, rows: Ints) -> Floats:
-        """What neighbours say that the regression does not."""
-        if not self._fitted:
-            return np.zeros((len(rows), self._prior.shape[1]))
-        return self._smoother.predict(self._codes[rows])
+    def _keep(self, rows: Ints | Bools) -> None:
+        self._codes, self._prior = self._codes[rows], self._prior[rows]
+        self._mean, self._spread = self._mean[rows], self._spread[rows]
 
-    def _error(self) -> Floats:
-        """Of a prediction, per target."""
-        return self._smoother.error if self._fitted else np.full(self._prior.shape[1], _PRIOR)
-
-    def _correction(self, features: Floats, weights: Floats | None) -> Floats:
-        if self._fitted:
-            return self._regression.predict(features, self._regression.mean if weights is None else weights)
-        return 0.0 * features[:, :1] if weights is None else features @ weights
-
-    def _refit(self) -> None:
-        """Fit the regression to everything told, and let the stock grow."""
-        self._due = False
-        n = len(self._runnable)
-        if n >= 3:
-            values = np.array([self._values[i] for i in self._runnable])
-            constraints = [self._constraints[i] for i in self._runnable]
-            self._add([self._told[i] for i in self._runnable])
-            assert self._scale is not None
-            at = np.array([self._place[self._told[i]] for i in self._runnable])
-            wanted = self._scale.targets(values, constraints) - self._prior[at]
-            self._regression.fit(self._rows[at], wanted)
-            self._fitted = n
-            left = wanted - self._regression.predict(self._rows[at], self._regression.mean)
-            self._smoother.fit(self._codes[at], left)
-        if not self._stocked:
-            self._first_stock()
-            self._stocked = True
-        self._grow()
-        self._shorten()
+    def _renew(self) -> None:
+        """Fit, and predict the stock anew."""
+        first = not len(self._known)
+        self._fit()
+        if first and self._estimate is None and not self._fitted:
+            return
+        if first and self.space.size() <= _WHOLE:
+            self._add(list(self.space.enumerate_codes()))
+        elif first:
+            self._add([self.space.sample_evenly_codes(self.rng) for _ in range(_SPREAD)])
+        else:
+            self._mean, self._spread = self._predicted(self._codes, self._prior), np.full(self._mean.shape, np.nan)
+        self._sort()
+        for _ in range(_ROUNDS if first else 1):
+            self._grow(_CHILDREN)
 
     # --- proposing --------------------------------------------------------------------------------------------------
 
     def propose(self) -> Sequence[int]:
-        if self.rng.random() < _RANDOM_FRAC:
-            return self.space.sample_evenly_codes(self.rng)
-        self._queue = [codes for codes in self._queue if codes not in self.seen]
+        while self._queue and self._queue[-1] in self.seen:  # by another driver
+            self._queue.pop()
         if not self._queue:
             if self._due:
-                self._refit()
+                self._renew()
+            if self._scale is None or (self._estimate is None and not self._fitted):
+                return self.space.spread_codes(self._initial.coordinates())
             self._queue = self._choose()
-            if not self._queue:  # all that looked good is proposed
-                self._grow()
-                self._shorten()
-                self._queue = self._choose()
-        return self._queue.pop(0) if self._queue else self.space.sample_evenly_codes(self.rng)
+        chance = self.rng.random()
+        if not self._queue or chance < _RANDOM_FRAC:
+            return self.space.sample_evenly_codes(self.rng)
+        if self._fitted > MOST_POINTS and chance < _RANDOM_FRAC + _LOCAL_FRAC and (near := self._near()):
+            return near
+        return self._queue.pop()
+
+    def _near(self) -> Codes | None:
+        """A new point around the front: what a wrong prediction would keep out for ever."""
+        while self._unscreened and self._unscreened[-1] in self.seen:
+            self._unscreened.pop()
+        if not self._unscreened:
+            front = np.array([self._told[i] for i in self._archive.rows], dtype=np.int64)
+            first, second = self.rng.integers(len(front), size=(2, _MORE))
+            self._unscreened = [codes for codes in self._moves.children(front[first], front[second])
+                                if codes not in self.seen]
+        return self._unscreened.pop() if self._unscreened else None
 
     def _choose(self) -> list[Codes]:
-        """A batch: what adds most under one draw of the weights."""
+        """A batch: what is expected to add most."""
         assert self._scale is not None
         m = self._scale.objectives
-        fresh = [(*codes,) not in self.seen for codes in self._codes[self._short].tolist()]
-        self._short, self._rest = self._short[fresh], self._rest[fresh]
-        codes: list[Codes] = [(*one,) for one in self._codes[self._short].tolist()]
+        batch = max(_BATCH, int(_BATCH_FRAC * len(self._told)))
+        self._grow(max(_MORE, _MORE_EACH * batch))
+        codes: list[Codes] = [(*one,) for one in self._codes[:_SHORT].tolist()]
         if not codes:
             return []
-        rows, prior = self._rows[self._short], self._prior[self._short] + self._rest
-        if self._fitted:
-            weights = self._regression.draw(self.rng)
-        else:
-            weights = _PRIOR * self.rng.standard_normal((rows.shape[1], prior.shape[1])) \
-                / np.sqrt(np.maximum(self._features.precision, 1.0))[:, None]
-        predicted = prior + self._correction(rows, weights)
-        error = self._error()
-        drawn = predicted + _DARING * error * self.rng.standard_normal((_DRAWS, *predicted.shape))
+        predicted, spread = self._mean[:_SHORT], self._spread[:_SHORT]
+        if len(new := np.flatnonzero(np.isnan(spread[:, 0]))):
+            spread[new] = self._process.spread(self._codes[new]) if self._fitted else _PRIOR
+        noise = self.rng.standard_normal((_DRAWS, *predicted.shape))
+        drawn = predicted + spread * (noise[:, :, self._process.same] if self._fitted else noise)
         feasible = np.asarray((drawn[:, :, m:] <= 0.0).all(axis=2))
         objectives = predicted[:, :m]
         excess = np.maximum(predicted[:, m:], 0.0).sum(axis=1)
         members = [value[None] for value in self._pending.values()]
-        if self._feasible():
-            members.append(self._scale.values(np.array([self._values[i] for i in self._archive])))
+        if self._archive.feasible:
+            members.append(self._scale.values(self._archive.values))
         known = np.concatenate(members) if members else np.empty((0, m))
         within = objectives[excess <= 0.0] if (excess <= 0.0).any() else objectives
         front = np.concatenate([known, within])
@@ -319,16 +387,16 @@ class GuidedSampler(PointSampler):
         span = np.maximum(high - low, 1e-9)
         directions = np.abs(self.rng.standard_normal((_DIRECTIONS, m))) + 1e-3
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        reference = np.full(m, 1.1)
+        reference = np.full(m, _REFERENCE)
         shape = _DRAWS, len(codes), _DIRECTIONS
         reach = _reach((drawn[:, :, :m].reshape(-1, m) - low) / span, reference, directions).reshape(shape)
         reach *= feasible[:, :, None]
         expected = _reach((objectives - low) / span, reference, directions)
         best = _reach((known - low) / span, reference, directions).max(axis=0, initial=0.0)
-        taken = np.array([one in self._pending for one in codes])
+        taken = np.zeros(len(codes), dtype=bool)
         chosen: list[Codes] = []
         gain = (_power(np.maximum(reach, best), m) - _power(best, m)).mean(axis=0)
-        for _ in range(min(max(_BATCH, int(_BATCH_FRAC * len(self._told))), len(codes))):
+        for _ in range(min(batch, len(codes))):
             added = gain.mean(axis=1)
             if not added[~taken].any():  # nothing is thought to add: what comes nearest to it
                 added = -excess - (best - expected).min(axis=1)
@@ -340,4 +408,7 @@ class GuidedSampler(PointSampler):
             best[moved] = expected[at, moved]
             further = np.maximum(reach[:, :, moved], best[moved])
             gain[:, moved] = (_power(further, m) - _power(best[moved], m)).mean(axis=0)
-        return chosen
+        left = np.ones(len(self._codes), dtype=bool)
+        left[np.flatnonzero(taken)] = False
+        self._keep(left)
+        return chosen[::-1]

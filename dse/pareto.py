@@ -6,13 +6,12 @@ Hypervolume and dominance by the moocore library (C. M. Fonseca et al., CEC 2006
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Curve", "front_indices", "hypervolume", "hypervolume_curve", "knee", "reference_point", "thin",
-           "with_point"]
+__all__ = ["Archive", "Curve", "front_indices", "hypervolume", "hypervolume_curve", "knee", "reference_point", "thin"]
 
 Floats = NDArray[np.float64]
 
@@ -29,28 +28,44 @@ def front_indices(values: Floats) -> list[int]:
     return [int(i) for i in first[is_nondominated(points[first])]]
 
 
-def with_point(archive: list[int], new: int, values: Sequence[Floats], violation: Sequence[float]) -> list[int]:
-    """The archive after one more point: the feasible non-dominated ones; before there is one, the ten nearest to that.
+@final
+class Archive:
+    """The feasible points that nothing dominates, as they come; before there is one, the ten nearest to feasible.
 
-    Parameters
-    ----------
-    archive : rows of `values`, made by this function.
-    violation : of the constraints in sum, of every row; 0 is feasible [-].
+    `rows` are the numbers the points were added with, in the order they came, `values` theirs, (rows, objectives).
     """
-    if violation[new] > 0.0:
-        if archive and violation[archive[0]] <= 0.0:
-            return archive
-        return sorted([*archive, new], key=lambda i: (violation[i], i))[:10]
-    if archive and violation[archive[0]] > 0.0:
-        archive = []
-    value = values[new]
-    if archive:
-        others = np.array([values[i] for i in archive])
-        if (others <= value).all(axis=1).any():
-            return archive
-        keep = np.flatnonzero(~(value <= others).all(axis=1))
-        archive = [archive[int(i)] for i in keep]
-    return [*archive, new]
+
+    def __init__(self) -> None:
+        self.rows: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self.values: Floats = np.empty((0, 0))
+        self.feasible = False
+        self._violation: Floats = np.empty(0)
+
+    def add(self, row: int, value: Floats, violation: float) -> bool:
+        """Whether the point is taken in; `violation` of its constraints in sum, <= 0 is feasible [-]."""
+        if violation > 0.0:
+            if not self.feasible:
+                self._append(row, value, violation)
+                self._keep(np.sort(np.lexsort((self.rows, self._violation))[:10]))
+            return not self.feasible and row in self.rows
+        if not self.feasible:
+            self.feasible = True
+            self._keep(np.empty(0, dtype=np.int64))
+        elif (self.values <= value).all(axis=1).any():
+            return False
+        else:
+            self._keep(np.flatnonzero((self.values < value).any(axis=1)))
+        self._append(row, value, violation)
+        return True
+
+    def _append(self, row: int, value: Floats, violation: float) -> None:
+        self.rows = np.append(self.rows, row)
+        self.values = np.concatenate([self.values.reshape(-1, len(value)), value[None]])
+        self._violation = np.append(self._violation, violation)
+
+    def _keep(self, at: NDArray[np.int64]) -> None:
+        if len(at) < len(self.rows):
+            self.rows, self.values, self._violation = self.rows[at], self.values[at], self._violation[at]
 
 
 def reference_point(values: Floats, bounds: Sequence[float | None]) -> Floats:

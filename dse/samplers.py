@@ -77,9 +77,9 @@ def _nsga3(space: Space, seed: int) -> "PointSampler":
 
 
 def _archive(space: Space, seed: int) -> "PointSampler":
-    from dse.archive import ArchiveSampler
+    from dse.guided import GuidedSampler
 
-    return ArchiveSampler(space, seed)
+    return GuidedSampler(space, seed)
 
 
 def _guided(space: Space, seed: int, estimate: "Estimate") -> "PointSampler":
@@ -98,8 +98,8 @@ SAMPLERS: dict[str, SamplerSpec] = {
                     "Deng and Zhang 2019 (DOI 10.1109/TEVC.2019.2891610)",
                     summary="starts from the front that the analytic fidelity predicts, learns how far off it is"),
         SamplerSpec(name="archive", make=_archive, source="ours; Pareto local search after Paquete, Chiarandini and "
-                    "Stuetzle 2004 (DOI 10.1007/978-3-642-17144-4_7)",
-                    summary="archive of the front: crossover, mutation and one-step moves, screened by a regression"),
+                    "Stuetzle 2004 (DOI 10.1007/978-3-642-17144-4_7), Gaussian processes",
+                    summary="the same without estimates: moves around the front found, the most promising ones first"),
         SamplerSpec(name="random", make=_random, source="-",
                     summary="each parameter uniform over its values, without repetition"),
         SamplerSpec(name="qmc", make=_qmc, source="Halton 1960 (DOI 10.1007/BF01386213), digits permuted",
@@ -144,9 +144,9 @@ def pick_sampler(name: str, space: Space, trials: int, *, estimates: bool = Fals
         return "exhaustive", f"the space has {size:,} points, {trials:,} trials cover it"
     if estimates:
         return "guided", ("the analytic fidelity estimates designs before they are simulated: the "
-                          "front found sooner (tests/benchmarks/bench_search.py)")
+                          "front found sooner (studies/SEARCH.md)")
     return "archive", ("no estimates for this study (see `dse.estimate`); best without them on conditional spaces "
-                       "(tests/benchmarks/bench_samplers.py)")
+                       "(studies/SEARCH.md)")
 
 
 def make_sampler(name: str, space: Space, *, seed: int, estimate: "Estimate | None" = None) -> "PointSampler":

@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from dse.askers import make_asker
 from dse.errors import InputError
 from dse.estimate import Estimated
 from dse.objective import evaluate_one, judge
+from dse.pareto import Archive, front_indices
 from dse.points import SpaceExhausted, distributions, suggest
+from dse.process import GaussianProcess
 from dse.samplers import SAMPLERS, make_sampler, pick_sampler
-from dse.surrogate import Smoother
 from spaces.domains import Real
 from spaces.space import Condition, Space
 
@@ -139,22 +141,22 @@ def test_learning_samplers_heed_the_budgets(name):
     assert late > 1.3 * np.mean([verdict.feasible for verdict in by_chance])
 
 
+@lru_cache
+def hits(name: str) -> float:
+    """Designs of the exact front found, median of three seeds."""
+    study, found = toy_study(), []
+    verdicts = [judge(study, evaluate_one(toy_outcome, 0, point)) for point in study.space.enumerate()]
+    every = [verdict.values for verdict in verdicts if verdict.feasible]
+    front = {v for v in every if not any(all(a <= b for a, b in zip(w, v, strict=True)) and w != v for w in every)}
+    for seed in range(3):
+        _, verdicts = search(name, toy_study(seed=seed), 150)
+        found.append(len(front & {v.values for v in verdicts if v.feasible}))
+    return float(np.median(found))
+
+
 @pytest.mark.parametrize(("name", "rival"), [*(("archive", rival) for rival in ("random", "qmc", "nsga2", "nsga3")),
                                              ("guided", "archive")])
 def test_finds_more_of_the_exact_front(name, rival):
-    space = toy_space()
-    study = toy_study(seed=0)
-    every = [judge(study, evaluate_one(toy_outcome, 0, point)).values for point in space.enumerate()
-             if judge(study, evaluate_one(toy_outcome, 0, point)).feasible]
-    front = {v for v in every if not any(all(a <= b for a, b in zip(w, v, strict=True)) and w != v for w in every)}
-
-    def hits(name: str) -> float:
-        found = []
-        for seed in range(3):
-            _, verdicts = search(name, toy_study(seed=seed), 150)
-            found.append(len(front & {v.values for v in verdicts if v.feasible}))
-        return float(np.median(found))
-
     assert hits(name) > hits(rival)
 
 
@@ -217,20 +219,41 @@ def test_auto_says_why():
     assert all(spec.summary and spec.source for spec in SAMPLERS.values())
 
 
-def test_smoother_learns_what_neighbours_share_and_ignores_noise():
-    space = Space({"x": {"low": 0, "high": 31, "step": 1}, "y": {"low": 0, "high": 31, "step": 1}, "k": ("p", "q")})
+def test_processes_learn_which_parameters_matter_and_how_sure_they_are():
+    """Two parameters make the target, four are idle: far better than the mean, with errors within those announced."""
+    space = Space({name: {"low": 0, "high": 15, "step": 1} for name in "xyabc"} | {"k": ("p", "q")})
     rng = np.random.default_rng(0)
-    codes = np.array([space.sample_codes(rng) for _ in range(300)])
+    codes, fresh = (np.array([space.sample_codes(rng) for _ in range(100)]) for _ in range(2))
 
     def bump(points):
-        return np.exp(-((points[:, 0] - 9) ** 2 + (points[:, 1] - 20) ** 2) / 30.0) * (points[:, 2] == 0)
+        return np.exp(-((points[:, 0] - 9) ** 2 + (points[:, 1] - 4) ** 2) / 30.0) * (1.0 + points[:, 5])
 
-    smoother = Smoother(space)
-    smoother.fit(codes, np.stack([bump(codes), rng.standard_normal(300)], axis=1))
-    fresh = np.array([space.sample_codes(rng) for _ in range(300)])
-    found = smoother.predict(fresh)
-    assert np.mean((found[:, 0] - bump(fresh)) ** 2) < 0.2 * np.mean(bump(fresh) ** 2)
-    assert np.mean(found[:, 1] ** 2) < 0.1
+    process = GaussianProcess(space)
+    noise = rng.standard_normal(100)
+    process.fit(codes, np.stack([bump(codes), 3.0 + 2.0 * bump(codes), noise], axis=1))
+    assert process.same.tolist() == [0, 0, 2]
+    missed = process.mean(fresh) - np.stack([bump(fresh), 3.0 + 2.0 * bump(fresh), 0.0 * bump(fresh)], axis=1)
+    assert (missed[:, :2] ** 2).mean() < 0.1 * bump(fresh).var()
+    spread = process.spread(fresh)[:, 0]
+    assert (np.abs(missed[:, 0]) < 2.0 * spread).mean() > 0.9
+    assert spread.mean() < 0.2 * bump(fresh).std()
+    assert 0.5 < process.error[2] / noise.std() < 1.5
+
+
+def test_the_archive_keeps_what_nothing_dominates():
+    rng = np.random.default_rng(0)
+    values, violation = np.round(rng.random((300, 3)), 1), np.maximum(rng.standard_normal(300) + 1.0, 0.0)
+    archive = Archive()
+    for row in range(300):
+        before = violation[:row + 1]
+        taken = archive.add(row, values[row], float(violation[row]))
+        assert taken == (row in archive.rows)
+        if before.min() > 0.0:
+            assert set(archive.rows) == set(np.argsort(before, kind="stable")[:10])
+            continue
+        good = np.flatnonzero(before <= 0.0)
+        assert archive.rows.tolist() == [int(good[i]) for i in front_indices(values[good])]
+        np.testing.assert_array_equal(archive.values, values[archive.rows])
 
 
 def test_halton_points_are_spread_evenly():

@@ -1,16 +1,21 @@
 """How the event loops are compiled.
 
 What they take in is of one type each, so that a loop is compiled once: columns as `column` makes them, policies behind
-first-class functions of one signature.
+first-class functions of one signature. numba keeps what it compiled on disk, and compiles a loop anew when the loop's
+own file changes, but not when a piece that went into it does: `drop_stale` sees to that.
 """
 
+import contextlib
+import hashlib
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["column", "merged", "part"]
+__all__ = ["column", "drop_stale", "merged", "part"]
 
 part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Compiles a piece of a loop that only compiled code calls: without the code that would unpack its arguments, and
@@ -24,3 +29,36 @@ counts references to every array."""
 def column(values: NDArray[Any], dtype: DTypeLike = np.float64) -> NDArray[Any]:
     """An array as the loops take it, copied only if it is of another type, not contiguous, or read-only."""
     return np.require(values, dtype, ("C", "A", "W"))
+
+
+@cache
+def _sources(folder: Path = Path(__file__).parent) -> str:
+    """Digest of the names, sizes and times of all files that compiled code is made of."""
+    files = [(str(file), file.stat()) for file in sorted(folder.rglob("*.py"))]
+    known = repr([(name, found.st_size, found.st_mtime_ns) for name, found in files])
+    return hashlib.blake2b(known.encode(), digest_size=16).hexdigest()
+
+
+def drop_stale(kept: Path | str) -> None:
+    """Forget what is kept compiled in a folder if any source has changed since.
+
+    Parameters
+    ----------
+    kept : `stats.cache_path` of any function of a module beside those that are compiled.
+    """
+    stamp = Path(kept) / "sources.txt"
+    with contextlib.suppress(OSError):  # not there yet, or not ours to write
+        if stamp.is_file() and stamp.read_text(encoding="ascii") == _sources():
+            return
+        for file in stamp.parent.glob("*.nbi"):
+            file.unlink(missing_ok=True)
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(_sources(), encoding="ascii")
+
+
+@njit(cache=True)
+def _beside() -> None:
+    pass
+
+
+drop_stale(_beside.stats.cache_path)

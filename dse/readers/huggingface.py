@@ -43,6 +43,10 @@ _ALIASES = {
 }
 
 
+_MOST = 10_000
+"""Layers, and experts of a layer: a network of more is a slip, and would take hours to write down."""
+
+
 class _Config:
     """A configuration being read; collects problems."""
 
@@ -54,7 +58,7 @@ class _Config:
         self.problems.append(Problem(file=str(self.path), field=field, message=f"must be {rule}, got {value}",
                                      hint=hint))
 
-    def integer(self, names: tuple[str, ...], default: int | None = None) -> int:
+    def integer(self, names: tuple[str, ...], default: int | None = None, *, most: int = 2**31) -> int:
         """The first of `names` that is present; a missing one is a problem unless there is a default."""
         for name in names:
             value = self.values.get(name)
@@ -62,6 +66,9 @@ class _Config:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 self.bad(name, "an integer >= 1", json.dumps(value))
+                return 1
+            if value > most:
+                self.bad(name, f"at most {most:,}", value)
                 return 1
             return value
         if default is None:
@@ -143,7 +150,7 @@ def _heads(config: _Config, hidden: int) -> dict[str, int]:
 
 
 def _experts(config: _Config, sizes: dict[str, Any]) -> dict[str, int]:
-    experts = config.integer(_ALIASES["experts"], 0)
+    experts = config.integer(_ALIASES["experts"], 0, most=_MOST)
     if not experts:
         return {}
     used = config.integer(_ALIASES["experts_per_token"])
@@ -159,7 +166,8 @@ def _experts(config: _Config, sizes: dict[str, Any]) -> dict[str, int]:
 def _sizes(config: _Config, kind: str, implied: dict[str, Any]) -> LlmConfig | None:
     """The record; None when there are problems."""
     hidden = config.integer(_ALIASES["hidden"])
-    sizes: dict[str, Any] = {"hidden": hidden, "layers": config.integer(_ALIASES["layers"]), **_heads(config, hidden)}
+    sizes: dict[str, Any] = {"hidden": hidden, "layers": config.integer(_ALIASES["layers"], most=_MOST),
+                             **_heads(config, hidden)}
     sizes["ffn"] = config.integer(_ALIASES["ffn"],
                                   4 * hidden if kind in ("gpt2", "phi") or "n_embd" in config.values else None)
     sizes.update(_experts(config, sizes))

@@ -46,6 +46,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from hwmodels.compiled import drop_stale
 from hwmodels.errors import InvalidPolicy
 from hwmodels.stops import CHEAPER, CHECKPOINT, KILL, RECOMPUTE
 from hwmodels.tables import CostTable, Machine
@@ -242,6 +243,14 @@ BATCH_SIGNATURE = types.void(
     _TASKS, types.Array(numba.from_dtype(LINE), 1, "C"), _INTS, types.Array(numba.from_dtype(GROUP), 1, "C"),
     types.int64, types.Array(numba.from_dtype(ORDER), 1, "C"), _INTS, types.float64, _FLOATS, _FLOATS,
     types.Array(types.float64, 2, "C"))
+
+
+@numba.njit(cache=True)
+def _beside() -> None:
+    pass
+
+
+drop_stale(_beside.stats.cache_path)
 
 
 class Compiled:

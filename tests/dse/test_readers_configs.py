@@ -97,6 +97,8 @@ def without(values, *keys):
     ({**LLAMA3, "hidden_size": 4097}, ["num_attention_heads", "divisor of the hidden size 4097"]),
     ({**LLAMA3, "num_key_value_heads": 5}, ["num_key_value_heads", "divisor of the attention heads 32"]),
     ({**LLAMA3, "num_hidden_layers": 0}, ["num_hidden_layers", ">= 1, got 0"]),
+    ({**LLAMA3, "num_hidden_layers": 10**30}, ["num_hidden_layers", "at most 10,000"]),
+    ({**LLAMA3, "hidden_size": 10**12}, ["hidden_size", "at most"]),
     ({**LLAMA3, "vocab_size": "many"}, ["vocab_size", '"many"']),
     ({**LLAMA3, "tie_word_embeddings": 3}, ["tie_word_embeddings", "true or false"]),
     ({**MIXTRAL, "num_experts_per_tok": 9}, ["num_experts_per_tok", "at most"]),

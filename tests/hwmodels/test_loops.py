@@ -1,6 +1,7 @@
 """After the loops are made ready nothing is compiled any more, whatever is evaluated."""
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from kernel_cases import fits, random_case
 
-from hwmodels import loops
+from hwmodels import compiled, loops
 from hwmodels.kernel import request_isolated_s, run
 from hwmodels.kernel_general import run_general
 from hwmodels.kernel_places import alone_s
@@ -60,3 +61,26 @@ def test_missing_files_are_noticed(tmp_path, monkeypatch):
     assert loops._missing()
     (tmp_path / "kernel_single.run_single-1.py3.nbi").touch()
     assert not loops._missing()
+
+
+def test_what_was_compiled_is_forgotten_when_a_source_changes(tmp_path, monkeypatch):
+    """Also a piece in another file than the loop's own."""
+    kept = tmp_path / "loop-1.py311.nbi"
+    compiled.drop_stale(tmp_path / "new")
+    compiled.drop_stale(tmp_path)
+    kept.touch()
+    compiled.drop_stale(tmp_path)
+    assert kept.exists()
+    monkeypatch.setattr(compiled, "_sources", lambda: "another")
+    compiled.drop_stale(tmp_path)
+    assert not kept.exists()
+
+
+def test_every_source_counts(tmp_path):
+    (tmp_path / "inner").mkdir()
+    piece = tmp_path / "inner" / "piece.py"
+    piece.write_text("x = 1\n")
+    before = compiled._sources.__wrapped__(tmp_path)
+    assert compiled._sources.__wrapped__(tmp_path) == before
+    os.utime(piece, ns=(0, 1))
+    assert compiled._sources.__wrapped__(tmp_path) != before

@@ -129,7 +129,7 @@ def test_as_a_program():
     result = dse("list", "metrik")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == ("TOPIC: must be one of architectures, dataflows, policies, networks, workloads, lengths, "
-                             "samplers, metrics, "
+                             "samplers, metrics, objectives, "
                              "got 'metrik' (did you mean 'metrics'?)\n")
 
 

@@ -34,8 +34,10 @@ def killed(finished, tmp_path):
     for name in TABLES:
         (run / name).unlink(missing_ok=True)
     shutil.rmtree(run / "best")
-    lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
-    (run / "journal.jsonl").write_text("".join(lines[:4]) + lines[4][:50])
+    header, *lines = (run / "journal.jsonl").read_text().splitlines()
+    results = [result for line in lines for result in json.loads(line)["results"]]  # a line holds one or more
+    first = [json.dumps({"results": [result]}) for result in results[:4]]
+    (run / "journal.jsonl").write_text("\n".join([header, *first[:3], first[3][:50]]))
     return run
 
 

@@ -1,7 +1,7 @@
 """The compiled mapping search: candidate tiles under lower bounds, the best of each problem.
 
 `search_all` takes problems as rows. Rows of one nest that follow each other share its tables, and each starts from the
-best tile of the one before. Rows may belong together: an option runs some of them one after the other, and of the
+best tile of the one before and a coarse grid (the tile alone can be far off with another buffer). Rows may belong together: an option runs some of them one after the other, and of the
 options of a case only the best matters, so the search of a row ends once its option cannot be the fastest any more.
 """
 
@@ -372,7 +372,7 @@ def _search(ints, floats, units, ms, ns, ks, objective, prune, limit, start, res
     if prune and start[0]:
         _consider(ints, floats, units, objective, ms[_row(ms, 3, 0, start)], ns[_row(ns, 1, 3, start)],
                   ks[_row(ks, 1, 4, start)], x_edge, result, tile, trips, scratch, q)
-    if prune and not start[0]:
+    if prune:
         coarse_m, coarse_n, coarse_k = ceil_div(len(ms), 10), ceil_div(len(ns), 5), ceil_div(len(ks), 5)
         for i in range(len(ms) - 1, -1, -coarse_m):
             for j in range(len(ns) - 1, -1, -coarse_n):

@@ -65,6 +65,8 @@ def main() -> None:
         spent = cpu_s(search, here)
         sys.stdout.write(f"{name:<13} {count(here)} searches, {count(here) / spent:,.0f} per second and core\n")
     few = [problems._replace(nest=problems.nest[::40], floats=problems.floats[::40]) for problems, _ in everything]
+    for prune in (True, False):
+        search_columns(few[0], prune=prune)  # compile
     fast, slow = (sum(cpu_s(search_columns, problems, prune=prune) for problems in few) for prune in (True, False))
     rate = count(everything) / cpu_s(search, everything)
     sys.stdout.write(f"all           {rate:,.0f} per second and core; bounds make it {slow / fast:,.0f} times faster; "

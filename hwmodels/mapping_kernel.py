@@ -1,8 +1,9 @@
 """The compiled mapping search: candidate tiles under lower bounds, the best of each problem.
 
 `search_all` takes problems as rows. Rows of one nest that follow each other share its tables, and each starts from the
-best tile of the one before and a coarse grid (the tile alone can be far off with another buffer). Rows may belong together: an option runs some of them one after the other, and of the
-options of a case only the best matters, so the search of a row ends once its option cannot be the fastest any more.
+best tile of the one before and from a coarse grid: that tile alone can be far off with another buffer. Rows may belong
+together: an option runs some of them one after the other, and of the options of a case only the best matters, so the
+search of a row ends once its option cannot be the fastest any more.
 """
 
 import numpy as np

@@ -496,7 +496,7 @@ class _Search:
         self.progress.update(Snapshot(
             total=self.blocks.size, done=self.blocks.size - left, infeasible=int(self.designs[broken].sum()),
             reused=self._reused, workers=self.workers, rate_per_s=self._fresh / elapsed, front=len(self.front),
-            hypervolume=hypervolume(values, self._reference(values))))
+            hypervolume=hypervolume(values, self._reference(values)), unit="designs"))
         self._shown = time.monotonic() + 20.0 * (time.monotonic() - now)
 
     def result(self, out: Path, wall_s: float, interrupted: bool) -> FrontRun:

@@ -31,6 +31,7 @@ class Snapshot:
     rate_per_s : evaluations per second of this session [1/s].
     hypervolume : of the feasible front so far (`dse.pareto.hypervolume`) [-].
     change_frac : its growth over the last tenth of the trials [-].
+    unit : what is counted.
     """
 
     total: int
@@ -45,6 +46,7 @@ class Snapshot:
     change_frac: float = 0.0
     front: int = 0
     best: tuple[Best, ...] = field(default=())
+    unit: str = "trials"
 
 
 class Progress(Protocol):
@@ -70,7 +72,7 @@ def duration(seconds: float) -> str:
 
 def sentence(s: Snapshot) -> str:
     """A snapshot in one line."""
-    parts = [f"{s.done:,}/{s.total:,} trials"]
+    parts = [f"{s.done:,}/{s.total:,} {s.unit}"]
     if s.failed:
         parts.append(f"{s.failed} failed")
     parts.append(f"{s.infeasible:,} infeasible")
@@ -133,10 +135,10 @@ class Panel:
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2))
-        table.add_row("trials", ProgressBar(total=max(1, s.total), completed=s.done, width=40))
+        table.add_row(s.unit, ProgressBar(total=max(1, s.total), completed=s.done, width=40))
         table.add_row("", f"{s.done:,} of {s.total:,}   {s.failed:,} failed   {s.infeasible:,} infeasible"
                           + (f"   {s.reused:,} from the journal" if s.reused else ""))
-        table.add_row("speed", f"{s.rate_per_s:,.1f} trials/s on {s.workers} workers   {duration(s.eta_s)} left")
+        table.add_row("speed", f"{s.rate_per_s:,.1f} {s.unit}/s on {s.workers} workers   {duration(s.eta_s)} left")
         table.add_row("front", f"{s.front} designs   hypervolume {s.hypervolume:.4g} (+{s.change_frac:.1%} lately)")
         for best in s.best:
             table.add_row("best", f"{best.metric} {best.value:.5g}   (trial {best.trial})")

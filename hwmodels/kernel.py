@@ -205,8 +205,8 @@ class Scene(NamedTuple):
     hw: Hardware
     requests: Requests
     lookups: Lookups
-    tenants: Tenants
-    """Of the whole trace."""
+    whole: RequestTrace
+    """What policies may know the tenants from, also where only its first requests are served."""
 
     def first(self, count: int) -> "Scene":
         """With the first `count` requests only; policies know as much of the tenants as before."""
@@ -221,7 +221,7 @@ def scene_of(table: CostTable, machine: Machine, trace: RequestTrace) -> Scene:
 def _scene(hw: Hardware, table: CostTable, machine: Machine, trace: RequestTrace) -> Scene:
     requests, engine = _requests(table, machine, trace)
     columns, look = lookups(table, machine, requests.network, requests.sample, engine + 1)
-    return Scene(hw, requests._replace(look=look), columns, tenants_of(trace, machine))
+    return Scene(hw, requests._replace(look=look), columns, trace)
 
 
 def _prefetch(hw: Hardware, table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy, values: Floats,
@@ -295,7 +295,7 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         raise InvalidPolicy("policy", "one of the Dysta artefact", policy.name)
     if policy.machines == "pool" and len(machine.units) > 1:
         raise InvalidPolicy("policy", "able to run on this machine", policy.name, "it needs one engine")
-    _, requests, columns, tenants = scene or _scene(hw, table, machine, trace)
+    _, requests, columns, whole = scene or _scene(hw, table, machine, trace)
     count = len(requests.arrival_s)
     visible = Visible(
         groups=sum(bit for bit, names in _GROUPS if set(names) & set(policy.needs)),
@@ -308,7 +308,7 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     # after an exit that is not taken more is left than was expected: numbers made of it may rise
     run_ahead = policy.run_ahead and not (table.exit_frac is not None and visible.groups)
     tasks = np.empty(count, dtype=TASK)
-    known = tenants if policy.stops or policy.prepare else None
+    known = tenants_of(whole, machine) if policy.stops or policy.prepare else None
     stops = policy.stops(table, machine, known, values) if policy.stops and known and count else None
     inside = stops and (stops.how == KILL or stops.points is not None or (stops.tiles and table.tiles is not None))
     functions = _functions(policy, run_ahead, float(stops.quantum_s) if stops else 0.0)

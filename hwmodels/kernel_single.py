@@ -205,13 +205,13 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
         total_overhead += overhead
 
         network = requests.network[r]
-        first = hw.offset[network, requests.sample[r], 0, 0]
+        first_row = hw.offset[network, requests.sample[r], 0, 0]
         n_layers = requests.layers[r]
         next_arrival = requests.arrival_s[upcoming] if upcoming < n else np.inf
         alone = run_ahead or (use_key and ready == 1)
         service, energy = 0.0, moved * hw.j_per_byte
         while True:
-            row = first + layer
+            row = first_row + layer
             duration = overhead + latency_s[row]
             end = now + duration
             energy += energy_j[row]
@@ -234,7 +234,7 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
         tasks[slot].last_s = now
         tasks[slot].service_s += service
         if layer < n_layers:
-            live[slot] = live_bytes[first + layer - 1]
+            live[slot] = live_bytes[first_row + layer - 1]
             if not use_key:
                 refresh(tasks[slot], requests.look[r], lookups, visible.groups)
             continue

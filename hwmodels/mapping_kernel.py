@@ -1,9 +1,8 @@
 """The compiled mapping search: candidate tiles under lower bounds, the best of each problem.
 
-`search_all` takes problems as rows. Rows of one nest that follow each other share its tables, and each starts from the
-best tile of the one before and from a coarse grid: that tile alone can be far off with another buffer. Rows may belong
-together: an option runs some of them one after the other, and of the options of a case only the best matters, so the
-search of a row ends once its option cannot be the fastest any more.
+`search_all` takes problems as rows. Rows of one nest that follow each other share its tables. Rows may belong together:
+an option runs some of them one after the other, and of the options of a case only the best matters, so the search of a
+row ends once its option cannot be the fastest any more.
 """
 
 import numpy as np
@@ -336,27 +335,10 @@ def _least_sums(table):
     return u, v, reads
 
 
-@part
-def _row(table, columns, first, tile):
-    """The row whose `columns` from `first` on are the tile's."""
-    for i in range(len(table)):
-        same = True
-        for d in range(columns):
-            same = same and table[i, d] == tile[first + d]
-        if same:
-            return i
-    return 0
-
-
 # Longer than a screen: the loops over m and n with their bounds, over local variables; see `hwmodels.kernel_single`.
 @part
-def _search(ints, floats, units, ms, ns, ks, objective, prune, limit, start, result):
-    """The best mapping of one problem into `result` (R_* columns; status 0 = no tile fits, or none within `limit`).
-
-    Parameters
-    ----------
-    start : tile to try first, shape (5,); 0 where there is none.
-    """
+def _search(ints, floats, units, ms, ns, ks, objective, prune, limit, result):
+    """The best mapping of one problem into `result` (R_* columns; status 0 = no tile fits, or none within `limit`)."""
     result[:] = 0.0
     result[R_LATENCY], result[R_ENERGY], result[R_TRAFFIC] = limit, np.inf, np.inf
     tile, trips = np.empty(5, dtype=np.int64), np.empty(5, dtype=np.int64)
@@ -370,9 +352,6 @@ def _search(ints, floats, units, ms, ns, ks, objective, prune, limit, start, res
     y_all = mn * floats[F_BO] * floats[F_DY]
     uk, vk, rk = _least_sums(ks)
     un, vn, rn = _least_sums(ns)
-    if prune and start[0]:
-        _consider(ints, floats, units, objective, ms[_row(ms, 3, 0, start)], ns[_row(ns, 1, 3, start)],
-                  ks[_row(ks, 1, 4, start)], x_edge, result, tile, trips, scratch, q)
     if prune:
         coarse_m, coarse_n, coarse_k = ceil_div(len(ms), 10), ceil_div(len(ns), 5), ceil_div(len(ks), 5)
         for i in range(len(ms) - 1, -1, -coarse_m):
@@ -477,7 +456,6 @@ def search_all(ints, units, nest, floats, times, option, case, least, beside, se
         left[option[p]] += 1
     limits = np.empty(len(option))
     ms, ns, ks = np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0))
-    start = np.zeros(5, dtype=np.int64)
     known, first = -1, 0
     for position in range(len(sequence)):
         p = sequence[position]
@@ -487,7 +465,6 @@ def search_all(ints, units, nest, floats, times, option, case, least, beside, se
             ms, ns, ks = m_table(ints[known], units[known]), line_table(
                 ints[known, I_N], ints[known, I_STEP_N], units[known], 1), line_table(
                 ints[known, I_C], ints[known, I_STEP_K], units[known], 2)
-            start[:] = 0
         limit = np.inf
         if objective == 0 and prune and fastest[case[o]] < np.inf:
             limit = (fastest[case[o]] * (1.0 + 1e-9) - spent[o]) / times[p]
@@ -500,10 +477,8 @@ def search_all(ints, units, nest, floats, times, option, case, least, beside, se
         if again >= 0:
             result[:] = results[again]
         else:
-            _search(ints[known], floats[p], units[known], ms, ns, ks, objective, prune, limit, start, result)
+            _search(ints[known], floats[p], units[known], ms, ns, ks, objective, prune, limit, result)
         if result[R_STATUS] > 0.0:
-            for d in range(5):
-                start[d] = int(result[R_TB + d])
             spent[o] += times[p] * result[R_LATENCY]
         else:
             spent[o] = np.inf

@@ -41,7 +41,7 @@ from dse.driver import BATCH
 from dse.estimate import estimate_of
 from dse.front_blocks import hardware_first
 from dse.objective import evaluate_one, evaluator, judge
-from dse.points import OptunaPoints, PointSampler, RandomPoints, distributions, suggest
+from dse.points import OptunaPoints, PointSampler, RandomPoints, SpaceExhausted, distributions, suggest
 from dse.samplers import SAMPLERS, make_sampler
 from dse.study import Study
 from spaces.space import Space
@@ -155,14 +155,19 @@ class Screened(PointSampler):
     def __init__(self, space: Space, seed: int, estimate: Any) -> None:
         super().__init__(space, seed)
         self._inner, self._estimate = RandomPoints(space, seed), estimate
+        self._rejected: list[tuple[int, ...]] = []
 
     def propose(self) -> Sequence[int]:
         for _ in range(200):
-            codes = self._inner.ask()
+            try:
+                codes = self._inner.ask()
+            except SpaceExhausted:
+                break
             found = self._estimate([self.space.decode(codes)])
             if all(column[0] <= 0.0 for column in found.constraints.values()):
-                break
-        return codes
+                return codes
+            self._rejected.append(codes)
+        return self._rejected.pop()
 
 
 def search(task: Task, sampler: PointSampler, budget: int) -> tuple[list[tuple[int, tuple[float, ...]]], float]:

@@ -34,7 +34,10 @@ def design_text(run: RunData, trial: int) -> str:
     run.row(trial)
     file = run.path / "best" / f"trial_{trial:05d}.yaml"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise InputError(Problem(file=str(file), message="must be UTF-8 text")) from None
     from dse.documents import dump_design
 
     design, _, seed = design_record(run, trial)
@@ -43,7 +46,11 @@ def design_text(run: RunData, trial: int) -> str:
 
 def design_document(run: RunData, trial: int) -> dict[str, Any]:
     """Design YAML of a trial as a mapping."""
-    document = yaml.safe_load(design_text(run, trial))
+    file = run.path / "best" / f"trial_{trial:05d}.yaml"
+    try:
+        document = yaml.safe_load(design_text(run, trial))
+    except yaml.YAMLError as error:
+        raise InputError(Problem(file=str(file), message=f"must be YAML: {error}")) from None
     if not isinstance(document, dict):
-        raise InputError(Problem(file=str(run.path / "best" / f"trial_{trial:05d}.yaml"), message="must be a mapping"))
+        raise InputError(Problem(file=str(file), message="must be a mapping"))
     return document

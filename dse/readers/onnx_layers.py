@@ -60,7 +60,8 @@ def _without_known_branches(graph: OnnxGraph) -> tuple[OnnxGraph, Tensors]:
     """Every If whose condition is known replaced by the branch it takes, and the tensors of the result."""
     while True:
         tensors = Tensors(graph)
-        known = [node for node in graph.nodes if node.op_type == "If" and node.input[0] in tensors.values
+        known = [node for node in graph.nodes
+                 if node.op_type == "If" and node.domain in ("", "ai.onnx") and node.input[0] in tensors.values
                  and not any(a.HasField("g") for body in node.attribute for n in body.g.node for a in n.attribute)]
         if not known:
             return graph, tensors

@@ -40,12 +40,18 @@ def _pads_before(attributes: dict[str, Any], sizes: list[int], outs: list[int], 
     return list(attributes.get("pads", [0] * (2 * rank)))[:rank]
 
 
+def _groups(attributes: dict[str, Any]) -> int:
+    groups = int(attributes.get("group", 1))
+    _require(groups >= 1, f"group must be >= 1, got {groups}")
+    return groups
+
+
 def _conv(x_at: int, w_at: int, bias_at: int) -> Callable[["Converter", Any], bool]:
     def convert(c: "Converter", node: Any) -> bool:
         x, w, out = node.input[x_at], node.input[w_at], node.output[0]
         bias = node.input[bias_at] if len(node.input) > bias_at else ""
         source, weight, made, attributes = c.shape(x), c.shape(w), c.shape(out), c.attributes(node)
-        groups, rank = int(attributes.get("group", 1)), len(source) - 2
+        groups, rank = _groups(attributes), len(source) - 2
         _require(rank >= 1 and len(weight) == rank + 2,
                  f"weight must have the rank of the input, {rank + 2}, got {len(weight)}")
         _require(source[1] == groups * weight[1] and weight[0] % groups == 0,
@@ -83,7 +89,9 @@ def _conv_transpose(c: "Converter", node: Any) -> bool:
     x, w, out = node.input[0], node.input[1], node.output[0]
     bias = node.input[2] if len(node.input) > 2 else ""
     source, weight = c.shape(x), c.shape(w)
-    groups = int(c.attributes(node).get("group", 1))
+    groups = _groups(c.attributes(node))
+    _require(len(source) == len(weight) >= 3,
+             f"weight must have the rank of the input, >= 3, got {source} and {weight}")
     _require(source[1] == weight[0] and source[1] % groups == 0,
              f"channels must be those of the weight, {weight[0]}, got {source[1]}")
     rows, cols = math.prod(source[2:-1]), source[-1]
@@ -118,6 +126,7 @@ def _matmul(a_at: int, b_at: int) -> Callable[["Converter", Any], bool]:
     def convert(c: "Converter", node: Any) -> bool:
         a, b, out = node.input[a_at], node.input[b_at], node.output[0]
         left, right = c.shape(a), c.shape(b)
+        _require(len(left) >= 1 and len(right) >= 1, f"operands must have sizes, got {left} and {right}")
         left = (1, *left) if len(left) == 1 else left
         right = (*right, 1) if len(right) == 1 else right
         _require(left[-1] == right[-2], f"inner sizes must be equal, got {left[-1]} and {right[-2]}")
@@ -202,6 +211,8 @@ def _attention(c: "Converter", node: Any) -> bool:
     attributes = c.attributes(node)
     past = node.input[4] if len(node.input) > 4 else ""
     query, key, value = c.shape(q), c.shape(k), c.shape(v)
+    _require(len(query) == len(key) == len(value) in (3, 4),
+             f"Q, K and V must have 3 or 4 sizes each, got {query}, {key} and {value}")
     if len(query) == 4:
         batch, heads, tokens, dim = query
         kv_heads, context, value_dim = key[1], key[2], value[3]
@@ -210,9 +221,13 @@ def _attention(c: "Converter", node: Any) -> bool:
             raise DoesNotFit("3-D operands must come with q_num_heads and kv_num_heads")
         heads, kv_heads = int(attributes["q_num_heads"]), int(attributes["kv_num_heads"])
         batch, tokens, context = query[0], query[1], key[1]
+        _require(heads >= 1 and kv_heads >= 1, f"q_num_heads and kv_num_heads must be >= 1, got {heads} and {kv_heads}")
         dim, value_dim = query[2] // heads, value[2] // kv_heads
-    _require(heads % kv_heads == 0, f"query heads must be a multiple of the key/value heads {kv_heads}, got {heads}")
-    context += c.shape(past)[2] if past else 0
+    _require(kv_heads >= 1 and heads % kv_heads == 0,
+             f"query heads must be a multiple of the key/value heads {kv_heads}, got {heads}")
+    if past:
+        _require(len(c.shape(past)) == 4, f"past_key must have 4 sizes, got {c.shape(past)}")
+        context += c.shape(past)[2]
     rows, groups, cells = tokens * heads // kv_heads, batch * kv_heads, batch * heads * tokens * context
     scores = c.add(node, "attention", [q, k, past], out, suffix=".scores", groups=groups, oy=rows, k=context, c=dim)
     masked = len(node.input) > 3 and bool(node.input[3])

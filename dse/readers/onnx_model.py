@@ -9,6 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from dse.errors import InputError, Problem, did_you_mean
+from dse.readers.onnx_schema import malformed_nodes
 
 __all__ = ["FLOATS", "SMALL", "OnnxGraph", "arrange", "bind_symbols", "empty_inputs", "first_bytes",
            "held_in_bodies", "inline_branch", "node_label", "open_graph", "open_model", "shape_of"]
@@ -233,6 +234,14 @@ def _standardise(graph: Any) -> None:
                 del node.input[1:]
 
 
+def _check_nodes(model: Any, path: Path) -> None:
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    problems = [Problem(file=str(path), field=f"node '{node_label(node)}' ({node.op_type})", message=message)
+                for node, message in malformed_nodes(model.graph, versions[0] if versions else 1)]
+    if problems:
+        raise InputError(*problems)
+
+
 def open_graph(path: Path, bind: dict[str, int]) -> OnnxGraph:
     """The file's graph with `bind` written into its symbolic dimensions."""
     model = open_model(path)
@@ -245,6 +254,7 @@ def open_graph(path: Path, bind: dict[str, int]) -> OnnxGraph:
         except Exception:  # the calls then show up as unknown operators, by name
             model = model  # noqa: PLW0127
     _standardise(model.graph)
+    _check_nodes(model, path)
     return arrange(model, path, bind_symbols(model, bind, path))
 
 

@@ -227,7 +227,8 @@ function zoom(factor, shift = 0) {
 function drawHeat(d) {
   const h = d.heat;
   if (!h?.busy?.length) { $("heat").replaceChildren(el("p", { class: "note" }, NOT_RECORDED)); return; }
-  const left = 110, cell = 18, row = 26, bins = h.busy[0].length, W = left + bins * cell + 60, H = h.busy.length * row + 26;
+  const row = 26, bins = h.busy[0].length, left = Math.max(110, 16 + 7.6 * Math.max(...h.tracks.map((name) => name.length)));
+  const cell = Math.max(8, Math.floor(((($("heat").clientWidth || 1200) - left - 60) / bins))), W = left + bins * cell + 60, H = h.busy.length * row + 26;
   const svg = el("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": "Busy share of each engine over time" });
   h.busy.forEach((line, e) => {
     svg.append(el("text", { x: left - 8, y: e * row + 17, "text-anchor": "end", "font-size": 13 }, h.tracks[e]));
@@ -237,8 +238,8 @@ function drawHeat(d) {
     svg.append(el("text", { x: left + bins * cell + 8, y: e * row + 17, "font-size": 13 }, `${Math.round(100 * mean)} %`));
   });
   svg.append(el("text", { x: left, y: H - 6, "font-size": 12 }, "0"), el("text", { x: left + bins * cell, y: H - 6, "font-size": 12, "text-anchor": "end" }, prefixed(h.end_s, "s")));
-  [0, 0.25, 0.5, 0.75, 1].forEach((v, k) => svg.append(el("rect", { x: left + 12 * cell + k * 26, y: H - 17, width: 26, height: 12, fill: "var(--accent)", "fill-opacity": 0.06 + 0.94 * v })));
-  svg.append(el("text", { x: left + 12 * cell - 6, y: H - 6, "font-size": 12, "text-anchor": "end" }, "idle"), el("text", { x: left + 12 * cell + 136, y: H - 6, "font-size": 12 }, "always busy; mean at the right"));
+  [0, 0.25, 0.5, 0.75, 1].forEach((v, k) => svg.append(el("rect", { x: left + 90 + k * 26, y: H - 17, width: 26, height: 12, fill: "var(--accent)", "fill-opacity": 0.06 + 0.94 * v })));
+  svg.append(el("text", { x: left + 84, y: H - 6, "font-size": 12, "text-anchor": "end" }, "idle"), el("text", { x: left + 226, y: H - 6, "font-size": 12 }, "always busy; mean at the right"));
   $("heat").replaceChildren(svg);
 }
 
@@ -261,10 +262,11 @@ function drawSteps() {
     const base = value(m, i), change = base && v !== null && v !== undefined ? v / base - 1 : null, better = change === null || Math.abs(change) < 0.005 ? null : (change < 0) === info(m).minimise;
     return el("td", {}, show(m, v), change === null ? null : el("small", { class: better ? "good" : better === false ? "over" : null }, ` ${Math.abs(change) < 0.0005 ? "=" : signedPercent(change)}`));
   };
+  const noted = rows.some((r) => r.dominates || r.trial !== undefined || r.why_not);
   $("steps").replaceChildren(own ? el("p", { class: "hint" }, found.sentence) : el("p", { class: "hint" }, "Trials of the run that differ in one parameter."),
-    el("table", {}, el("thead", {}, el("tr", {}, el("th", { class: "t", scope: "col" }, "step"), ...metrics.map((m) => el("th", { scope: "col" }, info(m).label)), el("th", { class: "t", scope: "col" }, ""))),
+    el("table", {}, el("thead", {}, el("tr", {}, el("th", { class: "t", scope: "col" }, "step"), ...metrics.map((m) => el("th", { scope: "col" }, info(m).label)), noted ? el("th", { class: "t", scope: "col" }, "") : null)),
       el("tbody", {}, ...rows.map((r) => el("tr", { class: r.feasible ? null : "out" }, el("td", { class: "t" }, `${parameterName(r.parameter)} ${tick({ name: r.parameter }, r.from)} → ${tick({ name: r.parameter }, r.to)}`), ...metrics.map((m) => cell(m, r.values[m])),
-        el("td", { class: "t long" }, r.dominates ? el("b", { class: "good" }, "better in all") : r.trial !== undefined ? el("button", { type: "button", onclick: () => choose(r.trial) }, `trial ${r.trial}`) : r.why_not))))));
+        noted ? el("td", { class: "t long" }, r.dominates ? el("b", { class: "good" }, "better in all") : r.trial !== undefined ? el("button", { type: "button", onclick: () => choose(r.trial) }, `trial ${r.trial}`) : r.why_not) : null)))));
 }
 function triedSteps(i) {
   const names = Object.keys(C.params), codes = names.map((n) => C.params[n].codes), found = [];

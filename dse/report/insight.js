@@ -112,13 +112,14 @@ function drawProof(p) {
 
 // --- provenance ---
 const HIDDEN = new Set(["front", "counts", "hypervolume_gap", "sampler_reason"]);
+const MANIFEST = { trials: "trials asked for", n_trials: "trials", wall_s: "wall time" };
 function drawProvenance() {
   const list = el("dl", { class: "left" }), m = DATA.manifest;
   const text = (k, v) => (k === "wall_s" ? prefixed(v, "s") : Array.isArray(v) ? v.join(" ") : typeof v === "number" && !Number.isInteger(v) ? three(v) : typeof v === "number" && k !== "seed" ? v.toLocaleString("en") : String(v));
   const add = (k, v) => list.append(el("dt", {}, k), el("dd", {}, v));
   for (const [k, v] of Object.entries(m)) {
     if (HIDDEN.has(k) || v === null) continue;
-    if (typeof v !== "object" || Array.isArray(v)) add(k === "wall_s" ? "wall time" : k.replace(/^n_/, "").replaceAll("_", " "), text(k, v) + (k === "sampler" && m.sampler_reason ? `: ${m.sampler_reason}` : ""));
+    if (typeof v !== "object" || Array.isArray(v)) add(MANIFEST[k] ?? k.replace(/^n_/, "").replaceAll("_", " "), text(k, v) + (k === "sampler" && m.sampler_reason ? `: ${m.sampler_reason}` : ""));
     else add(k.replaceAll("_", " "), Object.entries(v).map(([n, w]) => (DATA.metrics[n] ? `${info(n).label} ${show(n, w)}` : `${n} ${w}`)).join(", "));
   }
   $("manifest").replaceChildren(list);

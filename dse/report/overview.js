@@ -51,9 +51,10 @@ function hover(i) {
 function scatterTraces(xm, ym) {
   const x = metricColumn(xm), y = metricColumn(ym), { names, of } = groups();
   const usable = [...Array(N).keys()].filter((i) => x[i] !== null && y[i] !== null);
+  const lift = document.documentElement.dataset.theme === "dark" ? 0.2 : 0;  // pale marks sink into a dark ground
   const kinds = [
-    ["infeasible", thinned(usable.filter((i) => !world.feasible[i]), x, y, 400), { size: 6, opacity: 0.3, open: true }],
-    ["dominated", thinned(usable.filter((i) => world.feasible[i] && !world.front.has(i)), x, y, 900), { size: 7, opacity: 0.45 }],
+    ["infeasible", thinned(usable.filter((i) => !world.feasible[i]), x, y, 400), { size: 6, opacity: 0.3 + lift, open: true }],
+    ["dominated", thinned(usable.filter((i) => world.feasible[i] && !world.front.has(i)), x, y, 900), { size: 7, opacity: 0.45 + lift }],
     ["front", usable.filter((i) => world.front.has(i)), { size: 11, opacity: 1 }],
   ];
   const traces = [];

@@ -14,7 +14,7 @@ function drawAll() {
   drawClasses(); drawCards(); drawScatter(); drawBudgetAnswer(); drawGlance(); drawLadder(); drawImportance(); drawParallel(); drawRanking(); drawCompare(); drawDesign(); drawHistory();
 }
 
-const PRINT_WIDTH = 690;  // px between the margins of A4
+const PRINT_WIDTH = 690, PRINT_HALF = 330, PRINT_HEIGHT = 400;  // px between the margins of A4, of a column there, of the scatter
 
 function setTheme(dark) { document.documentElement.dataset.theme = dark ? "dark" : "light"; $("theme").textContent = dark ? "Light" : "Dark"; }
 function setupTheme() {
@@ -24,9 +24,15 @@ function setupTheme() {
   $("theme").addEventListener("click", () => { setTheme(document.documentElement.dataset.theme !== "dark"); drawAll(); });
   // Paper is white, and as wide as A4: figures are drawn again for it.
   let before = null;
-  const widths = (width) => { for (const plot of document.querySelectorAll(".plot")) if (ready(plot.id)) Plotly.relayout(plot, width ? { width } : { width: null, autosize: true }); };
-  window.addEventListener("beforeprint", () => { before = document.documentElement.dataset.theme; if (before === "dark") { setTheme(false); drawAll(); } widths(PRINT_WIDTH); });
-  window.addEventListener("afterprint", () => { if (before === "dark") { setTheme(true); drawAll(); } widths(0); });
+  const size = (paper) => {
+    for (const plot of document.querySelectorAll(".plot")) {
+      if (!ready(plot.id)) continue;
+      const half = Boolean(plot.closest("figure:not(.wide)")), width = half ? PRINT_HALF : PRINT_WIDTH, height = plot.id === "pareto" ? { height: paper ? PRINT_HEIGHT : null } : {};
+      Plotly.relayout(plot, paper ? { width, ...height, showlegend: !half } : { width: null, autosize: true, ...height, showlegend: true });
+    }
+  };
+  window.addEventListener("beforeprint", () => { before = document.documentElement.dataset.theme; if (before === "dark") { setTheme(false); drawAll(); } size(true); });
+  window.addEventListener("afterprint", () => { if (before === "dark") { setTheme(true); drawAll(); } size(false); });
 }
 
 onChange((what) => {
@@ -81,7 +87,7 @@ async function start() {
   $("later").addEventListener("click", () => zoom(1, 0.5));
   $("copy").addEventListener("click", copyYaml);
   let wait = 0;
-  window.addEventListener("resize", () => { clearTimeout(wait); wait = setTimeout(drawParallel, 200); });
+  window.addEventListener("resize", () => { clearTimeout(wait); wait = setTimeout(() => { drawParallel(); if (detailOf()) drawHeat(detailOf()); }, 200); });
   const asked = Number(/^#trial=(\d+)$/.exec(location.hash)?.[1] ?? NaN);
   choose(ROW.has(asked) ? asked : ROW.has(DATA.advice.trial) ? DATA.advice.trial : C.trial[0]);
   document.documentElement.classList.add("ready");

@@ -1,5 +1,6 @@
 """What the page knows, as one JSON-able mapping of columns; figures are drawn from it in the browser."""
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -9,6 +10,7 @@ import numpy as np
 import yaml
 
 from dse.advice import advise, margins, ranked_front, recommended
+from dse.errors import DseError
 from dse.pareto import hypervolume_curve, reference_point
 from dse.report.rundata import RunData, metric_column
 from dse.report.words import describe_hardware, describe_policy, label
@@ -45,15 +47,14 @@ def columns_of(run: RunData) -> dict[str, Any]:
     """Trials as columns."""
     frame = run.trials
     tenants: dict[str, dict[str, list[Any]]] = {}
-    names = [m for m in _TENANT_METRICS if f"tenants.{run.tenants[0]}.{m}" in frame.columns] if run.tenants else []
     shown = np.ones(len(frame), dtype=bool)
-    if len(frame) * len(run.tenants) * len(names) > _MAX_TENANT_CELLS:
+    if len(frame) * len(run.tenants) * len(_TENANT_METRICS) > _MAX_TENANT_CELLS:
         shown = frame["trial"].isin(set(run.front["trial"])).to_numpy()
     for tenant in run.tenants:
         tenants[tenant] = {
             m: [_number(v) if keep else None
-                for v, keep in zip(frame[f"tenants.{tenant}.{m}"], shown, strict=True)] for m in names
-        }
+                for v, keep in zip(frame[f"tenants.{tenant}.{m}"], shown, strict=True)] for m in _TENANT_METRICS
+            if f"tenants.{tenant}.{m}" in frame.columns}
     rows = frame.to_dict("records")
     return {
         "trial": [int(t) for t in frame["trial"]],
@@ -99,10 +100,15 @@ def _metric_info(run: RunData) -> dict[str, dict[str, Any]]:
 
 
 def designs_yaml(run: RunData) -> dict[str, str]:
-    """Trial -> design YAML as the run wrote it, for the best of the front."""
-    files = {int(t): run.path / "best" / f"trial_{int(t):05d}.yaml" for t in ranked_front(run)["trial"]}
-    kept = [(trial, file) for trial, file in files.items() if file.is_file()][:_MAX_YAML]
-    return {str(trial): file.read_text(encoding="utf-8") for trial, file in kept}
+    """Trial -> design YAML for the best of the front: as the run wrote it, or as an export makes it where it did not
+    (yet), up to the first that this version cannot make."""
+    from dse.exporters.design import design_text  # exporters read runs by way of `dse.report.rundata`
+
+    made: dict[str, str] = {}
+    with contextlib.suppress(DseError):
+        for trial in (int(t) for t in ranked_front(run)["trial"].head(_MAX_YAML)):
+            made[str(trial)] = design_text(run, trial)
+    return made
 
 
 def payload(run: RunData, details: Mapping[int, Mapping[str, Any]], constants: list[dict[str, Any]],

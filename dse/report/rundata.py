@@ -212,8 +212,9 @@ def _read_csv(path: Path, metrics: tuple[str, ...], texts: Mapping[str, str]) ->
 
 
 def _objectives(study: Mapping[str, Any], path: Path) -> tuple[Objective, ...]:
-    found = []
-    for item in study.get("objectives") or []:
+    found: list[Objective] = []
+    named = study.get("objectives") or []
+    for item in named if isinstance(named, list) else [named]:
         metric = str(item.get("metric", "")) if isinstance(item, Mapping) else str(item)
         base = OBJECTIVES.get(metric.rpartition(".")[2])
         if base is None:
@@ -270,8 +271,10 @@ def read_run(path: Path) -> RunData:
                    hint=f"finish it with `{resume(path)}`")
     study = _mapping(study_file, "a study")
     objectives = _objectives(study, study_file)
-    budgets = {str(k): float(v) for k, v in (study.get("budgets") or {}).items()
-               if isinstance(v, int | float) or _is_number(v)}
+    bounds = study.get("budgets") or {}
+    if not isinstance(bounds, dict):
+        raise _bad(study_file, f"must be a mapping, got {bounds!r}", field="budgets")
+    budgets = {str(k): float(v) for k, v in bounds.items() if _is_number(v)}
     columns = tuple(metric_column(o.metric) for o in objectives)
     trials = _read_csv(trials_file, columns, texts)
     if trials.empty:
@@ -284,7 +287,7 @@ def read_run(path: Path) -> RunData:
     front = trials.set_index("trial", drop=False).loc[list(front_ids)].reset_index(drop=True)
     return RunData(path=path, name=str(study.get("name") or path.name), objectives=objectives, budgets=budgets,
                    trials=trials, front=front, study=study, manifest=manifest,
-                   scenarios=_scenarios(path / SCENARIOS, texts), texts=texts)
+                   scenarios=_side_table(path / SCENARIOS, texts, {"trial": int, "scenario": str}), texts=texts)
 
 
 def _no_trials(path: Path, manifest: Mapping[str, Any]) -> DseError:
@@ -306,21 +309,21 @@ def _source(path: Path, texts: Mapping[str, str]) -> Path | io.StringIO:
     return io.StringIO(texts[path.name]) if path.name in texts else path
 
 
-def _scenarios(path: Path, texts: Mapping[str, str]) -> pd.DataFrame:
+def _side_table(path: Path, texts: Mapping[str, str], types: Mapping[str, type]) -> pd.DataFrame:
+    """A table beside the trials, columns typed; empty where the run kept none."""
     if path.name not in texts and not path.is_file():
         return pd.DataFrame()
     try:
-        return pd.read_csv(_source(path, texts)).astype({"trial": int, "scenario": str})
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, KeyError, ValueError) as error:
+        return pd.read_csv(_source(path, texts), encoding="utf-8").astype(types)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, KeyError, ValueError,
+            OverflowError) as error:
         raise _bad(path, f"must be CSV as `dse run` writes it: {str(error).strip()}") from None
 
 
 def _durations_s(path: Path, texts: Mapping[str, str]) -> dict[int, float]:
     """Trial -> wall time of its evaluation [s]; empty where the run kept none."""
-    if path.name not in texts and not path.is_file():
-        return {}
-    frame = pd.read_csv(_source(path, texts))
-    return dict(zip(frame["trial"].astype(int), frame["duration_s"].astype(float), strict=True))
+    frame = _side_table(path, texts, {"trial": int, "duration_s": float})
+    return {} if frame.empty else dict(zip(frame["trial"], frame["duration_s"], strict=True))
 
 
 def _is_number(value: Any) -> bool:

@@ -4,6 +4,7 @@ import gzip
 import importlib.util
 import json
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,16 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from dse.documents import load
-from dse.errors import InputError
+from dse.errors import DseError, InputError
+from dse.exporters.design import design_document
 from dse.profiles import read_profile
 from dse.profiles import read_requests as read_measured
 from dse.readers import _SUFFIXES, load_network
 from dse.readers.logs import FORMATS
 from dse.readers.requests import read_requests
 from dse.readers.tasksets import load_machine, load_task_sets
+from dse.report.payload import payload
+from dse.report.rundata import read_run
 from dse.schema import KINDS
 
 
@@ -192,3 +196,31 @@ def test_what_is_no_such_file_at_all(what, tmp_path):
     path.unlink()
     path.mkdir()
     assert refused(reader, path)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    folder = _load("synthetic_run").make_run(tmp_path_factory.mktemp("run") / "run", 12)
+    (folder / "timings.csv").write_text("trial,duration_s\n" + "".join(f"{t},0.5\n" for t in range(12)))
+    (folder / "scenarios.csv").write_text("trial,scenario,area_mm2\n0,quiet,3.5\n0,busy,3.5\n")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["trials.csv", "front.csv", "timings.csv", "scenarios.csv", "study.yaml",
+                                  "manifest.json", "best/trial_00000.yaml"])
+def test_a_run_folder_with_a_mutilated_or_foreign_file(name, run_folder, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(run_folder, run)
+    best = sorted((run / "best").iterdir())[0]
+    path = best if name.startswith("best/") else run / name
+    data, chance = path.read_bytes(), random.Random(name)
+    foreign = [(run / other).read_bytes() for other in ("trials.csv", "timings.csv", "manifest.json", "study.yaml")]
+    for content in [b"", b"\xff\xfe", b"{}", b"[1]", b"a: 1", *foreign, *(mutated(data, chance) for _ in range(8))]:
+        path.write_bytes(content)
+        try:
+            found = read_run(run)
+            payload(found, {}, [])
+            design_document(found, int(best.stem.removeprefix("trial_")))
+        except DseError as error:
+            if str(run) not in str(error):
+                raise

@@ -1,5 +1,6 @@
 """ONNX files: every operator rule by hand, whole graphs against published totals, and everything that goes wrong."""
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dse.errors import InputError
 from dse.readers import NetworkFile, load_network
+from dse.readers.onnx_matrix import MATRIX
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 F = TensorProto.FLOAT
@@ -580,3 +582,51 @@ def test_einsum_that_does_not_fit_its_operands(tmp_path, equation, said):
                 [info("a", 2, 3), info("b", 3, 4)], [info("y", 2, 4)])
     with pytest.raises(InputError, match=said):
         read(path)
+
+
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("ranks", [(2, 3, 3), (3, 2, 3), (3, 3, 1)])
+def test_recurrent_operands_of_another_rank_are_named(tmp_path, op, ranks):
+    shapes = [shape[:rank] for shape, rank in zip([(5, 2, 8), (1, 16, 8), (1, 16, 4)], ranks, strict=True)]
+    path = save(tmp_path, [helper.make_node(op, ["x", "w", "r"], ["y"], name="cell", hidden_size=4)],
+                [info("x", *shapes[0])], [info("y", 5, 1, 2, 4)], [tensor("w", *shapes[1]), tensor("r", *shapes[2])])
+    with pytest.raises(InputError, match=rf"'cell' \({op}\).*must"):
+        read(path)
+
+
+@pytest.mark.parametrize(("op", "names", "attributes", "said"), [
+    ("Conv", ["x"], {}, "operands X, W, got none for W"), ("Gemm", ["", "w"], {}, "got none for A"),
+    ("QLinearMatMul", ["x", "w"], {}, "got none for .*b_scale"), ("Einsum", ["x", "w"], {}, "the attribute equation"),
+    ("Attention", ["x", "w"], {}, "got none for V"), ("LSTM", ["x", "w"], {"hidden_size": 4}, "got none for R"),
+    ("Conv", ["x", "w"], {"strides": 2}, "the attribute strides as INTS, got INT"),
+    ("ConvTranspose", ["x", "w"], {"group": 0}, "group must be >= 1, got 0"),
+    ("If", ["x"], {}, "the attribute then_branch"),
+])
+@pytest.mark.parametrize("opset", [9, 23])
+def test_a_node_without_what_its_operator_asks_for(tmp_path, op, names, attributes, said, opset):
+    path = save(tmp_path, [helper.make_node(op, names, ["y"], name="odd", **attributes)], [info("x", 1, 4, 8, 8)],
+                [info("y", 1, 4, 8, 8)], [tensor("w", 4, 4, 1, 1)], opset=opset)
+    with pytest.raises(InputError, match=rf"'odd' \({op}\).*{said}"):
+        read(path)
+
+
+def test_operands_and_attributes_at_random(tmp_path):
+    """Every operator with matrix products, its operands of any number, rank and size: a network, or problems."""
+    chance = random.Random(5)
+    settings = {"group": (0, 1, 3), "strides": ([2, 2], [0], 2), "kernel_shape": ([3, 3], [0, 0]), "hidden_size": (4,),
+                "pads": ([1] * 4, [-5] * 2), "equation": ("ij,jk->ik", "...ij,jk", "ii->i", "->"), "transA": (1,),
+                "q_num_heads": (2, 0), "kv_num_heads": (1, 3), "auto_pad": ("SAME_UPPER", "ODD"), "layout": (1,)}
+    refused = 0
+    for _ in range(400):
+        op, names = chance.choice([*MATRIX, "If"]), [f"i{k}" for k in range(chance.randint(1, 9))]
+        shapes = [[chance.choice((1, 2, 4, 8)) for _ in range(chance.choice((0, 1, 2, 3, 3, 4, 4, 5)))] for _ in names]
+        node = helper.make_node(op, [n if chance.random() < 0.9 else "" for n in names], ["y"], **{
+            key: chance.choice(values) for key, values in settings.items() if chance.random() < 0.3})
+        weights = [tensor(n, *s) for n, s in zip(names, shapes, strict=True) if chance.random() < 0.5]
+        path = save(tmp_path, [node], [info(n, *s) for n, s in zip(names, shapes, strict=True)],
+                    [helper.make_tensor_value_info("y", F, None)], weights, opset=chance.choice((7, 13, 23)))
+        try:
+            read(path)
+        except InputError:
+            refused += 1
+    assert refused > 300

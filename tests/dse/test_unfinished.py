@@ -12,9 +12,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from command import dse
 from small_run import make_small_run
 
+from dse.documents import load_design
 from dse.errors import InputError, NothingFeasible
 from dse.export import export_run
 from dse.notebook import load_run
+from dse.report.payload import designs_yaml
 from dse.report.rundata import read_run
 from dse.watch import Follower
 
@@ -65,6 +67,11 @@ def test_a_report_of_a_killed_run(killed):
     assert f"dse run {killed / 'study.yaml'} --out {killed} --resume" in done.stdout
     assert (killed / "report.html").is_file()
     assert load_run(killed).best().feasible
+    offered = designs_yaml(read_run(killed))
+    assert set(offered) == {str(trial) for trial in read_run(killed).front["trial"]}
+    for text in offered.values():
+        (killed / "design.yaml").write_text(text)
+        assert load_design(killed / "design.yaml")
 
 
 def test_tables_older_than_the_journal_do_not_count(killed, finished):

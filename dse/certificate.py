@@ -439,7 +439,9 @@ def _best_bounds(study: Study, some: list[_Block], quickest: "dict[_Alike, Sched
 def _bounds(study: Study, some: list[_Block], costed: int | None,
             limits: list[dict[str, float]]) -> list[dict[str, float] | None]:
     """Bounds of blocks; None for what cannot be built or run."""
-    from hwmodels.demand_bounds import chip_demand, is_separate, least_finished, metric_bounds, offered_load
+    from hwmodels.demand_bounds import metric_bounds
+    from hwmodels.offered_load import least_finished, offered_load
+    from hwmodels.request_costs import chip_demand, is_separate
 
     workload, budgets = study.workload, study.budgets
     load = offered_load(workload, study.seed)
@@ -475,7 +477,7 @@ def _bounds(study: Study, some: list[_Block], costed: int | None,
 
 def _promising(chip: "Chip", study: Study, load: Any) -> list[Any]:
     """Networks by the energy that their layers use at least, per distinct layer; largest first."""
-    from hwmodels.demand_bounds import chip_demand
+    from hwmodels.request_costs import chip_demand
 
     demand = chip_demand([chip], study.workload, load)
     energy: dict[Any, float] = {}
@@ -497,8 +499,8 @@ def _chip(params: dict[str, Any], study: Study) -> "Chip | None":
 def _exact_demand(block: _Block, study: Study, load: Any) -> Any:
     from dataclasses import replace
 
-    from hwmodels.demand_bounds import prepared_demand
     from hwmodels.evaluate import evaluate_detail, prepare
+    from hwmodels.request_costs import prepared_demand
     from hwmodels.scheduling import block_of
     from spaces.designs import decode_design
 

@@ -21,25 +21,15 @@ from numpy.typing import NDArray
 from dse.objective import DesignEvaluator, Result, evaluate_one, judge, minimised, result_of
 from dse.study import Study
 from hwmodels.area import SchedulerBlock
-from hwmodels.demand_bounds import (
-    CloserDemand,
-    Demand,
-    Load,
-    Served,
-    chip_demand,
-    is_separate,
-    least_finished,
-    metric_bounds,
-    offered_load,
-    prepared_demand,
-    rows_of,
-)
+from hwmodels.demand_bounds import Served, metric_bounds
 from hwmodels.design import Chip, Design
 from hwmodels.errors import ModelError
 from hwmodels.evaluate import Bench, _machine, bench_of, prepare
 from hwmodels.kernel import isolated_s
+from hwmodels.offered_load import Load, least_finished, offered_load
 from hwmodels.outcome import Outcome
 from hwmodels.prefix_bounds import first_requests, prefix_of, tail_bounds
+from hwmodels.request_costs import CloserDemand, Demand, chip_demand, is_separate, prepared_demand, rows_of
 from hwmodels.scheduling import block_of
 from hwmodels.tables import TaskRecords
 from hwmodels.workload import Workload

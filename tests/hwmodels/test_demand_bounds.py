@@ -13,18 +13,12 @@ from design_cases import ENGINE, PAIRS, one_tenant, random_design, workload
 
 from hwmodels.architectures import TimeMux
 from hwmodels.area import scheduler_block
-from hwmodels.demand_bounds import (
-    CloserDemand,
-    chip_demand,
-    least_finished,
-    metric_bounds,
-    offered_load,
-    prepared_demand,
-    rows_of,
-)
+from hwmodels.demand_bounds import metric_bounds
 from hwmodels.design import Design
 from hwmodels.evaluate import evaluate_detail, prepare
+from hwmodels.offered_load import least_finished, offered_load
 from hwmodels.outcome import METRICS
+from hwmodels.request_costs import CloserDemand, chip_demand, prepared_demand, rows_of
 from hwmodels.scheduling import block_of
 from hwmodels.workload import Workload
 

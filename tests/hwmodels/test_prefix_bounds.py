@@ -13,10 +13,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from design_cases import ENGINE, PAIRS, one_tenant, random_design, workload
 
 from hwmodels.architectures import TimeMux
-from hwmodels.demand_bounds import Served, least_finished, metric_bounds, offered_load, prepared_demand
+from hwmodels.demand_bounds import Served, metric_bounds
 from hwmodels.design import Design
 from hwmodels.evaluate import Bench, bench_of, evaluate, prepare
+from hwmodels.offered_load import least_finished, offered_load
 from hwmodels.prefix_bounds import first_requests, prefix_of, tail_bounds
+from hwmodels.request_costs import prepared_demand
 from hwmodels.scheduling import block_of
 from hwmodels.workload import Workload
 

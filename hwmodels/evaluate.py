@@ -293,9 +293,11 @@ class Bench:
     def outcome(self, records: TaskRecords) -> Outcome:
         """Metrics of a run that served all of them."""
         prepared, chip = self.prepared, self.prepared.chip
+        area = {**chip.area_mm2, "scheduler": self.block.area_mm2}
+        if not len(self.trace.arrival_s):
+            return _nobody(area)
         own = None if prepared.table.depth is None else request_isolated_s(prepared.table, self.machine, self.trace)
-        return _outcome(self.workload, chip, self.block, {**chip.area_mm2, "scheduler": self.block.area_mm2},
-                        self.trace, records, self.isolated_s, own)
+        return _outcome(self.workload, chip, self.block, area, self.trace, records, self.isolated_s, own)
 
 
 def bench_of(prepared: PreparedChip, workload: Workload, block: SchedulerBlock, seed: int) -> Bench:

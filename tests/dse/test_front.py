@@ -81,6 +81,8 @@ STUDIES = {
     "without bounds": study(("-throughput_per_s", "area_mm2"), {"power_w": 1.0}),
     "one objective": study(("energy_per_inference_j",), {"slo_miss_frac": 0.5}),
     "larger area": study(("-area_mm2", "p99_deadline_frac"), {"area_mm2": 1.0}),
+    "nobody arrives": study(("slo_violation_frac",), {}, workload=Workload(name="w", duration_s=1e-6, tenants=(
+        Tenant(name="voice", network=network("small", 2, 24), traffic=Traffic(kind="poisson", rate_hz=1.0)),))),
 }
 
 

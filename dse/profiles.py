@@ -177,12 +177,14 @@ def _number(row: _Row, column: str, problems: _Problems, rule: str, low: float, 
 def _index(row: _Row, column: str, problems: _Problems, least: int = 0) -> int:
     text = row.cells[column]
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < least:
-        problems.add(row.line, column, f"an integer >= {least}", text)
+        problems.add(row.line, column, f"an integer >= {least} of at most 9 digits", text)
         return -1
     return int(text)
 
 
 _LARGEST = 1e18  # seconds; finite sums for ever
+_FINITE = f"a number >= 0 and <= {_LARGEST:g}"
+_FINITE_ABOVE = f"a number > 0 and <= {_LARGEST:g}"
 
 
 class _Layers:
@@ -253,7 +255,7 @@ def _read_table(path: Path) -> tuple[Profile, ...]:
             if not row.cells[column]:
                 problems.add(row.line, column, "a name", "")
         sample, layer = _index(row, "sample", problems), _index(row, "layer", problems)
-        latency = _number(row, "latency_s", problems, "a finite number >= 0", 0.0, _LARGEST)
+        latency = _number(row, "latency_s", problems, _FINITE, 0.0, _LARGEST)
         sparsity = _number(row, "sparsity_frac", problems, "a number in [0, 1]", 0.0, 1.0)
         layers = networks.setdefault(network, _Layers(family, row.line))
         if layers.family != family:
@@ -262,7 +264,7 @@ def _read_table(path: Path) -> tuple[Profile, ...]:
         tiles = _index(row, "tiles", problems, least=1) if "tiles" in row.cells else 1
         added = math.nan
         if ADDED_COLUMN in row.cells:
-            added = _number(row, ADDED_COLUMN, problems, "a finite number >= 0", 0.0, _LARGEST)
+            added = _number(row, ADDED_COLUMN, problems, _FINITE, 0.0, _LARGEST)
         layers.add(row, sample, layer, (latency, sparsity, tiles, added), problems, "layer")
     profiles = [layers.profile(network, problems) for network, layers in sorted(networks.items())]
     problems.finish()
@@ -324,7 +326,7 @@ def _read_trace(file: Path, name: str, problems: _Problems) -> Profile | None:
             balance = _number(row, "50%-skip", problems, "a number in (0, 1]", 0.0, 1.0, open_low=True)
             values = (sanger_latency_s(density, balance), 1.0 - density, 1, math.nan)
         else:
-            values = (_number(row, "sim_lat", problems, "a finite number >= 0", 0.0, _LARGEST),
+            values = (_number(row, "sim_lat", problems, _FINITE, 0.0, _LARGEST),
                       _number(row, "overall-sparsity", problems, "a number in [0, 1]", 0.0, 1.0), 1, math.nan)
         layers.add(row, sample, layer, values, problems, "layer-indx")
     return layers.profile(name, problems)
@@ -351,7 +353,7 @@ def read_requests(path: Path, profiles: tuple[Profile, ...]) -> Requests:
         if name in names:
             problems.add(row.line, "request", f"unique (line {names[name]} has it)", name)
         names.setdefault(name, row.line)
-        arrival = _number(row, "arrival_s", problems, "a finite number >= 0", 0.0, _LARGEST)
+        arrival = _number(row, "arrival_s", problems, _FINITE, 0.0, _LARGEST)
         if arrival < latest:
             problems.add(row.line, "arrival_s", f"non-decreasing (the one before is {latest!r})", arrival)
         latest = arrival if arrival > latest else latest
@@ -361,7 +363,7 @@ def read_requests(path: Path, profiles: tuple[Profile, ...]) -> Requests:
                                math.inf)
         if deadline < arrival:
             problems.add(row.line, "deadline_s", f"absolute and not before the arrival {arrival!r}", deadline)
-        priority = _number(row, "priority", problems, "a finite number > 0", 0.0, _LARGEST, open_low=True)
+        priority = _number(row, "priority", problems, _FINITE_ABOVE, 0.0, _LARGEST, open_low=True)
         sample = _index(row, "sample", problems)
         n = index.get(network, -1)
         if n < 0:

@@ -188,9 +188,9 @@ def flag() -> Rule:
     return Rule("true or false", check, "flag", {"type": "boolean"})
 
 
-def anything(json: dict[str, Any] | None = None) -> Rule:
+def anything(json: dict[str, Any] | None = None, what: str = "any value") -> Rule:
     """Any value: it is judged later, where more is known."""
-    return Rule("any value", lambda value: value, "", json or {})
+    return Rule(what, lambda value: value, "", json or {})
 
 
 def record_fields(record: type, rules: dict[str, Any], without: Iterable[str] = ()) -> dict[str, Any]:

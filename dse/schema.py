@@ -400,7 +400,8 @@ class DesignFile(Model):
     engines: list[DesignEngine]
     subarrays: Annotated[int, one_of((4, 16, 64))] | None = None
     """Composable: parts the array can split into."""
-    policy: Annotated[Any, anything({"oneOf": [{"type": "string"}, {"type": "object", "required": ["name"]}]})]
+    policy: Annotated[Any, anything({"oneOf": [{"type": "string"}, {"type": "object", "required": ["name"]}]},
+                                    "a name of `dse list policies`, or a mapping with the key name")]
     """Name, or {name: NAME, PARAMETER: value ...}; see `dse list policies`."""
     scheduler: Annotated[str, _names("hwmodels.design", "SCHEDULERS")] = "software"
     """Who runs the policy."""

@@ -24,7 +24,7 @@ from hwmodels.technology import constants_of
 from spaces.designs import decode_design
 from spaces.space import Params
 
-__all__ = ["DesignEstimate", "Estimate", "Estimated", "estimate_of"]
+__all__ = ["DesignEstimate", "Estimate", "Estimated", "bounded", "estimate_of"]
 
 Floats = NDArray[np.float64]
 
@@ -150,11 +150,15 @@ def _own_dataflow(study: Study) -> bool:
     return any(domain.value(code) not in DATAFLOWS for domain in domains for code in range(int(domain.n)))
 
 
+def bounded(study: Study) -> bool:
+    """Whether the bounds of designs hold: they know one scenario, the published constants and the dataflows of this
+    package."""
+    return not (study.robust is not None or study.fidelity == "analytic" or study.technology or _own_dataflow(study))
+
+
 def estimate_of(study: Study) -> Estimate | None:
-    """The estimate of a study, None where there is none that would help: the bounds behind it know the published
-    constants and the dataflows of this package, and no metric that takes a search over the traffic."""
-    if any(metric in SEARCHED for metric in study.judged):
-        return None
-    if study.robust is not None or study.fidelity == "analytic" or study.technology or _own_dataflow(study):
+    """The estimate of a study, None where there is none that would help: no bounds, or a metric that takes a search
+    over the traffic."""
+    if any(metric in SEARCHED for metric in study.judged) or not bounded(study):
         return None
     return DesignEstimate(study)

@@ -99,7 +99,7 @@ def _discarded(run: "FrontRun") -> tuple[int, int]:
 
 
 def _lines(run: "FrontRun", report: "Published | None") -> list[str]:
-    from dse.objective import minimised
+    from dse.reach import unreachable_text
 
     infeasible, dominated = _discarded(run)
 
@@ -121,9 +121,7 @@ def _lines(run: "FrontRun", report: "Published | None") -> list[str]:
         lines += [f"undecided            {share(run.counts['open'])}",
                   f"hypervolume          {run.hypervolume:12.5g}  undecided designs could add at most {gap}"]
     for metric, bound in run.unreachable.items():
-        rule = "at least" if minimised(metric) else "at most"
-        lines.append(f"no design meets budgets.{metric} = {run.study.budgets[metric]:g}: it is {rule} {bound:.4g} "
-                     "for all of them")
+        lines.append(unreachable_text(run.study, metric, bound))
     lines.append(f"wall time {run.wall_s:.1f} s, {run.workers} workers; certificate: {run.out / 'certificate.json'}")
     if report:
         from dse.terminal import summary

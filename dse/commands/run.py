@@ -45,10 +45,14 @@ def command(
     from dse.documents import load_study
 
     loaded = load_study(study, trials=trials, seed=seed, sampler=sampler, workers=workers)
+    from dse.console import note
+    from dse.reach import unreachable, unreachable_text
+
+    for metric, best in unreachable(loaded).items():
+        note(f"note: {unreachable_text(loaded, metric, best)}")
     if dry_run:
         _dry_run(loaded, ray_address, json_)
         return
-    from dse.console import note
     from dse.driver import Interrupted, run_study
     from dse.progress import default_progress
 

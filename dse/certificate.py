@@ -227,6 +227,7 @@ def check_run(folder: Path, *, sample: int = 100, everything: bool = False, seed
     values = {number: _objectives(study, row) for number, row in trials.items()}
     feasible = {number: v for number, v in values.items() if v is not None}
     problems += _check_front(feasible, front, proof)
+    problems += _check_totals(study, proof, feasible, front)
     rng = np.random.default_rng(seed)
     state = np.array(table["state"])
     exact = np.flatnonzero(np.isin(state, (4, 5, 6)))
@@ -279,6 +280,34 @@ def _check_front(feasible: dict[int, tuple[float, ...]], front: list[int], proof
         problems.append(f"front.csv: must hold the {len(expected)} non-dominated feasible trials")
     if set(proof.get("front", ())) != expected:
         problems.append("front: the certificate names another front than the trials")
+    return problems
+
+
+def _check_totals(study: Study, proof: dict[str, Any], feasible: dict[int, tuple[float, ...]],
+                  front: list[int]) -> list[str]:
+    """The figures that one would quote follow from the entries: designs by state, ties, hypervolume."""
+    from dse.pareto import hypervolume
+
+    table, broken = proof["blocks"], proof.get("parts", {}).get("broken", [])
+    state, sizes = np.array(table["state"]), np.array(table["designs"])
+    designs = [int(sizes[state == code].sum()) for code in _STATES]
+    missed = sum(budget is not None for budget in broken)
+    expected = {"open": designs[0], "simulated": designs[1] - len(broken), "budget_1": designs[2],
+                "dominated_1": designs[3], "budget_2": designs[4], "dominated_2": designs[5],
+                "cannot_run": designs[6], "budget_3": missed, "dominated_3": len(broken) - missed}
+    points = [feasible[number] for number in front if number in feasible]
+    ties = sum(values in set(points) for values in feasible.values()) - len(points)
+    given = proof.get("hypervolume_reference", {})
+    reference = [math.inf if (value := given.get(o.metric)) is None else value if o.minimise else -value
+                 for o in study.objectives]
+    volume = hypervolume(np.array(points).reshape(len(points), len(reference)), np.array(reference))
+    told = proof | {"counts": {name: proof.get("counts", {}).get(name) for name in expected}}
+    wanted = {"designs": int(sizes.sum()), "counts": expected, "ties": ties,
+              "budgets": [list(budget) for budget in study.budgets.items()]}
+    problems = [f"{name}: the certificate says {told.get(name)}, its entries {value}"
+                for name, value in wanted.items() if told.get(name) != value]
+    if not math.isclose(proof.get("hypervolume", math.nan), volume, rel_tol=1e-9):
+        problems.append(f"hypervolume: the certificate says {proof.get('hypervolume')}, its front {volume}")
     return problems
 
 

@@ -269,6 +269,9 @@ def spoil(certificate: dict[str, Any], states: tuple[int, ...], name: str, value
     (lambda c: c["parts"].update(broken=[1] * len(c["parts"]["by"])), "budget area_mm2 can be met"),
     (lambda c: c["parts"]["design"].pop(), "trial is missing"),
     (lambda c: c["front"].pop(), "another front"),
+    (lambda c: c["counts"].update(dominated_1=0), "counts: "),
+    (lambda c: c.update(ties=99), "ties: "),
+    (lambda c: c.update(hypervolume=1.0), "hypervolume: "),
     (lambda c: c.update(study="0" * 16), "another study"),
     (lambda c: c["blocks"]["first"].pop(), "not the designs"),
 ])

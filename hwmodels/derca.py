@@ -18,7 +18,8 @@ Semantics: `published` is what the authors' software computes, `clean` what is m
 thing: the published test of the strategies without placement leaves out the swap-in that the first region of a job
 inflicts on the task it preempts (xi_1) from the demand `e`, although it counts in the region `q`.
 
-Limits: one engine; all times in integer cycles; D = P.
+Limits: one engine; all times in integer cycles; D = P. The scheduler's own cycles are not part of the demand, as in the
+published analysis: where regions last no longer than some hundred of them, a set may pass and still miss.
 
 References: DERCA, RTSS 2025, and its public software; placement in the spirit of
 M. Bertogna et al., "Optimal selection of preemption points", ECRTS 2011, DOI 10.1109/ECRTS.2011.28.

@@ -528,20 +528,15 @@ def _chip(params: dict[str, Any], study: Study) -> "Chip | None":
 def _exact_demand(block: _Block, study: Study, load: Any) -> Any:
     from dataclasses import replace
 
-    from hwmodels.evaluate import evaluate_detail, prepare
+    from hwmodels.evaluate import prepare
     from hwmodels.request_costs import prepared_demand
-    from hwmodels.scheduling import block_of
     from spaces.designs import decode_design
 
     design = decode_design(block.params, study.workload)
     prepared = prepare(replace(design, policy="fcfs", policy_params={}), study.workload)  # one request at a time
     if prepared.problem:
         return None
-    detail = evaluate_detail(design, study.workload, seed=study.seed, record=False)
-    assert detail.isolated_s is not None
-    # deadlines that count isolated latencies include one decision, of the design's own scheduler
-    own = block_of(design.scheduler, design.policy, design.policy_params, block.params["node_nm"])
-    return prepared_demand(prepared, study.workload, load, detail.isolated_s - own.decision_s)
+    return prepared_demand(prepared, study.workload, load)
 
 
 def _check_trials(study: Study, trials: dict[int, dict[str, str]], numbers: dict[int, None]) -> list[str]:

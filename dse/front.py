@@ -1,8 +1,9 @@
 """The exact front of an enumerable space: bounds discard, simulation decides.
 
-1. Every block (`dse.front_blocks`) gets bounds of its objectives and budgets without any mapping search.
+1. Every block (`dse.front_blocks`) gets bounds of its objectives and budgets without any mapping search; chunks of
+   blocks go to the workers.
 2. The best block at hand goes to a worker: exact cost tables, closer bounds, simulation of what they leave.
-3. A simulation stops after a tenth or a third of the requests if what became of them is enough to discard the design.
+3. A simulation stops as soon as what became of the requests so far is enough to discard the design.
 4. Every feasible design found discards the blocks whose bounds it dominates. Repeat until no block is left.
 
 A block or design is discarded only if a budget cannot be met or an evaluated design strictly dominates its bounds, so
@@ -25,13 +26,24 @@ from numpy.typing import NDArray
 from dse.certificate import CERTIFICATE, certificate, study_digest
 from dse.driver import _describe, _manifest, _pool, _sigterm_interrupts, _study_text, _uninterrupted
 from dse.errors import InputError, Problem
-from dse.front_blocks import BlockEvaluator, Blocks, Cut, cuts_of, dominates, first_bounds, results_of, rules_of
+from dse.front_blocks import (
+    BlockEvaluator,
+    Blocks,
+    Cut,
+    best_of,
+    chunks_of,
+    cuts_of,
+    dominates,
+    first_bounds,
+    results_of,
+    rules_of,
+)
 from dse.objective import Result, Verdict, judge, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Progress, Snapshot
 from dse.runs import JOURNAL, TIMINGS, Journal, RunFolder, csv_text, timings_text, trial_columns, trial_row
 from dse.study import Study
-from dse.workers import Pool
+from dse.workers import Pool, Task
 from hwmodels.engine import DATAFLOWS
 from hwmodels.outcome import SEARCHED
 
@@ -62,7 +74,7 @@ class State(IntEnum):
     CANNOT_RUN = 6
     """The models refuse it, or a network cannot run on it."""
     BUDGET_3 = 7
-    """A budget is not met, by a simulation of the first requests; of single designs, as the next."""
+    """A budget is not met, by part of a simulation; of single designs, as the next."""
     DOMINATED_3 = 8
     SENT = 9
 
@@ -221,7 +233,8 @@ class _Search:
         self.designs = np.array([len(self.blocks.group(b).offsets) for b in range(count)])
         self.state = np.zeros(count, dtype=np.uint8)
         self.by = np.full(count, -1, dtype=np.int64)
-        self.vectors = np.tile(rules_of(study).ideal(), (count, 1))
+        self.rules = rules_of(study)
+        self.vectors = np.tile(self.rules.ideal(), (count, 1))
         self.nearest = np.full(len(study.budgets), np.nan)
         """Of every budget, the best bound of its metric over all designs; NaN where some were not looked at."""
         self.cuts: dict[int, Cut] = {}
@@ -233,6 +246,8 @@ class _Search:
                      else np.zeros(len(self.blocks.first), dtype=np.int32))
         self.retry: dict[int, tuple[int, set[int]]] = {}  # design of a lost task -> its task, designs still out
         self.workers = 1
+        self.pool: Pool
+        self.open = np.empty(0, dtype=np.int64)
         self._reused = len(journal.results)
         self._shown = 0.0
         self._began = time.monotonic()
@@ -241,20 +256,27 @@ class _Search:
     # --- first bounds -----------------------------------------------------------------------------------------------
 
     def _bound(self) -> None:
-        rules = rules_of(self.study)
-        bounds = []
-        for first, best in first_bounds(self.blocks, rules):
-            bounds.append(best.budgets[best.broken != -2])
-            rows = slice(first, first + len(best.broken))
-            self.vectors[rows] = best.vectors
+        """Bounds of all blocks; every chunk has its own rows, so the order of the answers does not matter."""
+        budgets = np.full((len(self.state), len(self.study.budgets)), np.nan)
+        bounded = np.zeros(len(self.state), dtype=bool)
+        chunks = chunks_of(self.blocks)
+
+        def take(result: Result) -> list[Task]:
+            low, high = chunks[result.number]
+            best = first_bounds(self.blocks, self.rules, low, high) if result.state == "failed" else best_of(result)
+            rows = slice(int(self.blocks.first_block[low]), int(self.blocks.first_block[high]))
+            self.vectors[rows], self.by[rows], budgets[rows] = best.vectors, best.broken, best.budgets
+            bounded[rows] = True
             self.state[rows] = np.where(best.broken == -2, State.CANNOT_RUN,
                                         np.where(best.broken >= 0, State.BUDGET_1, State.OPEN))
-            self.by[rows] = best.broken
-            self._show()
-            if time.monotonic() > self.end:
-                self.note("out of time before every design had its bounds")
-                return
-        self.nearest = self._nearest(np.concatenate(bounds))
+            return []
+
+        tasks: list[tuple[int, dict[str, Any]]] = [(number, {"chunk": chunk}) for number, chunk in enumerate(chunks)]
+        self._work(iter(tasks), take)
+        if not bounded.all():
+            self.note("out of time before every design had its bounds")
+            return
+        self.nearest = self._nearest(budgets[self.state != State.CANNOT_RUN])
         self.open = np.flatnonzero(self.state == State.OPEN)
 
     def _nearest(self, bounds: Floats) -> Floats:
@@ -270,43 +292,45 @@ class _Search:
         if self.progress:
             self.progress.start(f"{self.study.name}: exact front of {self.blocks.size:,} designs, "
                                 f"{len(self.blocks.first):,} different hardware")
-        pool: Pool | None = None
+        pool = None
         try:
-            self.open = np.empty(0, dtype=np.int64)
+            self.pool = pool = _pool(BlockEvaluator(self.study, self.blocks), self._patient(), workers, None,
+                                     len(self.blocks.first), self._reused > 0)
             self._bound()
             self._restore()
-            order = self._order()
-            flying = 0
-            while True:
-                while flying < _WAITING * max(self.workers, 1) and time.monotonic() < self.end:
-                    task = next(order, None)
-                    if task is None:
-                        break
-                    if pool is None:
-                        pool = _pool(BlockEvaluator(self.study), self._patient(), workers, None, len(self.open),
-                                     self._reused > 0)
-                        self.workers = pool.workers
-                        self._began = time.monotonic()
-                    pool.submit([task])
-                    flying += 1
-                if not flying:
-                    break
-                assert pool is not None
-                done = pool.poll()
-                self.workers = pool.workers
-                again: list[tuple[int, dict[str, Any]]] = []
-                for result in done:
-                    again += self._take(result)
-                flying += len(again) - len(done)
-                if again:
-                    pool.submit(again)
-                self._show()
+            self._began = time.monotonic()
+            self._work(self._order(), self._take)
             self._show(last=True)
         finally:
             if self.progress:
                 self.progress.stop()
             if pool is not None:
                 pool.close()
+
+    def _work(self, tasks: Iterator[Task], take: Callable[[Result], list[Task]]) -> None:
+        """Give tasks to the workers, a few ahead, until none is left or time is up.
+
+        Parameters
+        ----------
+        take : gets what came back; returns what must be done in its place.
+        """
+        flying = 0
+        while True:
+            self.workers = self.pool.workers
+            while flying < _WAITING * max(self.workers, 1) and time.monotonic() < self.end:
+                task = next(tasks, None)
+                if task is None:
+                    break
+                self.pool.submit([task])
+                flying += 1
+            if not flying:
+                return
+            done = self.pool.poll()
+            again = [task for result in done for task in take(result)]
+            flying += len(again) - len(done)
+            if again:
+                self.pool.submit(again)
+            self._show()
 
     def _patient(self) -> Study:
         """A task simulates all policies of a hardware: its time limit is that of as many evaluations."""

@@ -24,11 +24,12 @@ from hwmodels.area import SchedulerBlock
 from hwmodels.demand_bounds import Served, metric_bounds
 from hwmodels.design import Chip, Design
 from hwmodels.errors import ModelError
-from hwmodels.evaluate import Bench, _machine, bench_of, prepare
-from hwmodels.kernel import isolated_s
+from hwmodels.evaluate import Bench, bench_of, prepare
+from hwmodels.kernel_parts import Watch
 from hwmodels.offered_load import Load, least_finished, offered_load
 from hwmodels.outcome import Outcome
-from hwmodels.prefix_bounds import first_requests, prefix_of, tail_bounds
+from hwmodels.policies import policy as named_policy
+from hwmodels.prefix_bounds import first_requests, prefix_of, tail_bounds, watch_of
 from hwmodels.request_costs import CloserDemand, Demand, chip_demand, is_separate, prepared_demand, rows_of
 from hwmodels.scheduling import block_of
 from hwmodels.tables import TaskRecords
@@ -37,8 +38,8 @@ from spaces.designs import PARAMETERS, decode_design, policy_params
 from spaces.graph import INACTIVE, Node
 from spaces.space import Params, Space
 
-__all__ = ["Best", "BlockEvaluator", "Blocks", "Cut", "Group", "Rules", "cuts_of", "dominates", "hardware_first",
-           "results_of", "rules_of"]
+__all__ = ["Best", "BlockEvaluator", "Blocks", "Cut", "Group", "Rules", "best_of", "chunks_of", "cuts_of", "dominates",
+           "first_bounds", "hardware_first", "results_of", "rules_of"]
 
 Floats = NDArray[np.float64]
 
@@ -46,9 +47,11 @@ _AT_LEAST = {"p99_deadline_frac": 0.0, "slo_miss_frac": -1.0, "slo_violation_fra
 _TAILS = tuple(_AT_LEAST)
 _BY_PARTS = ("energy_j", "energy_per_inference_j")
 _PARTS = (0.1, 0.35)
-"""Shares of the requests that are simulated before all of them."""
+"""Shares of the requests that are simulated before all of them, where a simulation cannot be stopped on the way."""
+_LEVELS = 16
+"""Most pairs of tail and energy at which a simulation may stop."""
 _CHUNK = 1024
-"""Chips whose layers are bounded together."""
+"""Hardware whose layers are bounded together."""
 _FIRST_STEPS = 3
 """Halvings for the first bound of a tail; a closer look is taken when the turn of the block comes."""
 
@@ -314,13 +317,14 @@ def _quickest(hardware: NDArray[np.int64], blocks: Sequence[SchedulerBlock]) -> 
     return order[start][np.searchsorted(distinct, alike)]
 
 
-def first_bounds(blocks: Blocks, rules: Rules) -> Iterator[tuple[int, Best]]:
-    """Bounds of all blocks without any mapping search, in chunks: (first block, bounds)."""
-    for low in range(0, len(blocks.first), _CHUNK):
-        yield int(blocks.first_block[low]), _chunk(blocks, rules, low, min(low + _CHUNK, len(blocks.first)))
+def chunks_of(blocks: Blocks) -> list[tuple[int, int]]:
+    """Hardware whose first bounds are computed together: (first, stop)."""
+    count = len(blocks.first)
+    return [(low, min(low + _CHUNK, count)) for low in range(0, count, _CHUNK)]
 
 
-def _chunk(blocks: Blocks, rules: Rules, low: int, high: int) -> Best:
+def first_bounds(blocks: Blocks, rules: Rules, low: int, high: int) -> Best:
+    """Bounds of the blocks of hardware low .. high - 1, without any mapping search."""
     workload = rules.study.workload
     first, last = int(blocks.first_block[low]), int(blocks.first_block[high])
     found = _cannot(last - first, rules)
@@ -374,7 +378,7 @@ def _area(chip: Chip, block: SchedulerBlock) -> float:
 
 @final
 class Hardware:
-    """The blocks of one hardware: bounds that come closer, then simulations, of the first requests first."""
+    """The blocks of one hardware: bounds that come closer, then simulations, which stop once they prove enough."""
 
     def __init__(self, params: Params, groups: Sequence[SchedulerBlock], rules: Rules,
                  experience: "Experience | None" = None) -> None:
@@ -408,10 +412,7 @@ class Hardware:
         if prepared.problem:
             yield _cannot(count, rules)
             return
-        networks = workload.networks
-        machine = _machine(prepared.chip, workload, groups[0]._replace(decision_s=0.0))
-        alone = isolated_s(prepared.table, machine, np.array([networks.index(t.network) for t in workload.tenants]))
-        self._demand = prepared_demand(prepared, workload, rules.load, alone)
+        self._demand = prepared_demand(prepared, workload, rules.load)
         yield _bounds(rules, rows_of(self._demand, same), groups, self._area, self._leakage, front=front)
 
     def simulated(self, number: int, params: Params, g: int, best: Best, found: "Points") -> "Result | Cut":
@@ -428,15 +429,48 @@ class Hardware:
             self._benches[g] = bench_of(prepare(design, rules.study.workload), rules.study.workload, self.groups[g],
                                         rules.study.seed)
         bench = self._benches[g]
-        arrival = bench.trace.arrival_s
-        parts = [first_requests(arrival, part) for part in _PARTS] if rules.gains_by_parts else []
-        for first in dict.fromkeys([*parts, len(arrival)]):
-            records = bench.serve(design.policy, design.policy_params, first=first)
+        count, watch = len(bench.trace.arrival_s), self._watch(g, bench, best, found)
+        record = named_policy(design.policy)
+        looks = watch is not None and record.batch is None and record.issue is None  # loops that can be stopped
+        parts = [first_requests(bench.trace.arrival_s, part) for part in _PARTS if rules.gains_by_parts and not looks]
+        for first in dict.fromkeys([*parts, count]):
+            records = bench.serve(design.policy, design.policy_params, first=first,
+                                  watch=watch if first == count else None)
             cut = self._cut(number, g, best, bench, records, found)
             if cut is not None:
                 return cut
+        if records.stopped_s < math.inf:  # a hair short of a proof
+            records = bench.serve(design.policy, design.policy_params)
         outcome = bench.outcome(records)
         return result_of(number, params, outcome, time.perf_counter() - start)
+
+    def _watch(self, g: int, bench: Bench, best: Best, found: "Points") -> Watch | None:
+        """A simulation of group g may stop once the tail is above its budget, or above that of a point that is no
+        worse in area, once it also took more energy than that point."""
+        rules, study = self.rules, self.rules.study
+        tail = next((metric for metric in ("p99_deadline_frac", "slo_miss_frac") if metric in rules.metrics), None)
+        if tail is None:
+            return None
+        assert self._demand is not None
+        above, percentiles = (1.0, rules.load.percentile) if tail == "slo_miss_frac" else (
+            0.0, np.full(len(rules.load.percentile), 99.0))
+        vector = best.vectors[g]
+        theta = [min(study.budgets.get(tail, math.inf), float(_worth(rules, tail, vector[None], found.values)[0]))]
+        more_j = [0.0]
+        columns = {o.metric: i for i, o in enumerate(study.objectives) if o.minimise}
+        energy = next((metric for metric in _BY_PARTS if metric in columns), None)
+        if tail in columns and energy is not None:
+            others = [i for i in range(len(vector)) if i not in (columns[tail], columns[energy])]
+            points = found.values[(found.values[:, others] <= vector[others]).all(axis=1)][:, [columns[tail],
+                                                                                              columns[energy]]]
+            share = 1.0 if energy == "energy_j" else float(rules.load.requests.sum())
+            for value, joules in points[np.argsort(points[:, 1], kind="stable")].tolist():
+                if value < theta[-1]:
+                    theta.append(value)
+                    more_j.append(max(0.0, joules - float(vector[columns[energy]])) * share * (1.0 + 1e-6))
+        some = np.unique(np.linspace(0, len(theta) - 1, min(len(theta), _LEVELS)).astype(int))
+        return watch_of(bench.trace, percentiles, np.array(theta)[some] + above, np.array(more_j)[some],
+                        self._demand.energy_j[0])
 
     def _cut(self, number: int, g: int, best: Best, bench: Bench, records: TaskRecords,
              found: "Points") -> "Cut | None":
@@ -445,7 +479,7 @@ class Hardware:
         prefix = prefix_of(bench.trace, records)
         bounds = {metric: column[g:g + 1] for metric, column in best.metrics.items()}
         tails = tail_bounds(bench.trace, prefix, [t.name for t in workload.tenants], rules.load.percentile)
-        energies = [metric for metric in rules.metrics if metric in ("energy_j", "energy_per_inference_j")]
+        energies = [metric for metric in rules.metrics if metric in _BY_PARTS]
         if energies:
             assert self._demand is not None
             tenant, spent_j = bench.trace.tenant[:first][prefix.done], records.energy_j[prefix.done]
@@ -460,15 +494,16 @@ class Hardware:
         beats = np.flatnonzero(dominates(found.values, vector))
         if broken == -1 and not len(beats):
             return None
-        return Cut(number, first, broken, found.numbers[beats[0]] if broken == -1 else None, vector.tolist())
+        arrived = int(np.searchsorted(bench.trace.arrival_s[:first], records.stopped_s, side="right"))
+        return Cut(number, arrived, broken, found.numbers[beats[0]] if broken == -1 else None, vector.tolist())
 
 
 class Cut(NamedTuple):
-    """A design that the simulation of its first requests discards."""
+    """A design that part of its simulation discards."""
 
     number: int
     requests: int
-    """Simulated."""
+    """Arrived by then."""
     broken: int
     """Index of a budget that it does not meet, -1 = dominated."""
     by: int | None
@@ -516,27 +551,35 @@ class Experience:
 @final
 @dataclass
 class BlockEvaluator:
-    """What workers call, with one of two kinds of parameters: a design, or a task `{"block": ...}`.
+    """What workers call, with one of three kinds of parameters: a design, or one of two tasks.
 
-    A task names a hardware and the groups of it that are not discarded yet, and brings the front so far; the answer
-    is JSON in the status: the closer bounds, who discards what, and the results of the designs that were simulated, or
-    why part of the simulation was enough.
+    `{"chunk": (first, stop)}` asks for the first bounds of some hardware. `{"block": ...}` names a hardware and the
+    groups of it that are not discarded yet, and brings the front so far; the answer is JSON in the status: the closer
+    bounds, who discards what, and the results of the designs that were simulated, or why part of the simulation was
+    enough.
     """
 
     study: Study
+    _blocks: Blocks | None = field(default=None, repr=False)
     _rules: Rules | None = field(default=None, repr=False)
     _experience: Experience = field(default_factory=Experience, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"study": self.study, "_rules": None, "_experience": Experience()}
+        return {"study": self.study, "_blocks": None, "_rules": None, "_experience": Experience()}
 
     def __call__(self, params: Params) -> Outcome:
         evaluate = DesignEvaluator(workload=self.study.workload, seed=self.study.seed, fidelity=self.study.fidelity)
-        if "block" not in params:
+        if "block" not in params and "chunk" not in params:
             return evaluate(params)
         if self._rules is None:
             self._rules = rules_of(self.study)
-        task: Any = params["block"]
+        task: Any = params.get("block")
+        if task is None:
+            if self._blocks is None:
+                self._blocks = Blocks(self.study.space)
+            chunk: Any = params["chunk"]
+            best = first_bounds(self._blocks, self._rules, *chunk)
+            return Outcome(status=json.dumps([column.tolist() for column in best[:3]]), metrics={})
         answer = _answer(task, self._rules, evaluate, self._experience)
         return Outcome(status=json.dumps(answer), metrics={})
 
@@ -572,6 +615,12 @@ def _answer(task: dict[str, Any], rules: Rules, evaluate: DesignEvaluator, exper
             if verdict.feasible and verdict.values is not None:
                 found.add(number, verdict.values)
     return {"groups": verdicts, "results": results, "cuts": cuts}
+
+
+def best_of(result: Result) -> Best:
+    """The answer about a chunk, without the single metrics."""
+    vectors, broken, budgets = json.loads(result.status)
+    return Best(np.array(vectors), np.array(broken, dtype=np.int64), np.array(budgets).reshape(len(broken), -1), {})
 
 
 def cuts_of(answer: dict[str, Any]) -> list[Cut]:

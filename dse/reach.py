@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from dse.estimate import bounded
-from dse.front_blocks import Blocks, first_bounds, rules_of
+from dse.front_blocks import Blocks, chunks_of, first_bounds, rules_of
 from dse.study import Objective, Study, minimised
 from hwmodels.outcome import SEARCHED
 
@@ -28,7 +28,9 @@ def unreachable(study: Study) -> dict[str, float]:
     sign = np.array([1.0 if minimised(metric) else -1.0 for metric in budgets])
     wanted = sign * np.array(list(budgets.values()))
     best = np.full(len(budgets), np.inf)
-    for _, found in first_bounds(Blocks(asked.space), rules_of(asked)):
+    blocks, rules = Blocks(asked.space), rules_of(asked)
+    for chunk in chunks_of(blocks):
+        found = first_bounds(blocks, rules, *chunk)
         best = np.minimum(best, (sign * found.budgets[found.broken != -2]).min(axis=0, initial=np.inf))
         if (best <= wanted).all():
             return {}

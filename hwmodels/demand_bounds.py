@@ -152,11 +152,13 @@ def metric_bounds(demand: Demand, load: Load, workload: Workload, blocks: Sequen
 
 def _shared(demand: Demand, together: Ints) -> Demand:
     """What one request needs at least where so many may share a pass of the engine, (D,): a pass takes as long as one
-    request alone, and no more requests share it."""
+    request alone, and no more requests share it. Of an engine made for one batch size it takes longer: the isolated
+    latency is not known."""
     if (together == 1).all():
         return demand
     return demand._replace(work_s=demand.work_s / together[:, None, None], energy_j=demand.energy_j / together[:, None],
-                           alone=demand.alone & (together == 1))
+                           alone=demand.alone & (together == 1),
+                           isolated_s=np.where(together[:, None] == 1, demand.isolated_s, np.nan))
 
 
 def _overlapped(demand: Demand, overlaps: Bools) -> Demand:

@@ -25,6 +25,7 @@ from hwmodels.design import Chip, Design, EngineSlot
 from hwmodels.engine import Engine
 from hwmodels.errors import ModelError
 from hwmodels.kernel import Scene, isolated_s, request_isolated_s, run, scene_of
+from hwmodels.kernel_parts import Watch
 from hwmodels.metrics import metrics
 from hwmodels.network import Network
 from hwmodels.outcome import Outcome
@@ -35,7 +36,8 @@ from hwmodels.technology import constants_of, dram_energy_j_per_byte
 from hwmodels.traffic import generate, relative_deadline_s
 from hwmodels.workload import RequestTrace, Workload
 
-__all__ = ["FIDELITIES", "Bench", "Detail", "PreparedChip", "bench_of", "evaluate", "evaluate_detail", "prepare"]
+__all__ = ["FIDELITIES", "Bench", "Detail", "PreparedChip", "bench_of", "evaluate", "evaluate_detail", "prepare",
+           "tenants_isolated_s"]
 
 FIDELITIES = ("simulate", "analytic")
 """`simulate`: mappings, events. `analytic`: bounds of the layers, a queue of requests (`hwmodels.analytic`)."""
@@ -170,7 +172,7 @@ def _prefetch_bytes(chip: Chip) -> float:
     return engine.sram_bytes / 2.0 * (engine.sram_fracs[1] if engine.sram_fracs else 1.0)
 
 
-def _machine(chip: Chip, workload: Workload, block: SchedulerBlock) -> Machine:
+def _machine(chip: Chip, workload: Workload, decision_s: float) -> Machine:
     levels = max((slot.levels for slot in chip.slots), key=len)
     owner = {tenant: e for e, slot in enumerate(chip.slots) for tenant in slot.tenants}
     return Machine(
@@ -180,7 +182,7 @@ def _machine(chip: Chip, workload: Workload, block: SchedulerBlock) -> Machine:
         dram_bytes_per_s=chip.dram_bytes_per_s,
         dram_mode=chip.dram_mode,
         reconfigure_s=chip.reconfigure_s,
-        decision_s=block.decision_s,
+        decision_s=decision_s,
         engine_dram_bytes_per_s=np.array([slot.dram_frac * chip.dram_bytes_per_s for slot in chip.slots]),
         dram_j_per_byte=dram_energy_j_per_byte(corner=constants_of(chip.slots[0].levels[0][1][0])),
         prefetch_bytes=_prefetch_bytes(chip),
@@ -282,13 +284,19 @@ class Bench:
     scene: Scene
 
     def serve(self, policy: str, params: Mapping[str, float], *, record: bool = False,
-              first: int | None = None) -> TaskRecords:
-        """What becomes of the requests; `first`: of so many, as if no others came."""
+              first: int | None = None, watch: Watch | None = None) -> TaskRecords:
+        """What becomes of the requests.
+
+        Parameters
+        ----------
+        first : of so many, as if no others came.
+        watch : when to stop before all of them are served.
+        """
         scene, trace = self.scene, self.trace
         if first is not None and first < len(trace.arrival_s):
             scene, trace = scene.first(first), RequestTrace._make(values[:first] for values in trace)
         return run(self.prepared.table, self.machine, trace, named_policy(policy), dict(params), record=record,
-                   scene=scene)
+                   scene=scene, watch=watch)
 
     def outcome(self, records: TaskRecords) -> Outcome:
         """Metrics of a run that served all of them."""
@@ -302,13 +310,22 @@ class Bench:
 
 def bench_of(prepared: PreparedChip, workload: Workload, block: SchedulerBlock, seed: int) -> Bench:
     """Everything that does not depend on the policy; `prepared` must be able to run the workload."""
-    machine = _machine(prepared.chip, workload, block)
-    networks = {network: n for n, network in enumerate(workload.networks)}
-    alone = isolated_s(prepared.table, machine,
-                       np.array([networks[t.network] for t in workload.tenants], dtype=np.int64))
+    machine = _machine(prepared.chip, workload, block.decision_s)
+    alone = _isolated_s(prepared, workload, machine)
     trace = generate(workload, seed, alone)
     return Bench(prepared=prepared, workload=workload, block=block, machine=machine, isolated_s=alone, trace=trace,
                  scene=scene_of(prepared.table, machine, trace))
+
+
+def tenants_isolated_s(prepared: PreparedChip, workload: Workload) -> Floats:
+    """Isolated latency of every tenant without the decision that starts it, (T,) [s]."""
+    return _isolated_s(prepared, workload, _machine(prepared.chip, workload, 0.0))
+
+
+def _isolated_s(prepared: PreparedChip, workload: Workload, machine: Machine) -> Floats:
+    networks = {network: n for n, network in enumerate(workload.networks)}
+    of_tenant = np.array([networks[tenant.network] for tenant in workload.tenants], dtype=np.int64)
+    return isolated_s(prepared.table, machine, of_tenant)
 
 
 def _outcome(workload: Workload, chip: Chip, block: SchedulerBlock, area: dict[str, float], trace: RequestTrace,

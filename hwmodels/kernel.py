@@ -62,7 +62,9 @@ from hwmodels.kernel_parts import (
     Requests,
     Results,
     Visible,
+    Watch,
     results,
+    unwatched,
 )
 from hwmodels.kernel_places import alone_s
 from hwmodels.kernel_prefetch import blocks, first_issued, run_prefetch
@@ -277,7 +279,7 @@ def _functions(policy: Policy, run_ahead: bool, quantum_s: float) -> tuple[Any, 
 
 def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         params: dict[str, float] | None = None, *, record: bool = False, rewind: bool = False,
-        general: bool = False, scene: Scene | None = None) -> TaskRecords:
+        general: bool = False, scene: Scene | None = None, watch: Watch | None = None) -> TaskRecords:
     """As `simulate`, for a policy record that need not be registered.
 
     Parameters
@@ -285,6 +287,7 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     rewind : the clock of the Dysta artefact (`hwmodels.policies.dysta_artifact`); one undivided engine only.
     general : take the general loop where the fast one would do (for tests).
     scene : `scene_of` the first three arguments, where several policies serve the same requests.
+    watch : when to stop before all requests are served; policies that batch or prefetch serve all.
     """
     values = policy.values(params)
     hw = hardware(table, machine) if scene is None else scene.hw
@@ -324,13 +327,14 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
                     np.zeros(1, dtype=ORDER), out)
     elif stops and inside and single and not rewind:
         spans = run_tile(hw, points_of(table, trace, stops), requests, columns, visible, *functions, values, stops.how,
-                         record, tasks, out)
+                         record, watch or unwatched(), tasks, out)
         out = out._replace(spans=spans)
     elif single and not general and policy.assign is None:
-        run_single(hw, requests, columns, visible, *functions, values, rewind, record, tasks, out)
+        run_single(hw, requests, columns, visible, *functions, values, rewind, record, watch or unwatched(),
+                   tasks, out)
     elif count:
         run_general(hw, requests, columns, visible, *functions, values, (policy.assign or _no_assign).pointer,
-                    policy.assign is not None, plan, record, tasks,
+                    policy.assign is not None, plan, record, watch or unwatched(), tasks,
                     np.zeros(count if policy.assign else 0, dtype=SEAT), np.zeros(len(machine.units), dtype=CHIP), out)
     events = int(out.totals[3])
     return TaskRecords(
@@ -347,4 +351,5 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         events=events,
         spans=out.spans[:events],
         reloaded_bytes=float(out.totals[4]),
+        stopped_s=float(out.totals[5]),
     )

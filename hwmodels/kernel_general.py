@@ -14,7 +14,7 @@ from numba import njit
 
 from hwmodels.compiled import part
 from hwmodels.kernel_assign import VIEW, seat, show_running, show_waiting
-from hwmodels.kernel_parts import KEY, RANK, admit, children_of, heap_pop, heap_push, refresh
+from hwmodels.kernel_parts import KEY, RANK, admit, children_of, heap_pop, heap_push, overdue, refresh
 from hwmodels.kernel_places import best_level, lendable, rates, to_place
 from hwmodels.kernel_rank import scan
 from hwmodels.policies.base import RANKED
@@ -48,7 +48,7 @@ def _insert(queue, size, slot, tasks, keys, use_key):  # type: ignore[no-untyped
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
 @njit(cache=True, error_model="numpy")
 def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, run_ahead, use_keeps, quantum_s, params,  # type: ignore[no-untyped-def]
-                assign, use_assign, plan, record, tasks, seats, chip, out):
+                assign, use_assign, plan, record, watch, tasks, seats, chip, out):
     """Serve all requests; writes `out`. Parameters as in `kernel_single.run_single`; `seats`, shape (n,) for a
     policy that assigns, else (0,), and `chip`, shape (E,), are scratch."""
     # written-out columns: an attribute of a tuple of arrays costs a reference count at every use
@@ -127,6 +127,10 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
     order = zero
     epoch = 0
     total_bytes, total_overhead, decisions, events = 0.0, 0.0, 0, 0
+    levels = watch.more_j.size
+    watched, late = np.zeros(levels, dtype=np.int64), np.zeros((levels, watch.spare.size), dtype=np.int64)
+    missed = np.zeros(levels, dtype=np.int64)
+    look_s, excess_j = 0.0 if levels > 0 else np.inf, 0.0
     while True:
         while upcoming < n and requests.parent[upcoming] >= 0:
             upcoming += 1
@@ -136,6 +140,11 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                 now = run_end[x]
         if now == np.inf:
             break
+        if look_s < now:
+            look_s = overdue(watch, now, requests.tenant, out.finish_s, excess_j, watched, late, missed)
+            if look_s < 0.0:
+                out.totals[5] = now
+                break
         n_arriving = 0
 
         # ends of layers
@@ -180,6 +189,8 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     n_held += 1
                 continue
             out.finish_s[r] = now
+            if levels > 0:
+                excess_j += out.energy_j[r] - watch.least_j[requests.tenant[r]]
             epoch += 1
             if resident[e] == slot:
                 resident[e] = -1

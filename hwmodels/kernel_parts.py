@@ -20,12 +20,15 @@ __all__ = [
     "Requests",
     "Results",
     "Visible",
+    "Watch",
     "admit",
     "children_of",
     "heap_pop",
     "heap_push",
+    "overdue",
     "refresh",
     "results",
+    "unwatched",
 ]
 
 Floats = NDArray[np.float64]
@@ -75,9 +78,25 @@ class Visible(NamedTuple):
     priority: bool
 
 
+class Watch(NamedTuple):
+    """When to stop serving: at some level more requests of a tenant than `spare` have not finished in time, and those
+    that have finished took so much more energy than they must. L levels, may be none."""
+
+    due_s: Floats
+    """(L, n) increasing along every level."""
+    request: Ints
+    """(L, n) whose."""
+    spare: Ints
+    """(T,)"""
+    more_j: Floats
+    """(L,) energy beyond `least_j`."""
+    least_j: Floats
+    """(T,) dynamic energy of one request at least."""
+
+
 class Results(NamedTuple):
     """Columns being written; see `TaskRecords`. `totals` = DRAM bytes, overhead [s], decisions, events,
-    reloaded bytes."""
+    reloaded bytes, when the run was stopped [s]."""
 
     ready_s: Floats
     start_s: Floats
@@ -100,7 +119,7 @@ def results(count: int, engines: int, spans: int) -> Results:
         energy_j=np.zeros(count),
         preemptions=np.zeros(count, dtype=np.int64),
         busy_s=np.zeros(engines),
-        totals=np.zeros(5),
+        totals=np.array([0.0, 0.0, 0.0, 0.0, 0.0, np.inf]),
         spans=np.empty((spans, 6)),
     )
 
@@ -115,6 +134,39 @@ def children_of(parent):  # type: ignore[no-untyped-def]
             sibling[r] = first[parent[r]]
             first[parent[r]] = r
     return first, sibling
+
+
+def unwatched() -> Watch:
+    """Serve all requests."""
+    return Watch(np.empty((0, 0)), np.empty((0, 0), dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0),
+                 np.empty(0))
+
+
+@part
+def overdue(watch, now, tenant, finish_s, excess_j, at, late, missed):  # type: ignore[no-untyped-def]
+    """Count who was due before now and did not finish in time; when to look again [s], -1 = stop.
+
+    Parameters
+    ----------
+    excess_j : by which the finished requests are above `watch.least_j`.
+    at, late, missed : counts of every level: dues looked at (L,), late requests (L, T), tenants with too many (L,).
+    """
+    again_s = np.inf
+    for level in range(at.size):
+        p = at[level]
+        while p < watch.due_s.shape[1] and watch.due_s[level, p] < now:
+            r = watch.request[level, p]
+            if not finish_s[r] <= watch.due_s[level, p]:
+                late[level, tenant[r]] += 1
+                if late[level, tenant[r]] > watch.spare[tenant[r]]:
+                    missed[level] = 1
+            p += 1
+        at[level] = p
+        if missed[level] > 0 and excess_j >= watch.more_j[level]:
+            return -1.0
+        if p < watch.due_s.shape[1] and watch.due_s[level, p] < again_s:
+            again_s = watch.due_s[level, p]
+    return again_s
 
 
 @part

@@ -8,7 +8,7 @@ in a heap, for one that ranks in a tree (`hwmodels.kernel_rank`), so that a queu
 import numpy as np
 from numba import njit
 
-from hwmodels.kernel_parts import KEY, RANK, admit, children_of, heap_pop, heap_push, refresh
+from hwmodels.kernel_parts import KEY, RANK, admit, children_of, heap_pop, heap_push, overdue, refresh
 from hwmodels.kernel_rank import PLACES, SHORT, first_of, grove, leave, swap
 
 __all__ = ["run_single"]
@@ -17,13 +17,14 @@ __all__ = ["run_single"]
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
 @njit(cache=True, error_model="numpy")
 def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, run_ahead, use_keeps, quantum_s, params,  # type: ignore[no-untyped-def]
-               rewind, record, tasks, out):
+               rewind, record, watch, tasks, out):
     """Serve all requests; writes `out`.
 
     Parameters
     ----------
     key, rank, keeps, select : functions of the policy; `form` says which it has, `use_keeps` whether it has `keeps`.
     quantum_s : a policy that ranks is asked again this long after it was last asked, or after an arrival.
+    watch : when to stop before all are served (`kernel_parts.Watch`).
     tasks : scratch for the tasks in the system, shape (n,).
     rewind : admission and clock of the Dysta artefact: strictly before now, and when the queue runs empty exactly the
         next request is admitted and now becomes its arrival, even if that lies in the past.
@@ -63,7 +64,16 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
     resident = -1  # unfinished task whose live data are on the engine
     total_bytes, total_overhead, decisions, events, busy = 0.0, 0.0, 0, 0, 0.0
     finished = -1
+    levels = watch.more_j.size
+    watched, late = np.zeros(levels, dtype=np.int64), np.zeros((levels, watch.spare.size), dtype=np.int64)
+    missed = np.zeros(levels, dtype=np.int64)
+    look_s, excess_j = 0.0 if levels > 0 else np.inf, 0.0
     while True:
+        if look_s < now:
+            look_s = overdue(watch, now, requests.tenant, out.finish_s, excess_j, watched, late, missed)
+            if look_s < 0.0:
+                out.totals[5] = now
+                break
         # in the order in which they became ready: arrivals before now, followers of what has finished, arrivals now
         n_arriving = 0
         while upcoming < n and (requests.parent[upcoming] >= 0 or requests.arrival_s[upcoming] < now):
@@ -239,6 +249,8 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
                 refresh(tasks[slot], requests.look[r], lookups, visible.groups)
             continue
         out.finish_s[r] = now
+        if levels > 0:
+            excess_j += out.energy_j[r] - watch.least_j[requests.tenant[r]]
         finished = r
         resident = -1
         runner = -1

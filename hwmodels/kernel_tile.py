@@ -37,6 +37,7 @@ from hwmodels.kernel_parts import (
     children_of,
     heap_pop,
     heap_push,
+    overdue,
     refresh,
 )
 from hwmodels.kernel_rank import PLACES, SHORT, first_of, grove, leave, scan, swap
@@ -112,7 +113,7 @@ def _show(task, look, lookups, groups, fraction, estimate, latency):  # type: ig
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
 @njit(cache=True, error_model="numpy")
 def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, form, run_ahead, use_keeps, quantum_s,  # type: ignore[no-untyped-def]
-             params, how, record, tasks, out):
+             params, how, record, watch, tasks, out):
     """Serve all requests; writes `out` and returns the spans, as there can be more of them than layers. Parameters as
     in `kernel_single.run_single`; `how` of `Stops`.
     """
@@ -160,7 +161,16 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
     # tile k of the running layer ends at since + lag + latency (k - since_tile) / tiles
     since, lag, since_tile = 0.0, 0.0, 0
     total_bytes, total_overhead, decisions, events, busy = 0.0, 0.0, 0, 0, 0.0
+    levels = watch.more_j.size
+    watched, late = np.zeros(levels, dtype=np.int64), np.zeros((levels, watch.spare.size), dtype=np.int64)
+    missed = np.zeros(levels, dtype=np.int64)
+    look_s, excess_j = 0.0 if levels > 0 else np.inf, 0.0
     while True:
+        if look_s < now:
+            look_s = overdue(watch, now, requests.tenant, out.finish_s, excess_j, watched, late, missed)
+            if look_s < 0.0:
+                out.totals[5] = now
+                break
         # in the order in which they became ready: arrivals before now, followers of what has finished, arrivals now
         n_arriving = 0
         while upcoming < n and (parent[upcoming] >= 0 or arrival_s[upcoming] < now):
@@ -367,6 +377,8 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
         if tasks[slot].layer < requests.layers[r]:
             continue
         out.finish_s[r] = now
+        if levels > 0:
+            excess_j += request_energy_j[r] - watch.least_j[requests.tenant[r]]
         finished = r
         resident = -1
         epoch += 1

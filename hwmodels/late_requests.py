@@ -16,11 +16,12 @@ C. L. Liu, J. W. Layland, JACM 20(1), 1973, doi:10.1145/321738.321743; S. Baruah
 doi:10.1007/BF01995675 (demand of a window against its length).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hwmodels.kernel_parts import heap_pop, heap_push
 from hwmodels.offered_load import Load
 
 __all__ = ["spare_requests", "worst_tails"]
@@ -33,92 +34,124 @@ _STARTS = 3
 
 
 @njit(cache=True)
-def _late(arrival, tenant, order, ahead, work, allowed, use, left, keys, orders, heap):  # type: ignore[no-untyped-def]
-    """Requests of the tenants in `use` that must be late; see the module's docstring. The last four are scratch."""
-    n = len(order)
-    late, size, at, now = 0, 0, 0, -np.inf
+def _late(arrival, first, ahead, work, allowed, use, enough, head, left):  # type: ignore[no-untyped-def]
+    """Requests of the tenants in `use` that must be late, counted until they are more than `enough`.
+
+    Of a tenant the first request is due first, so earliest-deadline-first needs no queue but a head per tenant.
+
+    Parameters
+    ----------
+    arrival : of all requests, tenant by tenant, (n,); those of tenant t from first[t] on, (T + 1,).
+    head, left : scratch, (T,).
+    """
+    tenants = len(use)
+    late, now = 0, -np.inf
+    for t in range(tenants):
+        head[t] = first[t] if use[t] else first[t + 1]
+        left[t] = work[t]
     while True:
-        if size == 0:
-            while at < n and not use[tenant[order[at]]]:
-                at += 1
-            if at == n:
+        best, due, upcoming = -1, np.inf, np.inf
+        for t in range(tenants):
+            if head[t] < first[t + 1]:
+                release = arrival[head[t]] + ahead[t]
+                if release > now:
+                    if release < upcoming:
+                        upcoming = release
+                elif arrival[head[t]] + allowed[t] < due:
+                    best, due = t, arrival[head[t]] + allowed[t]
+        if best < 0:
+            if upcoming == np.inf:
                 return late
-            release = arrival[order[at]] + ahead[tenant[order[at]]]
-            if release > now:
-                now = release
-        while at < n:
-            r = order[at]
-            if arrival[r] + ahead[tenant[r]] > now:
-                break
-            if use[tenant[r]]:
-                left[r] = work[tenant[r]]
-                size = heap_push(keys, orders, heap, size, arrival[r] + allowed[tenant[r]], at, r)
-            at += 1
-        r, due = heap[0], keys[0]
-        end = now + left[r]
-        if end > due + 1e-9 * (end - arrival[r]):
-            late += 1
-            size = 0
-            now = due
-            while at < n and arrival[order[at]] + ahead[tenant[order[at]]] < now:
-                at += 1
+            now = upcoming
             continue
-        while at < n and not use[tenant[order[at]]]:
-            at += 1
-        upcoming = arrival[order[at]] + ahead[tenant[order[at]]] if at < n else np.inf
-        if upcoming < end:
-            left[r] -= upcoming - now
+        end = now + left[best]
+        if end > due + 1e-9 * (end - arrival[head[best]]):
+            late += 1
+            if late > enough:
+                return late
+            now = due
+            for t in range(tenants):
+                while head[t] < first[t + 1] and arrival[head[t]] + ahead[t] < now:
+                    head[t] += 1
+                left[t] = work[t]
+            if head[best] < first[best + 1] and arrival[head[best]] + allowed[best] <= due:
+                head[best] += 1  # released as it is due
+        elif upcoming < end:
+            left[best] -= upcoming - now
             now = upcoming
         else:
-            size = heap_pop(keys, orders, heap, size)
+            head[best] += 1
+            left[best] = work[best]
             now = end
 
 
 @njit(cache=True)
-def _overloaded(arrival, tenant, ahead, work, allowed, use, spare, due):  # type: ignore[no-untyped-def]
-    """Whether some long window has more demand than room, even without the `spare` requests of every tenant in it."""
-    n, wanted = len(arrival), 0
-    rows = np.empty(n, dtype=np.int64)
-    for r in range(n):
-        if use[tenant[r]]:
-            rows[wanted] = r
-            due[wanted] = arrival[r] + allowed[tenant[r]]
-            wanted += 1
-    order = np.argsort(due[:wanted])
-    met = np.empty(len(spare), dtype=np.int64)
-    for start in range(_STARTS):
-        begin = arrival[start * n // _STARTS]
+def _overloaded(begin, arrival, first, ahead, work, allowed, use, spare, head):  # type: ignore[no-untyped-def]
+    """Whether some window has more demand than room, even without the `spare` requests of every tenant in it.
+
+    Parameters
+    ----------
+    begin : of the windows, some times [s]; they end when a request is due.
+    arrival, first, head : as in `_late`.
+    """
+    tenants = len(use)
+    for start in begin:
+        for t in range(tenants):
+            head[t] = first[t] if use[t] else first[t + 1]
+            while head[t] < first[t + 1] and arrival[head[t]] + ahead[t] < start:
+                head[t] += 1
+            head[t] = min(head[t] + spare[t], first[t + 1])
         demand = 0.0
-        met[:] = 0
-        for index in order:
-            r = rows[index]
-            t = tenant[r]
-            if arrival[r] + ahead[t] < begin:
-                continue
-            met[t] += 1
-            if met[t] <= spare[t]:
-                continue
-            demand += work[t]
-            if demand > (due[index] - begin) * (1.0 + 1e-9):
+        while True:
+            best, due = -1, np.inf
+            for t in range(tenants):
+                if head[t] < first[t + 1] and arrival[head[t]] + allowed[t] < due:
+                    best, due = t, arrival[head[t]] + allowed[t]
+            if best < 0:
+                break
+            head[best] += 1
+            demand += work[best]
+            if demand > (due - start) * (1.0 + 1e-9):
                 return True
     return False
 
 
+class _Stream(NamedTuple):
+    """The requests, tenant by tenant."""
+
+    arrival: Floats
+    """(n,)"""
+    first: Ints
+    """(T + 1,) where those of every tenant begin."""
+    begin: Floats
+    """Where windows that are tried for overload begin [s]."""
+
+
 @njit(cache=True)
-def _must_be_late(allowed, separate, load, order, ahead, chain, work, spare, use, scratch):  # type: ignore[no-untyped-def]
-    """(late requests of all tenants, whether some have more than their `spare`) if each may take `allowed` (T,)."""
-    left, keys, orders, heap = scratch
+def _must_be_late(allowed, separate, stream, ahead, chain, work, spare, count, scratch):  # type: ignore[no-untyped-def]
+    """(late requests of all tenants, whether some have more than their `spare`) if each may take `allowed` (T,).
+
+    Parameters
+    ----------
+    count : whether the first answer is wanted if the second is yes.
+    """
+    use, head, left = scratch
+    arrival, first, begin = stream
     tenants = len(chain)
     hopeless, free, beyond = 0, 0, False
     for t in range(tenants):
-        use[t] = load.requests[t] > 0 and allowed[t] < np.inf
+        requests = first[t + 1] - first[t]
+        use[t] = requests > 0 and allowed[t] < np.inf
         if use[t]:
             free += spare[t]
             if chain[t] > allowed[t] * (1.0 + 1e-9):
                 use[t] = False
-                hopeless += load.requests[t]
-                if load.requests[t] > spare[t]:
+                hopeless += requests
+                if requests > spare[t]:
                     beyond = True
+    beyond = beyond or hopeless > free
+    if beyond and not count:
+        return hopeless, beyond
     most = 0
     if separate:
         wanted = use.copy()
@@ -126,27 +159,32 @@ def _must_be_late(allowed, separate, load, order, ahead, chain, work, spare, use
             if wanted[t]:
                 use[:] = False
                 use[t] = True
-                own = _late(load.arrival_s, load.tenant, order, ahead, work[:, 0], allowed, use, left, keys, orders,
-                            heap)
+                own = _late(arrival, first, ahead, work[:, 0], allowed, use, len(arrival) if count else spare[t], head,
+                            left)
                 most += own
-                if own > spare[t] or (not beyond and _overloaded(
-                        load.arrival_s, load.tenant, ahead, work[:, 0], allowed, use, spare, keys)):
+                if own > spare[t] or (not beyond and _overloaded(begin, arrival, first, ahead, work[:, 0], allowed,
+                                                                 use, spare, head)):
                     beyond = True
+            if beyond and not count:
+                break
     else:
         for resource in range(work.shape[1]):
             if resource > 0 and work[:, resource].max() <= 0.0:
                 continue
-            late = _late(load.arrival_s, load.tenant, order, ahead, work[:, resource], allowed, use, left, keys,
-                         orders, heap)
+            late = _late(arrival, first, ahead, work[:, resource], allowed, use,
+                         len(arrival) if count else free - hopeless, head, left)
             if late > most:
                 most = late
-            if not beyond and hopeless + late <= free:
-                beyond = _overloaded(load.arrival_s, load.tenant, ahead, work[:, resource], allowed, use, spare, keys)
+            if hopeless + late > free or (not beyond and _overloaded(
+                    begin, arrival, first, ahead, work[:, resource], allowed, use, spare, head)):
+                beyond = True
+            if beyond and not count:
+                break
     return hopeless + most, beyond or hopeless + most > free
 
 
 @njit(cache=True)
-def _beyond(theta, above, separate, load, order, ahead, chain, work, deadline, spare, use, scratch):  # type: ignore[no-untyped-def]
+def _beyond(theta, above, separate, stream, ahead, chain, work, deadline, spare, scratch):  # type: ignore[no-untyped-def]
     """Whether some tenant's percentile must exceed theta times its deadline.
 
     Twice: with `spare` requests of every tenant free, and with the interpolation of the percentile in mind. It weighs
@@ -155,7 +193,7 @@ def _beyond(theta, above, separate, load, order, ahead, chain, work, deadline, s
     """
     tenants = len(chain)
     allowed, none_free, closer = theta * deadline, spare.copy(), False
-    _, beyond = _must_be_late(allowed, separate, load, order, ahead, chain, work, spare, use, scratch)
+    _, beyond = _must_be_late(allowed, separate, stream, ahead, chain, work, spare, False, scratch)
     if beyond:
         return True
     for t in range(tenants):
@@ -164,7 +202,7 @@ def _beyond(theta, above, separate, load, order, ahead, chain, work, deadline, s
             allowed[t], none_free[t], closer = max(most, allowed[t]), 0, True
     if not closer:
         return False
-    _, beyond = _must_be_late(allowed, separate, load, order, ahead, chain, work, none_free, use, scratch)
+    _, beyond = _must_be_late(allowed, separate, stream, ahead, chain, work, none_free, False, scratch)
     return beyond
 
 
@@ -181,11 +219,13 @@ def worst_tails(load, latency, work, deadline, decision, alone, separate, spare,
     count : whether `late` is wanted.
     """
     n, tenants = len(load.arrival_s), latency.shape[1]
-    scratch = np.empty(n), np.empty(n), np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-    ahead, chain, use = np.zeros(tenants), np.zeros(tenants), np.zeros(tenants, dtype=np.bool_)
-    in_order = np.arange(n)
+    first = np.zeros(tenants + 1, dtype=np.int64)
+    first[1:] = np.cumsum(load.requests)
+    begin = np.array([load.arrival_s[start * n // _STARTS] for start in range(_STARTS if n > 0 else 0)])
+    stream = _Stream(load.arrival_s[np.argsort(load.tenant, kind="mergesort")], first, begin)
+    scratch = np.zeros(tenants, dtype=np.bool_), np.empty(tenants, dtype=np.int64), np.empty(tenants)
+    ahead, chain = np.zeros(tenants), np.zeros(tenants)
     for d in range(len(latency)):
-        later = False
         for t in range(tenants):
             total, parent = 0.0, load.parent[t]
             while parent >= 0:
@@ -193,7 +233,6 @@ def worst_tails(load, latency, work, deadline, decision, alone, separate, spare,
                 parent = load.parent[parent]
             ahead[t] = total
             chain[t] = total + latency[d, t] + decision[d]
-            later = later or total > 0.0
         low = 0.0
         for t in range(tenants):
             if load.requests[t] > 0 and deadline[d, t] < np.inf and chain[t] / deadline[d, t] > low:
@@ -203,36 +242,29 @@ def worst_tails(load, latency, work, deadline, decision, alone, separate, spare,
         hopeless = low <= 0.0 or low > limit[d]
         if hopeless and not count:
             continue
-        order = in_order
-        if later:
-            release = np.empty(n)
-            for r in range(n):
-                release[r] = load.arrival_s[r] + ahead[load.tenant[r]]
-            order = np.argsort(release, kind="mergesort")
         cost = work[d].copy()
         if alone[d] or separate[d]:
             cost[:, 0] += decision[d]
         if count:
-            late[d], _ = _must_be_late(deadline[d], separate[d], load, order, ahead, chain, cost, spare, use, scratch)
+            late[d], _ = _must_be_late(deadline[d], separate[d], stream, ahead, chain, cost, spare, True, scratch)
         if hopeless:
             continue
         high = limit[d]
         if high < np.inf:
-            if _beyond(high, above, separate[d], load, order, ahead, chain, cost, deadline[d], spare, use, scratch):
+            if _beyond(high, above, separate[d], stream, ahead, chain, cost, deadline[d], spare, scratch):
                 fraction[d] = high * (1.0 + 1e-14)
                 continue
         elif steps > 0:
             growth, high = 1.1, low * 1.1
             for _ in range(12):
-                if not _beyond(high, above, separate[d], load, order, ahead, chain, cost, deadline[d], spare, use,
-                               scratch):
+                if not _beyond(high, above, separate[d], stream, ahead, chain, cost, deadline[d], spare, scratch):
                     break
                 low = high
                 growth *= growth
                 high = low * growth
         for _ in range(steps):
             middle = np.sqrt(low * high)
-            if _beyond(middle, above, separate[d], load, order, ahead, chain, cost, deadline[d], spare, use, scratch):
+            if _beyond(middle, above, separate[d], stream, ahead, chain, cost, deadline[d], spare, scratch):
                 low = middle
             else:
                 high = middle

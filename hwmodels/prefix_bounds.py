@@ -1,13 +1,18 @@
-"""Lower bounds of tails from the simulation of the first requests only.
+"""Lower bounds of tails from a simulation of the first requests, or of all of them that was stopped.
 
 Model
 -----
 No policy knows what arrives later (of a tenant it may know number and period, which stay those of the whole trace). So
-until the first request that was left out arrives, at time c, everything happens as in the whole run:
+until the first request that was left out arrives, or the run is stopped, at time c, everything happens as in the whole
+run:
 
     finish <= c        holds in the whole run
     any other          ends after c
     left out           ends at some time
+
+A run may stop as soon as more requests of a tenant are later than a share theta of their deadline than its percentile
+leaves free: then the tail is above theta (`watch_of`). Where a point dominates only what also needs more energy, it
+goes on until the finished requests took so much.
 
 Percentiles and shares of late requests rise with every latency, so with these they are no more than those of the whole
 run. With all requests (c infinite) they are exact.
@@ -18,10 +23,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hwmodels.compiled import column
+from hwmodels.kernel_parts import Watch
 from hwmodels.tables import TaskRecords
 from hwmodels.workload import RequestTrace
 
-__all__ = ["Prefix", "first_requests", "prefix_of", "tail_bounds"]
+__all__ = ["Prefix", "first_requests", "prefix_of", "tail_bounds", "watch_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -48,9 +55,34 @@ def first_requests(arrival_s: Floats, frac: float) -> int:
 def prefix_of(trace: RequestTrace, records: TaskRecords) -> Prefix:
     """Of the records of the first requests of a trace."""
     count = len(records.finish_s)
-    end = trace.arrival_s[count] if count < len(trace.arrival_s) else np.inf
+    end = min(records.stopped_s, trace.arrival_s[count] if count < len(trace.arrival_s) else np.inf)
     done = records.finish_s <= end
-    return Prefix(np.where(done, records.finish_s, end), done & np.isfinite(records.finish_s))
+    late = np.maximum(end, trace.arrival_s[:count])
+    return Prefix(np.where(done, records.finish_s, late), done & np.isfinite(records.finish_s))
+
+
+def watch_of(trace: RequestTrace, percentiles: Floats, theta: Floats, more_j: Floats | None = None,
+             least_j: Floats | None = None) -> Watch:
+    """Stop a run once the tail of some tenant is above a level theta, and the energy above what belongs to it.
+
+    Parameters
+    ----------
+    percentiles : of the tail of every tenant, (T,).
+    theta : shares of the relative deadlines, (L,); those that are not positive or not finite stop nothing.
+    more_j : dynamic energy of finished requests beyond `least_j` each, (L,); None: 0.
+    least_j : dynamic energy of one request of every tenant, (T,).
+    """
+    more_j = np.zeros(len(theta)) if more_j is None else more_j
+    least_j = np.zeros(len(percentiles)) if least_j is None else least_j
+    usable = (theta > 0.0) & np.isfinite(theta)
+    relative = trace.deadline_s - trace.arrival_s
+    requests = np.bincount(trace.tenant, minlength=len(percentiles))
+    open_ended = np.bincount(trace.tenant, weights=~np.isfinite(relative), minlength=len(percentiles)) > 0
+    spare = np.where(open_ended, requests, requests - 1 - np.floor(percentiles / 100.0 * (requests - 1)))
+    due_s = trace.arrival_s + theta[usable, None] * (1.0 + 1e-12) * relative
+    order = np.argsort(due_s, axis=1, kind="stable")
+    return Watch(np.take_along_axis(due_s, order, axis=1), order, spare.astype(np.int64), more_j[usable],
+                 column(least_j))
 
 
 def tail_bounds(trace: RequestTrace, prefix: Prefix, names: list[str], percentiles: Floats) -> dict[str, float]:

@@ -29,7 +29,7 @@ from hwmodels.bounds import EngineColumns, engine_columns, layer_bounds, layer_r
 from hwmodels.cost import layer_costs
 from hwmodels.design import Chip
 from hwmodels.engine import Engine
-from hwmodels.evaluate import PreparedChip
+from hwmodels.evaluate import PreparedChip, tenants_isolated_s
 from hwmodels.network import Network
 from hwmodels.offered_load import Load
 from hwmodels.workload import Workload
@@ -318,13 +318,8 @@ def _alone(chip: Chip) -> bool:
     return len(chip.slots) == 1 and chip.slots[0].units == 1
 
 
-def prepared_demand(prepared: PreparedChip, workload: Workload, load: Load, isolated_s: Floats) -> Demand:
-    """From the exact cost tables, D = 1.
-
-    Parameters
-    ----------
-    isolated_s : of every tenant, decision excluded, (T,).
-    """
+def prepared_demand(prepared: PreparedChip, workload: Workload, load: Load) -> Demand:
+    """From the exact cost tables, D = 1; `prepared` must be able to run the workload."""
     table, chip = prepared.table, prepared.chip
     networks, slots = workload.networks, chip.slots
     levels = max((slot.levels for slot in slots), key=len)
@@ -354,4 +349,4 @@ def prepared_demand(prepared: PreparedChip, workload: Workload, load: Load, isol
     each = [of(name) for name in names] if separate else [of(names[0])] * len(names)
     found = _demand([matrices(n) for n in range(len(networks))], [networks.index(t.network) for t in workload.tenants],
                     each.__getitem__, load, np.array([chip.dram_bytes_per_s]), np.array([_alone(chip)]), separate)
-    return found._replace(isolated_s=isolated_s[None, :].copy())
+    return found._replace(isolated_s=tenants_isolated_s(prepared, workload)[None, :])

@@ -130,6 +130,8 @@ class TaskRecords(NamedTuple):
     row per member, one after the other, whose units are its share 1 / members."""
     reloaded_bytes: float = 0.0
     """Weights loaded again because they were evicted before use; in `dram_bytes` too."""
+    stopped_s: float = np.inf
+    """Until when requests were served; what had not finished by then has no `finish_s`. inf: all were."""
 
 
 def batches(spans: NDArray[np.float64]) -> NDArray[np.int64]:

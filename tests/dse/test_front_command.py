@@ -1,11 +1,14 @@
 """`dse front` on the command line: exit codes, files, JSON, and the check of a certificate."""
 
 import json
+import os
+import signal
 
 import pytest
 
 from dse.cli import main
 from dse.documents import load_study
+from dse.front_blocks import BlockEvaluator
 
 STUDY = """\
 kind: study
@@ -73,6 +76,39 @@ def test_front_and_check(dse, tmp_path):
     code, out, _ = dse("--check", "run", "--json")
     assert code == 1
     assert not json.loads(out)["holds"]
+
+
+@pytest.fixture
+def _interruptible():
+    """Ctrl-C as in a terminal; where tests run in the background it may be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_ctrl_c_saves_and_resume_ends_alike(dse, tmp_path, monkeypatch):
+    original, called = BlockEvaluator.__call__, []
+
+    def interrupting(self, params):
+        called.append(params)
+        if len(called) == 3:  # the first bounds, a hardware, and then
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, params)
+
+    code, out, _ = dse("study.yaml", "--out", "whole", "--workers", "1", "--json")
+    assert code == 0
+    assert json.loads(out)["n_simulated"] > 1
+    monkeypatch.setattr(BlockEvaluator, "__call__", interrupting)
+    code, out, err = dse("study.yaml", "--out", "run", "--workers", "1")
+    assert (code, len(called)) == (130, 3)
+    assert out.startswith("front so far")
+    assert "--resume" in err
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["state"] == "interrupted"
+    assert dse("--check", "run", "--all")[0] == 0
+    code, out, _ = dse("study.yaml", "--out", "run", "--workers", "1", "--resume")
+    assert (code, out.startswith("exact front")) == (0, True)
+    assert (tmp_path / "run" / "front.csv").read_bytes() == (tmp_path / "whole" / "front.csv").read_bytes()
 
 
 def test_nothing_feasible_ends_with_three(dse, tmp_path):

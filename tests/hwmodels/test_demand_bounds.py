@@ -29,9 +29,7 @@ def both_bounds(design: Design, work: Workload, seed: int, metrics: list[str],
     load = offered_load(work, seed)
     chip = design.architecture.chip(work)
     block = block_of(design.scheduler, design.policy, design.policy_params, 16)
-    isolated = evaluate_detail(design, work, seed=seed, record=False).isolated_s
-    assert isolated is not None
-    exact = prepared_demand(prepare(design, work), work, load, isolated - block.decision_s)
+    exact = prepared_demand(prepare(design, work), work, load)
     found = []
     for demand in (chip_demand([chip], work, load), exact):
         bounds = metric_bounds(
@@ -128,10 +126,8 @@ def test_a_limit_is_all_that_has_to_be_shown() -> None:
     alone = Design(architecture=TimeMux(engine=ENGINE), policy="fcfs", scheduler="hardware")
     work = one_tenant(0.0, 0.0, 0.0, deadline_s=1.0)
     load, prepared = offered_load(work, 0), prepare(alone, work)
-    detail = evaluate_detail(alone, work, record=False)
-    assert detail.isolated_s is not None
-    value = detail.outcome.metrics["p99_deadline_frac"]
-    demand = rows_of(prepared_demand(prepared, work, load, detail.isolated_s), np.zeros(2, dtype=np.int64))
+    value = evaluate_detail(alone, work, record=False).outcome.metrics["p99_deadline_frac"]
+    demand = rows_of(prepared_demand(prepared, work, load), np.zeros(2, dtype=np.int64))
     limits = np.array([0.9 * value, 1.1 * value])
     bounds = metric_bounds(demand, load, work, [scheduler_block("hardware", "fcfs", 16)] * 2, area_mm2=np.ones(2),
                            leakage_w=np.zeros(2), metrics=["p99_deadline_frac"], least=load.requests,

@@ -17,7 +17,7 @@ from hwmodels.demand_bounds import Served, metric_bounds
 from hwmodels.design import Design
 from hwmodels.evaluate import Bench, bench_of, evaluate, prepare
 from hwmodels.offered_load import least_finished, offered_load
-from hwmodels.prefix_bounds import first_requests, prefix_of, tail_bounds
+from hwmodels.prefix_bounds import first_requests, prefix_of, tail_bounds, watch_of
 from hwmodels.request_costs import prepared_demand
 from hwmodels.scheduling import block_of
 from hwmodels.workload import Workload
@@ -31,7 +31,7 @@ def bench(design: Design, work: Workload, seed: int) -> Bench:
 def energy_bound(of: Bench, design: Design, seed: int, served: Served, finite: bool) -> float:
     work, load = of.workload, offered_load(of.workload, seed)
     single = prepare(replace(design, policy="fcfs", policy_params={}), work)
-    demand = prepared_demand(single, work, load, of.isolated_s - of.block.decision_s)
+    demand = prepared_demand(single, work, load)
     bounds = metric_bounds(demand, load, work, [of.block], area_mm2=np.ones(1),
                            leakage_w=np.array([of.prepared.chip.leakage_w]), metrics=["energy_per_inference_j"],
                            least=least_finished(load, finite_tail=finite), served=served)
@@ -70,6 +70,43 @@ def test_the_first_requests_bound_the_whole_run(kind: str, policy: str) -> None:
                             np.bincount(mine, weights=records.energy_j[prefix.done], minlength=len(names)))
             finite = math.isfinite(whole.metrics["p99_deadline_frac"])
             assert energy_bound(of, design, case, served, finite) <= whole.metrics["energy_per_inference_j"]
+
+
+@pytest.mark.parametrize(("kind", "policy"), PAIRS)
+def test_a_run_that_was_stopped_proves_its_tail(kind: str, policy: str) -> None:
+    """Until it stops all is as in the whole run; it stops if and only if too many are late, in loops that look."""
+    rng = np.random.default_rng(sum(map(ord, kind + policy)))
+    for case in range(2):
+        work = workload(load=float(rng.choice([1.0, 3.0])), drop=case % 2 == 1, multiple=None)
+        design = random_design(rng, work, kind, policy)
+        of = bench(design, work, case)
+        names, percentiles = [t.name for t in work.tenants], np.array([t.service.percentile for t in work.tenants])
+        full = of.serve(design.policy, design.policy_params)
+        for metric, above, which in (("p99_deadline_frac", 0.0, np.full(len(names), 99.0)),
+                                     ("slo_miss_frac", 1.0, percentiles)):
+            value = tail_bounds(of.trace, prefix_of(of.trace, full), names, percentiles)[metric] + above
+            least_j = np.array([np.nanmin(full.energy_j[of.trace.tenant == t], initial=np.inf)
+                                if (of.trace.tenant == t).any() else 0.0 for t in range(len(names))])
+            spent_j = np.nansum(np.where(np.isfinite(full.finish_s), full.energy_j - least_j[of.trace.tenant], 0.0))
+            for theta in (0.2, 0.9 * value, value, 1.5 * value):
+                watch = watch_of(of.trace, which, np.array([theta, theta / 2.0]),
+                                 np.array([0.0, rng.uniform(0.0, 1.1) * spent_j]), least_j)
+                records = of.serve(design.policy, design.policy_params, watch=watch)
+                known = records.finish_s <= records.stopped_s
+                assert (records.finish_s[known] == full.finish_s[known]).all()
+                assert (records.energy_j[known] == full.energy_j[known]).all()
+                assert not (full.finish_s[~known] < records.stopped_s).any()
+                bound = tail_bounds(of.trace, prefix_of(of.trace, records), names, percentiles)[metric] + above
+                assert bound <= value
+                if records.stopped_s < np.inf:
+                    more_j = (records.energy_j - least_j[of.trace.tenant])[known].sum()
+                    assert bound > theta or (bound > theta / 2.0 and more_j >= watch.more_j[1] * (1.0 - 1e-9))
+                else:
+                    assert bound == value
+                if design.policy in ("fcfs", "edf") and case == 0 and math.isfinite(theta):  # looks, drops nobody
+                    missed = ~(full.finish_s[watch.request[0]] <= watch.due_s[0])
+                    late = np.bincount(of.trace.tenant[watch.request[0]], weights=missed, minlength=len(names))
+                    assert records.stopped_s < np.inf or not (late > watch.spare).any()
 
 
 def test_requests_of_one_instant_stay_together() -> None:

@@ -21,6 +21,10 @@ Tiling never shortens a product on the array (`hwmodels.engines.systolic`): sums
 the ceiling of the sum, and every tile fills and drains. Layers after an early exit count with the probability of
 reaching them (a bound of the mean) or not at all (of a quantile).
 
+Every ingredient grows or falls with every size, so that a *range* of engines, all between a smallest and a largest one,
+is bounded by the same law: folds, PEs, lanes, clock, bandwidth, and what the buffer saves, of the largest; fill, drain
+and energy per buffer access of the smallest.
+
 Limits
 ------
 Head and tail and contention are left out: the bound is lower, never wrong. Row-stationary arrays are bounded by their
@@ -373,20 +377,24 @@ def _work(network: Network, quantile: bool) -> _Work:
 
 
 @njit(cache=True)
-def _product(dataflow, rows, cols, overlapped, drained, m, n, k):  # type: ignore[no-untyped-def]
-    """Untiled product: cycles as in `hwmodels.engines.systolic`, and how often X, W and Y cross the array's edge."""
-    hidden, x_times, w_times, y_times = rows, 1.0, 1.0, 1.0
+def _product(dataflow, rows, cols, least_rows, least_cols, overlapped, drained, m, n, k):  # type: ignore[no-untyped-def]
+    """Untiled product: cycles as in `hwmodels.engines.systolic`, and how often X, W and Y cross the array's edge.
+
+    Folds get fewer with the sides of the array (`rows`, `cols`), filling and draining gets longer (`least_rows`,
+    `least_cols`).
+    """
+    hidden, x_times, w_times, y_times = least_rows, 1.0, 1.0, 1.0
     if dataflow == 0:
         down, across, stream = np.ceil(k / rows), np.ceil(n / cols), m
         x_times, y_times = across, 2.0 * down - 1.0
     elif dataflow == 1:
         down, across, stream = np.ceil(m / rows), np.ceil(n / cols), k
         x_times, w_times = across, down
-        hidden = rows if drained else 0.0
+        hidden = least_rows if drained else 0.0
     else:
         down, across, stream = np.ceil(k / rows), np.ceil(m / cols), n
         w_times, y_times = across, 2.0 * down - 1.0
-    ends = rows + cols - 2.0
+    ends = least_rows + least_cols - 2.0
     if not overlapped:
         cycles = down * across * (stream + ends + hidden)
     elif stream > hidden:
@@ -425,11 +433,12 @@ def _with_tilings(network: Network, quantile: bool, engines: EngineColumns) -> t
 
 
 @njit(cache=True)
-def _network_bounds(first, e, which, w, sram_j, dram_j, out, layers):  # type: ignore[no-untyped-def]
+def _network_bounds(first, e, smallest, which, w, sram_j, dram_j, out, layers):  # type: ignore[no-untyped-def]
     """One design after the other, every layer on each of its engines; the laws are in the module's docstring.
 
     Parameters
     ----------
+    e, smallest : the largest and the smallest engine of every range; the same where engines are known.
     layers : (4, L, D) latency, DRAM bytes, energy and compute time of one execution of every layer, or (4, 0, 0): not
         wanted.
     """
@@ -455,8 +464,8 @@ def _network_bounds(first, e, which, w, sram_j, dram_j, out, layers):  # type: i
                         cycles = w.macs[layer] / places
                     else:
                         cycles, x_times, w_times, y_times = _product(
-                            e.dataflow[i], rows, cols, e.overlapped[i], e.drained[i], w.m[layer], w.n[layer],
-                            w.k[layer])
+                            e.dataflow[i], rows, cols, float(smallest.rows[i]), float(smallest.cols[i]),
+                            e.overlapped[i], e.drained[i], w.m[layer], w.n[layer], w.k[layer])
                         cycles *= w.steps[layer]
                         edge = w.edge_x_bytes[layer] * x_times + w.edge_w_bytes[layer] * w_times + edge_y * y_times
                 vector = w.vector_ops[layer] / e.vector_lanes[i]
@@ -522,17 +531,25 @@ def network_bounds(network: Network, engines: EngineColumns, *, first: Ints | No
     work, which = _with_tilings(network, quantile, engines)
     sram_j = _per_buffer(engines, sram_energy_j_per_byte)
     bounds = Bounds(*(np.empty(len(first) - 1) for _ in Bounds._fields))
-    _network_bounds(first, engines, which, work, sram_j, dram_energy_j_per_byte(), bounds, np.empty((4, 0, 0)))
+    _network_bounds(first, engines, engines, which, work, sram_j, dram_energy_j_per_byte(), bounds, np.empty((4, 0, 0)))
     return Bounds(*(column * (1.0 - _ROUNDING) for column in bounds))
 
 
-def layer_bounds(network: Network, engines: EngineColumns, *, quantile: bool = False) -> LayerBounds:
-    """Bounds of one execution of every distinct layer on every engine; parameters as in `network_bounds`."""
+def layer_bounds(network: Network, engines: EngineColumns, *, quantile: bool = False,
+                 smallest: EngineColumns | None = None) -> LayerBounds:
+    """Bounds of one execution of every distinct layer on every engine; parameters as in `network_bounds`.
+
+    Parameters
+    ----------
+    smallest : bounds of all engines between these and `engines`, which are no smaller in any size or rate and the same
+        in all else; None = `engines`.
+    """
+    smallest = smallest or engines
     work, which = _with_tilings(network, quantile, engines)
-    sram_j = _per_buffer(engines, sram_energy_j_per_byte)
+    sram_j = _per_buffer(smallest, sram_energy_j_per_byte)
     each, found = np.arange(len(engines.rows) + 1, dtype=np.int64), np.empty((4, len(work.times), len(engines.rows)))
     sums = Bounds(*(np.empty(len(engines.rows)) for _ in Bounds._fields))
-    _network_bounds(each, engines, which, work, sram_j, dram_energy_j_per_byte(), sums, found)
+    _network_bounds(each, engines, smallest, which, work, sram_j, dram_energy_j_per_byte(), sums, found)
     return LayerBounds(work.times, *(found * (1.0 - _ROUNDING)))
 
 

@@ -182,18 +182,19 @@ def _demand(matrices: Sequence[_Matrices], network: Sequence[int],
     return found
 
 
-def _chip_places(chips: Sequence[Chip], tenant: str, known: dict[Engine, int]) -> _Places:
-    """Places of a tenant; an engine not met before joins `known`."""
+def _chip_places(chips: Sequence[Chip], tenant: str, known: dict[tuple[Engine, Engine], int],
+                 smallest: Sequence[Chip] | None = None) -> _Places:
+    """Places of a tenant; an engine not met before joins `known`, with the smallest one of its range."""
     first, column, slot, engines = [0], [], [], []  # type: list[int], list[int], list[int], list[int]
     share: list[float] = []
-    for chip in chips:
+    for chip, small in zip(chips, smallest or chips, strict=True):
         before = sum(engines)
         engines.append(len(chip.slots))
-        for e, one in enumerate(chip.slots):
+        for e, (one, least) in enumerate(zip(chip.slots, small.slots, strict=True)):
             if one.tenants and tenant not in one.tenants:
                 continue
-            for units, forms in one.levels:
-                for engine in forms:
+            for (units, forms), (_, least_forms) in zip(one.levels, least.levels, strict=True):
+                for engine in zip(forms, least_forms, strict=True):
                     column.append(known.setdefault(engine, len(known)))
                     slot.append(before + e)
                     share.append(units / one.units)
@@ -207,22 +208,24 @@ def is_separate(chip: Chip) -> bool:
 
 
 def chip_demand(chips: Sequence[Chip], workload: Workload, load: Load, *,
-                exact: Collection[Network] = ()) -> Demand:
+                exact: Collection[Network] = (), smallest: Sequence[Chip] | None = None) -> Demand:
     """From the bounds of the layers (`hwmodels.bounds`); all chips separate, or none.
 
     Parameters
     ----------
     exact : networks whose layers are costed instead, by mapping search.
+    smallest : chips like these: the demand is that of the least demanding one between both (`spaces.chip_ranges`).
     """
     separate = is_separate(chips[0])
-    known: dict[Engine, int] = {}
+    known: dict[tuple[Engine, Engine], int] = {}
     names = [tenant.name for tenant in workload.tenants]
     if separate:
-        each = [_chip_places(chips, name, known) for name in names]
+        each = [_chip_places(chips, name, known, smallest) for name in names]
     else:
-        each = [_chip_places(chips, names[0], known)] * len(names)
-    engines = list(known)
+        each = [_chip_places(chips, names[0], known, smallest)] * len(names)
+    engines = [engine for engine, _ in known]
     columns = engine_columns(engines)
+    least_columns = columns if smallest is None else engine_columns([least for _, least in known])
 
     def matrices(network: Network) -> _Matrices:
         used = np.unique(np.concatenate([where.column for tenant, where in zip(workload.tenants, each, strict=True)
@@ -232,7 +235,8 @@ def chip_demand(chips: Sequence[Chip], workload: Workload, load: Load, *,
             least = min((*network.exits, len(network) - 1)) + 1
             times, some = np.ones(least), _costed(network, [engines[c] for c in used.tolist()])[:, :least]
         else:
-            found = layer_bounds(network, EngineColumns(*(column[used] for column in columns)), quantile=True)
+            found = layer_bounds(network, EngineColumns(*(column[used] for column in columns)), quantile=True,
+                                 smallest=EngineColumns(*(column[used] for column in least_columns)))
             times = found.times
             some = np.stack([found.latency_s, found.energy_j, found.dram_bytes, found.compute_s])
         whole = np.full((4, len(times), len(engines)), np.inf)
@@ -255,13 +259,13 @@ class CloserDemand:
     def __init__(self, chip: Chip, workload: Workload, load: Load) -> None:
         self._load, self._alone, self._separate = load, _alone(chip), is_separate(chip)
         self._bandwidth = chip.dram_bytes_per_s
-        known: dict[Engine, int] = {}
+        known: dict[tuple[Engine, Engine], int] = {}
         names = [tenant.name for tenant in workload.tenants]
         if self._separate:
             self._places = [_chip_places([chip], name, known) for name in names]
         else:
             self._places = [_chip_places([chip], names[0], known)] * len(names)
-        self.engines, self.networks = list(known), workload.networks
+        self.engines, self.networks = [engine for engine, _ in known], workload.networks
         self._of_tenant = [self.networks.index(tenant.network) for tenant in workload.tenants]
         columns = engine_columns(self.engines)
         self._matrices, self._exact = [], []

@@ -20,7 +20,8 @@ from spaces.domains import Choice, Domain, as_domain
 from spaces.errors import SpaceError, did_you_mean
 from spaces.space import Clause, Condition, Space
 
-__all__ = ["MAX_ENGINES", "ON_REQUEST", "PARAMETERS", "decode_design", "design_space", "policy_params"]
+__all__ = ["MAX_ENGINES", "ON_REQUEST", "PARAMETERS", "architecture_of", "decode_design", "design_space",
+           "policy_params", "total_engine"]
 
 MAX_ENGINES = 3
 """Largest number of engines of a heterogeneous design: every further one adds three parameters."""
@@ -28,6 +29,7 @@ MAX_ENGINES = 3
 _KIB = 1024
 _ONE_ARRAY = ("time_mux", "composable")
 _BUDGETED = ("time_mux", "composable", "dedicated")
+_COMMON = ("node_nm", "freq_hz", "dram_bytes_per_s", "vector_lanes")
 
 REAL_ARRAY = {"fold_overlap": "double_buffered", "output_drain": True,
               "depthwise_modes": ("per_channel", "packed_diagonal", "vector_unit")}
@@ -141,29 +143,35 @@ def design_space(workload: Workload, *, architectures: Sequence[str] | None = No
     return Space(domains=kept, conditions=links, forbidden=[*unfit, *forbidden])
 
 
-def _architecture(params: Mapping[str, Any], workload: Workload, technology: tuple[Constant, ...]) -> Architecture:
+def total_engine(params: Mapping[str, Any], technology: tuple[Constant, ...] = ()) -> Engine:
+    """The whole array of a one-array class, or the budget that the dedicated class divides."""
+    rows, cols = (params["total_pes"], 1) if params["architecture"] == "dedicated" else (params["rows"], params["cols"])
+    common = {key: params[key] for key in _COMMON} | REAL_ARRAY
+    return Engine(rows=rows, cols=cols, dataflow=params["dataflow"], sram_bytes=params["sram_bytes"],
+                  technology=technology, **common)
+
+
+def architecture_of(params: Mapping[str, Any], workload: Workload,
+                    technology: tuple[Constant, ...] = ()) -> Architecture:
     """The hardware of one point."""
-    common = {key: params[key] for key in ("node_nm", "freq_hz", "dram_bytes_per_s", "vector_lanes")} | REAL_ARRAY
-    common["technology"] = technology
     kind = params["architecture"]
     if kind == "heterogeneous":
+        common = {key: params[key] for key in _COMMON} | REAL_ARRAY
         count = params["engines"]
         lanes = max(1, common.pop("vector_lanes") // count)
         return Heterogeneous(engines=tuple(
             Engine(rows=params[f"side{i}"], cols=params[f"side{i}"], dataflow=params[f"dataflow{i}"],
-                   sram_bytes=params[f"sram_bytes{i}"], vector_lanes=lanes, **common)
+                   sram_bytes=params[f"sram_bytes{i}"], vector_lanes=lanes, technology=technology, **common)
             for i in range(count)
         ))
-    one = {"dataflow": params["dataflow"], "sram_bytes": params["sram_bytes"], **common}
+    if kind not in ARCHITECTURES:
+        raise InvalidEngine("architecture", f"one of {', '.join(ARCHITECTURES)}", kind)
+    engine = total_engine(params, technology)
     if kind == "dedicated":
-        total = Engine(rows=params["total_pes"], cols=1, **one)
-        return Dedicated.sized(workload, total=total, exponent=params["share_exponent"])
-    engine = Engine(rows=params["rows"], cols=params["cols"], **one)
+        return Dedicated.sized(workload, total=engine, exponent=params["share_exponent"])
     if kind == "composable":
         return Composable(engine=engine, subarrays=params["subarrays"])
-    if kind == "time_mux":
-        return TimeMux(engine=replace(engine, **{key: params[key] for key in ON_REQUEST if key in params}))
-    raise InvalidEngine("architecture", f"one of {', '.join(ARCHITECTURES)}", kind)
+    return TimeMux(engine=replace(engine, **{key: params[key] for key in ON_REQUEST if key in params}))
 
 
 def policy_params(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,5 +193,5 @@ def decode_design(params: Mapping[str, Any], workload: Workload, technology: tup
     ------
     ModelError : the parameters do not describe a design.
     """
-    return Design(architecture=_architecture(params, workload, technology), policy=params["policy"],
+    return Design(architecture=architecture_of(params, workload, technology), policy=params["policy"],
                   policy_params=policy_params(params), scheduler=params["scheduler"])

@@ -5,10 +5,11 @@ C. Bouganis, FPL 2018, doi:10.1109/FPL.2018.00072).
 (budget and exponent) describe a chip for any number of tenants; f-CNNx searches the split, this is its closed form.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import ClassVar, final
+from typing import ClassVar, NamedTuple, final
 
 from hwmodels.architectures.common import chip_area_mm2, chip_leakage_w, require_common
 from hwmodels.design import Chip, EngineSlot
@@ -19,10 +20,11 @@ from hwmodels.tables import DRAM_FIXED
 from hwmodels.traffic import mean_rate_hz
 from hwmodels.workload import Workload
 
-__all__ = ["Dedicated"]
+__all__ = ["Dedicated", "Loads", "engine_of_share", "share_ranges", "tenant_loads"]
 
 _SIDE_STEP = 4
 _SRAM_STEP = 16 * 1024
+_ROUNDING = 1e-12
 
 
 @final
@@ -63,20 +65,9 @@ class Dedicated:
         exponent : share of a tenant ~ load ** exponent; PEs by MACs per second, DRAM by parameters x rate,
             SRAM and lanes like PEs. 1 = proportional, 0 = equal [-].
         """
-        rates = [mean_rate_hz(workload, tenant) for tenant in workload.tenants]
-        compute = _shares([t.network.macs * r for t, r in zip(workload.tenants, rates, strict=True)], exponent)
-        traffic = _shares([_traffic_elements(t.network) * r
-                           for t, r in zip(workload.tenants, rates, strict=True)], exponent)
-        engines = tuple(
-            replace(
-                total,
-                rows=(side := max(_SIDE_STEP, int((total.pes * share) ** 0.5) // _SIDE_STEP * _SIDE_STEP)),
-                cols=side,
-                sram_bytes=max(2 * _SRAM_STEP, int(total.sram_bytes * share) // _SRAM_STEP * _SRAM_STEP),
-                vector_lanes=max(4, int(total.vector_lanes * share)),
-            )
-            for share in compute
-        )
+        loads = tenant_loads(workload)
+        engines = tuple(engine_of_share(total, share) for share in _shares(loads.compute, exponent))
+        traffic = _shares(loads.traffic, exponent)
         return cls(engines=engines, tenants=tuple(t.name for t in workload.tenants), dram_fracs=tuple(traffic))
 
     def chip(self, workload: Workload) -> Chip:
@@ -101,14 +92,64 @@ class Dedicated:
         )
 
 
+class Loads(NamedTuple):
+    """Of every tenant, (T,)."""
+
+    compute: list[float]
+    """Multiply-accumulates per second."""
+    traffic: list[float]
+    """Elements per second across the DRAM port when nothing stays on chip."""
+
+
+def tenant_loads(workload: Workload) -> Loads:
+    """What shares are made from."""
+    rates = [mean_rate_hz(workload, tenant) for tenant in workload.tenants]
+    each = list(zip(workload.tenants, rates, strict=True))
+    return Loads([t.network.macs * r for t, r in each], [_traffic_elements(t.network) * r for t, r in each])
+
+
+def engine_of_share(total: Engine, share: float) -> Engine:
+    """The engine of a tenant with a share of the PEs, SRAM and vector lanes; no size falls if the share grows."""
+    side = max(_SIDE_STEP, int((total.pes * share) ** 0.5) // _SIDE_STEP * _SIDE_STEP)
+    return replace(total, rows=side, cols=side, vector_lanes=max(4, int(total.vector_lanes * share)),
+                   sram_bytes=max(2 * _SRAM_STEP, int(total.sram_bytes * share) // _SRAM_STEP * _SRAM_STEP))
+
+
 @lru_cache(maxsize=1024)
 def _traffic_elements(network: Network) -> int:
     """Elements that cross the DRAM port per inference when nothing stays on chip [-]."""
     return sum(layer.weight_elements + layer.input_elements + layer.output_elements for layer in network)
 
 
+def _weights(loads: Sequence[float]) -> list[float]:
+    """Share of the load, at least 1 % each."""
+    total = sum(loads)
+    return [max(0.01, load / total if total else 1.0) for load in loads]
+
+
 def _shares(loads: Sequence[float], exponent: float) -> list[float]:
     """Shares ~ load ** exponent, summing to 1; at least 1 % each before normalisation."""
-    total = sum(loads)
-    weights = [max(0.01, load / total if total else 1.0) ** exponent for load in loads]
+    weights = [weight**exponent for weight in _weights(loads)]
     return [weight / sum(weights) for weight in weights]
+
+
+def share_ranges(loads: Sequence[float], least: float, most: float) -> tuple[list[float], list[float]]:
+    """No share is below the first or above the second for any exponent from `least` to `most`, (T,) each.
+
+    The logarithm of a share is concave in the exponent: it is least at an end, and below its tangents there.
+    """
+    ends = _shares(loads, least), _shares(loads, most)
+    if least == most:
+        return ends
+    logs = [math.log(weight) for weight in _weights(loads)]
+    means = [sum(share * log for share, log in zip(shares, logs, strict=True)) for shares in ends]
+    low, high = [], []
+    for first, last, log in zip(*ends, logs, strict=True):
+        top = max(first, last)
+        if log > means[0] and log < means[1]:  # it grows, then falls
+            rise, fall = log - means[0], log - means[1]
+            meet = (math.log(last / first) - fall * (most - least)) / (rise - fall)
+            top = max(top, first * math.exp(rise * meet))
+        low.append(min(first, last) * (1.0 - _ROUNDING))
+        high.append(top * (1.0 + _ROUNDING))
+    return low, high

@@ -22,7 +22,7 @@ import csv
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -176,7 +176,7 @@ def _rebuild(study: Study) -> Iterator[_Block]:
     yield from found.values()
 
 
-def _read(folder: Path) -> tuple[Study, dict[str, Any], dict[int, dict[str, str]], list[int]]:
+def _read(folder: Path, kind: str = _KIND) -> tuple[Study, dict[str, Any], dict[int, dict[str, str]], list[int]]:
     """Study, certificate, trials by number, numbers of front.csv."""
     from dse.documents import load_study
 
@@ -188,7 +188,7 @@ def _read(folder: Path) -> tuple[Study, dict[str, Any], dict[int, dict[str, str]
         proof = json.loads((folder / CERTIFICATE).read_text(encoding="utf-8"))
     except ValueError:
         proof = None
-    if not isinstance(proof, dict) or proof.get("kind") != _KIND:
+    if not isinstance(proof, dict) or proof.get("kind") != kind:
         raise InputError(Problem(file=str(folder / CERTIFICATE), message="must be a certificate of dse front"))
     study = load_study(folder / "study.yaml")
 
@@ -238,7 +238,7 @@ def check_run(folder: Path, *, sample: int = 100, everything: bool = False, seed
     problems += _check_bounds(study, blocks, table, feasible, layers, exact=False)
     problems += _check_bounds(study, blocks, table, feasible, np.sort(chosen), exact=True)
     again = list(trials) if everything else [*front, *rng.permutation(list(trials))[:sample].tolist()]
-    problems += _check_trials(study, trials, dict.fromkeys(again))
+    problems += _check_trials(study, trials, dict.fromkeys(again), _ordered(study.space).at)
     stopped = sorted(parts) if everything else rng.permutation(sorted(parts))[:sample].tolist()
     problems += [f"trial {number}: {doubt}" for number in stopped
                  if (doubt := _doubt_of_part(study, number, parts[number], feasible))]
@@ -539,7 +539,8 @@ def _exact_demand(block: _Block, study: Study, load: Any) -> Any:
     return prepared_demand(prepared, study.workload, load)
 
 
-def _check_trials(study: Study, trials: dict[int, dict[str, str]], numbers: dict[int, None]) -> list[str]:
+def _check_trials(study: Study, trials: dict[int, dict[str, str]], numbers: dict[int, None],
+                  design: Callable[[int], dict[str, Any]]) -> list[str]:
     """Trials are the designs of their numbers, and simulating them again gives the same objectives."""
     from hwmodels.errors import ModelError
     from hwmodels.evaluate import evaluate
@@ -547,13 +548,12 @@ def _check_trials(study: Study, trials: dict[int, dict[str, str]], numbers: dict
     from spaces.designs import decode_design
 
     problems = []
-    space = _ordered(study.space)
     for number in numbers:
         if number not in trials:
             problems.append(f"trial {number}: missing")
             continue
-        row, params = trials[number], space.at(number)
-        told = {name: text for name in space.names if (text := row.get(f"params.{name}"))}
+        row, params = trials[number], design(number)
+        told = {name: text for name in study.space.names if (text := row.get(f"params.{name}"))}
         if told != {name: _text(value) for name, value in params.items()}:
             problems.append(f"trial {number}: another design than its number says")
             continue

@@ -47,7 +47,7 @@ from dse.workers import Pool, Task
 from hwmodels.engine import DATAFLOWS
 from hwmodels.outcome import SEARCHED
 
-__all__ = ["MOST_HARDWARE", "FrontRun", "State", "exact_front"]
+__all__ = ["MOST_HARDWARE", "FrontRun", "State", "check_bounded", "exact_front"]
 
 Floats = NDArray[np.float64]
 
@@ -187,7 +187,8 @@ def exact_front(study: Study, out: Path | str, *, workers: int | None = None, re
     return run
 
 
-def _check(study: Study) -> None:
+def check_bounded(study: Study) -> None:
+    """Raises `InputError` for a study whose designs the bounds do not know."""
     if study.fidelity != "simulate":
         raise InputError(Problem(field="fidelity", message=f"must be simulate for an exact front, got "
                                  f"{study.fidelity!r}"))
@@ -210,6 +211,10 @@ def _check(study: Study) -> None:
     if study.robust is not None:
         raise InputError(Problem(field="robust", message="must be left out for an exact front: its bounds are those of "
                                  "one workload with one seed"))
+
+
+def _check(study: Study) -> None:
+    check_bounded(study)
     if not study.space.enumerable:
         raise InputError(Problem(field="space", message="must be enumerable: it has continuous parameters",
                                  hint="give them as a list, or as a range with a step"))

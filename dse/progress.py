@@ -32,6 +32,7 @@ class Snapshot:
     hypervolume : of the feasible front so far (`dse.pareto.hypervolume`) [-].
     change_frac : its growth over the last tenth of the trials [-].
     unit : what is counted.
+    gap : most hypervolume that undecided designs could add, NaN where nobody asks [-].
     """
 
     total: int
@@ -47,6 +48,7 @@ class Snapshot:
     front: int = 0
     best: tuple[Best, ...] = field(default=())
     unit: str = "trials"
+    gap: float = math.nan
 
 
 class Progress(Protocol):
@@ -70,6 +72,13 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def _recent(s: Snapshot) -> str:
+    """What goes behind the hypervolume: its growth, or what it can still grow by."""
+    if math.isnan(s.gap):
+        return f"(+{s.change_frac:.1%})"
+    return "(the rest could add at most " + (f"{s.gap:.4g})" if math.isfinite(s.gap) else "an unknown amount)")
+
+
 def sentence(s: Snapshot) -> str:
     """A snapshot in one line."""
     parts = [f"{s.done:,}/{s.total:,} {s.unit}"]
@@ -79,7 +88,7 @@ def sentence(s: Snapshot) -> str:
     if s.rate_per_s:
         parts.append(f"{s.rate_per_s:,.1f}/s")
     parts += [f"{duration(s.eta_s)} left", f"front {s.front}",
-              f"hypervolume {s.hypervolume:.4g} (+{s.change_frac:.1%})"]
+              f"hypervolume {s.hypervolume:.4g} " + _recent(s)]
     parts += [f"best {b.metric} {b.value:.4g} (trial {b.trial})" for b in s.best]
     return ", ".join(parts)
 
@@ -139,7 +148,8 @@ class Panel:
         table.add_row("", f"{s.done:,} of {s.total:,}   {s.failed:,} failed   {s.infeasible:,} infeasible"
                           + (f"   {s.reused:,} from the journal" if s.reused else ""))
         table.add_row("speed", f"{s.rate_per_s:,.1f} {s.unit}/s on {s.workers} workers   {duration(s.eta_s)} left")
-        table.add_row("front", f"{s.front} designs   hypervolume {s.hypervolume:.4g} (+{s.change_frac:.1%} lately)")
+        recent = f"(+{s.change_frac:.1%} lately)" if math.isnan(s.gap) else _recent(s)
+        table.add_row("front", f"{s.front} designs   hypervolume {s.hypervolume:.4g} {recent}")
         for best in s.best:
             table.add_row("best", f"{best.metric} {best.value:.5g}   (trial {best.trial})")
         return Box(table, title=self._title, title_align="left")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from dse.anytime import AnytimeRun
     from dse.front import FrontRun
     from dse.report.page import Published
 
@@ -31,7 +32,10 @@ def command(
 ) -> None:
     """Find the exact Pareto front of a study's space, with a certificate that can be checked.
 
-    Designs that cannot be on the front are proven so from bounds; all others are simulated.
+    Designs that cannot be on the front are proven so from bounds; all others are simulated. Of a space too large for
+    that (continuous parameters, more than 3,000,000 different hardware) it finds a front and bounds how much
+    hypervolume any other design could add: the longer it runs, the less. It stops at --budget-s or Ctrl-C and goes on
+    with --resume.
     Exit codes: 0 done, 1 a certificate does not hold, 2 bad input, 3 no design meets the budgets, 4 some designs
     failed, 130 interrupted (saved; continue with --resume).
     """
@@ -50,12 +54,14 @@ def _front(study: Path, out: Path | None, workers: int | None, budget_s: float |
            json_: bool) -> None:
     import shlex
     import sys
+    from collections.abc import Callable
 
+    from dse.anytime import AnytimeRun, anytime_front, too_large
     from dse.console import note, print_json
     from dse.console import out as print_line
     from dse.documents import load_study
     from dse.errors import InputError, NothingFeasible, PartialResult, Problem
-    from dse.front import exact_front
+    from dse.front import FrontRun, exact_front
     from dse.progress import default_progress
 
     for name, value in (("--workers", workers), ("--budget-s", budget_s)):
@@ -63,9 +69,10 @@ def _front(study: Path, out: Path | None, workers: int | None, budget_s: float |
             raise InputError(Problem(field=name, message=f"must be > 0, got {value}"))
     loaded = load_study(study)
     line = shlex.join(["dse", *sys.argv[1:]])
-    run = exact_front(loaded, out or Path("runs") / f"{loaded.name}-front", workers=workers or loaded.workers,
-                      resume=resume, budget_s=math.inf if budget_s is None else budget_s,
-                      progress=default_progress(), command=line, note=note)
+    find: Callable[..., FrontRun | AnytimeRun] = anytime_front if too_large(loaded.space) else exact_front
+    run = find(loaded, out or Path("runs") / f"{loaded.name}-front", workers=workers or loaded.workers,
+               resume=resume, budget_s=math.inf if budget_s is None else budget_s,
+               progress=default_progress(), command=line, note=note)
     report = _report(run)
     if json_:
         print_json(_as_json(run, report))
@@ -82,7 +89,7 @@ def _front(study: Path, out: Path | None, workers: int | None, budget_s: float |
         raise typer.Exit(NothingFeasible.exit_code)
 
 
-def _report(run: "FrontRun") -> "Published | None":
+def _report(run: "FrontRun | AnytimeRun") -> "Published | None":
     """report.html of what was simulated, where there is anything."""
     if not run.results:
         return None
@@ -98,7 +105,44 @@ def _discarded(run: "FrontRun") -> tuple[int, int]:
             counts["dominated_1"] + counts["dominated_2"])
 
 
-def _lines(run: "FrontRun", report: "Published | None") -> list[str]:
+def _lines(run: "FrontRun | AnytimeRun", report: "Published | None") -> list[str]:
+    from dse.front import FrontRun
+
+    lines = _counted(run) if isinstance(run, FrontRun) else _shares(run)
+    lines.append(f"wall time {run.wall_s:.1f} s, {run.workers} workers; certificate: {run.out / 'certificate.json'}")
+    if report:
+        from dse.terminal import summary
+
+        lines = [summary(report.run, report.breakdown, lines), "", f"report: {report.path}"]
+    return lines
+
+
+def _headline(run: "FrontRun | AnytimeRun") -> str:
+    head = "exact front" if run.exact else "front so far"
+    return f"{head}: {len(run.front)} designs" + (f" (and {run.ties} equal to one of them)" if run.ties else "")
+
+
+def _missing(run: "FrontRun | AnytimeRun") -> str:
+    gap = f"{run.gap:.4g}" if math.isfinite(run.gap) else "unknown"
+    gap += f" ({run.gap_frac:.1%})" if math.isfinite(run.gap_frac) else ""
+    return f"hypervolume          {run.hypervolume:12.5g}  undecided designs could add at most {gap}"
+
+
+def _shares(run: "AnytimeRun") -> list[str]:
+    """Of a space too large to enumerate."""
+    infeasible = run.shares["budget"] + run.shares["cannot_run"]
+    return [
+        _headline(run),
+        f"proven infeasible    {infeasible:12.3%}  of the space",
+        f"proven dominated     {run.shares['dominated']:12.3%}",
+        f"undecided            {run.shares['open']:12.3%}  in {run.boxes:,} boxes all together",
+        f"simulated            {len(run.results):>12,}  designs",
+        _missing(run),
+    ]
+
+
+def _counted(run: "FrontRun") -> list[str]:
+    """Of an enumerated space."""
     from dse.reach import unreachable_text
 
     infeasible, dominated = _discarded(run)
@@ -106,9 +150,8 @@ def _lines(run: "FrontRun", report: "Published | None") -> list[str]:
     def share(count: int) -> str:
         return f"{count:>12,}  {count / run.size:7.3%}"
 
-    head = "exact front" if run.exact else "front so far"
     lines = [
-        f"{head}: {len(run.front)} designs" + (f" (and {run.ties} equal to one of them)" if run.ties else ""),
+        _headline(run),
         f"designs              {run.size:>12,}",
         f"proven infeasible    {share(infeasible)}",
         f"proven dominated     {share(dominated)}",
@@ -116,17 +159,9 @@ def _lines(run: "FrontRun", report: "Published | None") -> list[str]:
         f"simulated in part    {share(len(run.cuts))}",
     ]
     if run.counts["open"]:
-        gap = f"{run.gap:.4g}" if math.isfinite(run.gap) else "unknown"
-        gap += f" ({run.gap_frac:.1%})" if math.isfinite(run.gap_frac) else ""
-        lines += [f"undecided            {share(run.counts['open'])}",
-                  f"hypervolume          {run.hypervolume:12.5g}  undecided designs could add at most {gap}"]
+        lines += [f"undecided            {share(run.counts['open'])}", _missing(run)]
     for metric, bound in run.unreachable.items():
         lines.append(unreachable_text(run.study, metric, bound))
-    lines.append(f"wall time {run.wall_s:.1f} s, {run.workers} workers; certificate: {run.out / 'certificate.json'}")
-    if report:
-        from dse.terminal import summary
-
-        lines = [summary(report.run, report.breakdown, lines), "", f"report: {report.path}"]
     return lines
 
 
@@ -136,17 +171,27 @@ def _value(result: Any, metric: str) -> float:
     return metric_of(result, metric)
 
 
-def _as_json(run: "FrontRun", report: "Published | None") -> dict[str, Any]:
+def _counts(run: "FrontRun | AnytimeRun") -> dict[str, Any]:
+    """What became of the designs."""
+    from dse.front import FrontRun
+
+    if not isinstance(run, FrontRun):
+        return {"decided_frac": run.decided_frac, "shares": run.shares, "n_boxes": run.boxes}
     infeasible, dominated = _discarded(run)
     return {
-        "study": run.study.name, "exact": run.exact, "n_designs": run.size, "n_proven_infeasible": infeasible,
-        "n_proven_dominated": dominated, "n_simulated": len(run.results),
+        "n_designs": run.size, "n_proven_infeasible": infeasible, "n_proven_dominated": dominated,
         "n_simulated_in_part": len(run.cuts), "n_undecided": run.counts["open"],
-        "n_feasible": run.n_feasible, "n_failed": run.n_failed, "never_simulated_frac": run.never_simulated_frac,
-        "counts": run.counts, "ties": run.ties, "hypervolume": run.hypervolume,
+        "never_simulated_frac": run.never_simulated_frac, "counts": run.counts,
+        "unreachable_budgets": run.unreachable,
+    }
+
+
+def _as_json(run: "FrontRun | AnytimeRun", report: "Published | None") -> dict[str, Any]:
+    return {
+        "study": run.study.name, "exact": run.exact, **_counts(run), "n_simulated": len(run.results),
+        "n_feasible": run.n_feasible, "n_failed": run.n_failed, "ties": run.ties, "hypervolume": run.hypervolume,
         "hypervolume_reference": run.reference, "hypervolume_gap": _known(run.gap),
-        "hypervolume_gap_frac": _known(run.gap_frac), "unreachable_budgets": run.unreachable, "wall_s": run.wall_s,
-        "workers": run.workers,
+        "hypervolume_gap_frac": _known(run.gap_frac), "wall_s": run.wall_s, "workers": run.workers,
         "front": [{"trial": number, "params": run.result(number).params, "metrics": run.result(number).metrics}
                   for number in run.front],
         "out": str(run.out), "certificate": str(run.out / "certificate.json"),
@@ -159,19 +204,28 @@ def _known(value: float) -> float | None:
 
 
 def _check(folder: Path, everything: bool, json_: bool) -> None:
+    from dse.boxes_certificate import check_boxes, is_of_boxes
     from dse.certificate import check_run
     from dse.console import out, print_json
 
-    found = check_run(folder, everything=everything)
-    if json_:
-        print_json({"holds": not found.problems, **found._asdict()})
+    scope = "all" if everything else "a sample of the"
+    if is_of_boxes(folder):
+        boxes = check_boxes(folder, everything=everything)
+        found, problems = boxes._asdict(), boxes.problems
+        what = (f"{boxes.boxes:,} boxes that cover the space, {boxes.bounds:,} bounds recomputed, {boxes.drawn:,} "
+                f"designs drawn from them, {boxes.simulated:,} simulated again ({scope} boxes and trials, and the "
+                "whole front)")
     else:
-        for problem in found.problems:
+        run = check_run(folder, everything=everything)
+        found, problems = run._asdict(), run.problems
+        what = (f"{run.designs:,} designs in {run.blocks:,} blocks, {run.bounds:,} bounds recomputed "
+                f"({run.exact_costs:,} with exact costs), {run.simulated:,} designs simulated again ({scope} "
+                "discarded and simulated ones, and the whole front)")
+    if json_:
+        print_json({"holds": not problems, **found})
+    else:
+        for problem in problems:
             out(f"wrong: {problem}")
-        scope = "all" if everything else "a sample of the"
-        out(f"{'the certificate holds' if not found.problems else 'the certificate does not hold'}: "
-            f"{found.designs:,} designs in {found.blocks:,} blocks, {found.bounds:,} bounds recomputed "
-            f"({found.exact_costs:,} with exact costs), {found.simulated:,} designs simulated again ({scope} "
-            "discarded and simulated ones, and the whole front)")
-    if found.problems:
+        out(f"the certificate {'holds' if not problems else 'does not hold'}: {what}")
+    if problems:
         raise typer.Exit(1)

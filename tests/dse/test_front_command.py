@@ -136,6 +136,20 @@ def test_out_of_time_says_what_is_missing(dse, tmp_path):
     assert dse("--check", "run")[0] == 0
 
 
+def test_a_space_too_large_gives_a_front_and_a_bound(dse, tmp_path):
+    text = STUDY.replace("{area_mm2: 0.5}", "{area_mm2: 0.5, p99_deadline_frac: 1.0}")
+    (tmp_path / "study.yaml").write_text(text.replace("[2.0e+9]", "{low: 1.0e+9, high: 4.0e+9, log: true}"))
+    code, out, _ = dse("study.yaml", "--out", "run", "--workers", "1", "--budget-s", "3", "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert not answer["exact"]
+    assert 0.0 <= answer["decided_frac"] < 1.0
+    assert 0.0 < answer["hypervolume_gap"] <= 1.0
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"front.csv", "certificate.json", "report.html"}
+    code, out, _ = dse("--check", "run", "--json")
+    assert (code, json.loads(out)["holds"]) == (0, True)
+
+
 @pytest.mark.parametrize("content", ["{}\n", "not json\n", '{"kind": "dse-journal", "format": 1}\n'])
 def test_corrupt_and_foreign_runs_are_named(dse, tmp_path, content):
     (tmp_path / "run").mkdir()

@@ -1,0 +1,616 @@
+"""The front of a space that is too large to enumerate: what was found, and how much any other design could add.
+
+1. The space is a *box* of designs (`spaces.boxes`); boxes are cut in two, and each has bounds of its objectives and
+   budgets (`dse.boxes`).
+2. A box whose bounds break a budget, or that an evaluated design dominates, is decided.
+3. Cut next are the boxes that could add most hypervolume and some of the largest, along the parameter whose cuts gained
+   most so far.
+4. Designs are simulated meanwhile: those that the study's sampler asks for, and some of the boxes that promise most.
+
+The *gap* is the hypervolume that the bounds of all undecided boxes would add to the front. It holds at any time: no
+design that was not simulated can add more.
+
+Work is done in rounds of a fixed size, and every answer is in the journal. The state after a round depends on the study
+alone, not on the number of workers, and a run is resumed by going through its rounds with the answers known.
+
+References
+----------
+A. H. Land, A. G. Doig, Econometrica 28(3), 1960, doi:10.2307/1910129 (branch and bound).
+M. Benichou et al., Mathematical Programming 1, 1971, doi:10.1007/BF01584074 (pseudo-costs: where to cut).
+"""
+
+import heapq
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dse.askers import Asker, make_asker
+from dse.boxes import Bounded, BoxEvaluator
+from dse.boxes_certificate import boxes_certificate
+from dse.certificate import CERTIFICATE, study_digest
+from dse.driver import _describe, _manifest, _pool, _sigterm_interrupts, _study_text, _uninterrupted
+from dse.estimate import estimate_of
+from dse.front import MOST_HARDWARE, check_bounded
+from dse.front_blocks import dominates, hardware_first, is_hardware, rules_of
+from dse.objective import Result, Verdict, judge, minimised
+from dse.pareto import front_indices, hypervolume, reference_point
+from dse.progress import Progress, Snapshot
+from dse.runs import JOURNAL, TIMINGS, Journal, RunFolder, csv_text, timings_text, trial_columns, trial_row
+from dse.samplers import make_sampler, pick_sampler
+from dse.study import Study
+from dse.workers import Pool
+from spaces.boxes import Box, Inside, cut_of, halves, whole
+from spaces.chip_ranges import KINDS
+from spaces.domains import Choice, Domain, Real
+from spaces.graph import Node
+from spaces.space import Space
+
+__all__ = ["AnytimeRun", "BoxState", "Boxes", "anytime_front", "too_large"]
+
+Floats = NDArray[np.float64]
+
+_BEST, _LARGEST = 48, 16
+"""Boxes cut in a round: those that could add most, and the largest ones, which often are decided as a whole."""
+_TOGETHER = 16
+"""Boxes bounded by one task."""
+_ASKED, _DRAWN = 2, 2
+"""Designs of a round that the sampler asks for, and that are drawn from the boxes that promise most."""
+
+
+class BoxState(IntEnum):
+    """What became of a box."""
+
+    OPEN = 0
+    CUT = 1
+    """Its halves say more."""
+    EMPTY = 2
+    """No valid design."""
+    BUDGET = 3
+    """A budget cannot be met."""
+    DOMINATED = 4
+    CANNOT_RUN = 5
+    """None of its designs can be built."""
+    SIMULATED = 6
+    """Its only design was."""
+
+
+def too_large(space: Space) -> str:
+    """Why a space cannot be enumerated, '' if it can."""
+    if not space.enumerable:
+        return "it has continuous parameters"
+    if space.size() > 50 * MOST_HARDWARE:
+        return f"it has {space.size():,} designs"
+    ordered = hardware_first(space)
+    depth, known = sum(map(is_hardware, ordered.names)), {}
+
+    def hardware(node: Node) -> int:
+        """Different hardware below a node."""
+        if node.level == depth:
+            return 1
+        if node not in known:
+            below = [node.step(code) for code in node.codes()]
+            known[node] = sum(hardware(one) for one in below if one is not None)
+        return known[node]
+
+    count = hardware(ordered._root)
+    return f"it has {count:,} different hardware" if count > MOST_HARDWARE else ""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class AnytimeRun:
+    """What is known of a front.
+
+    Parameters
+    ----------
+    results, verdicts : simulated designs by number.
+    front : numbers of the feasible non-dominated ones, ordered by the first objective; ties: `ties`.
+    ties : designs equal in all objectives to one on the front, not listed in it.
+    exact : nothing is undecided and nothing failed.
+    shares : state -> share of the space, as `Space.sample` draws from it [-].
+    boxes : bounded.
+    gap : most hypervolume that any design not simulated could add, same unit as `hypervolume`; inf where that is not
+        known yet [-].
+    """
+
+    study: Study
+    out: Path
+    results: tuple[Result, ...]
+    verdicts: tuple[Verdict, ...]
+    front: tuple[int, ...]
+    ties: int
+    exact: bool
+    shares: dict[str, float]
+    boxes: int
+    hypervolume: float
+    reference: dict[str, float | None]
+    gap: float
+    wall_s: float
+    workers: int
+    interrupted: bool = False
+    by_number: dict[int, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_number", {result.number: i for i, result in enumerate(self.results)})
+
+    @property
+    def n_failed(self) -> int:
+        return sum(result.state == "failed" for result in self.results)
+
+    @property
+    def n_feasible(self) -> int:
+        return sum(verdict.feasible for verdict in self.verdicts)
+
+    @property
+    def decided_frac(self) -> float:
+        """Share of the space whose designs need no simulation any more [-]."""
+        return 1.0 if self.exact else 1.0 - self.shares["open"]
+
+    @property
+    def gap_frac(self) -> float:
+        """`gap` over the hypervolume that is found [-]; inf where either is not known."""
+        if self.gap == 0.0:
+            return 0.0
+        return self.gap / self.hypervolume if self.hypervolume > 0.0 else math.inf
+
+    def result(self, number: int) -> Result:
+        return self.results[self.by_number[number]]
+
+
+def anytime_front(study: Study, out: Path | str, *, workers: int | None = None, resume: bool = False,
+                  budget_s: float = math.inf, rounds: int | None = None, progress: Progress | None = None,
+                  command: str = "", note: Callable[[str], None] = lambda _: None) -> AnytimeRun:
+    """Find the front of a space of any size, and bound what is missing.
+
+    Parameters
+    ----------
+    out, workers, resume, budget_s, note : as for `dse.front.exact_front`.
+    rounds : stop after so many, counted from the first of the run.
+
+    Raises
+    ------
+    InputError : the bounds do not know the study; the folder belongs to something else.
+    """
+    start = time.monotonic()
+    check_bounded(study)
+    folder = RunFolder(Path(out), resume=resume)
+    try:
+        text = _study_text(study)
+        journal = Journal(folder.path / JOURNAL, {"kind": "dse-front-journal", "format": 1, "mode": "anytime",
+                                                  "study": study_digest(text)})
+        try:
+            manifest = _manifest(study, "front", "anytime", command)
+            folder.write("study.yaml", text)
+            folder.write_json("manifest.json", {**manifest, "state": "running"})
+            search = _Search(study, journal, progress, start + budget_s, math.inf if rounds is None else rounds)
+            interrupted = False
+            with _sigterm_interrupts():
+                try:
+                    search.go(workers)
+                except KeyboardInterrupt:
+                    interrupted = True
+            with _uninterrupted():
+                run = search.result(folder.path, time.monotonic() - start, interrupted)
+                _write(folder, run, search, manifest, text)
+        finally:
+            journal.close()
+    finally:
+        folder.discard_if_empty()
+        folder.close()
+    return run
+
+
+@final
+class Boxes:
+    """The tree of boxes: row 0 is the whole space, the halves of a box follow each other.
+
+    Attributes
+    ----------
+    parameter, cut, below : of a box that is cut: position of the parameter, last code of the first half, row of the
+        first half; else -1.
+    state, by : what became of it, and the index of a budget or the number of a trial that says so; else -1.
+    share : of the space [-].
+    vectors : (n, objectives) bounds.
+    """
+
+    def __init__(self, space_box: Box, ideal: Floats) -> None:
+        self.boxes = [space_box]
+        self.parameter, self.cut, self.below = [-1], [-1], [-1]
+        self.share, self.active = [1.0], [tuple(range(len(space_box.low)))]
+        self._size, self._vectors = 1, ideal[None].copy()
+        self._state, self._by = np.zeros(1, dtype=np.uint8), np.full(1, -1, dtype=np.int64)
+
+    @property
+    def vectors(self) -> Floats:
+        return self._vectors[:self._size]
+
+    @property
+    def state(self) -> NDArray[np.uint8]:
+        return self._state[:self._size]
+
+    @property
+    def by(self) -> NDArray[np.int64]:
+        return self._by[:self._size]
+
+    @property
+    def open(self) -> NDArray[np.int64]:
+        """Rows of the boxes that are not decided."""
+        return np.flatnonzero(self.state == BoxState.OPEN)
+
+    def split(self, row: int, parameter: int, cut: int) -> tuple[int, int]:
+        """Cut a box: rows of its halves, which have its bounds until they have their own."""
+        first = self._size
+        self.parameter[row], self.cut[row], self.below[row] = parameter, cut, first
+        self.state[row] = BoxState.CUT
+        for half in halves(self.boxes[row], parameter, cut):
+            self.boxes.append(half)
+            self.parameter.append(-1)
+            self.cut.append(-1)
+            self.below.append(-1)
+            self.share.append(math.nan)
+            self.active.append(self.active[row])
+        if first + 2 > len(self._state):
+            self._vectors = np.concatenate([self._vectors] * 3)
+            self._state, self._by = np.concatenate([self._state] * 3), np.concatenate([self._by] * 3)
+        self._size += 2
+        self._vectors[first:first + 2], self._by[first:first + 2] = self._vectors[row], -1
+        self._state[first:first + 2] = BoxState.OPEN
+        return first, first + 1
+
+    def know(self, row: int, found: Bounded) -> None:
+        """What its bounds say of a box; a half is no better than the box it is from."""
+        self.share[row], self.active[row] = found.share, found.active
+        if not found.share:
+            self.state[row] = BoxState.EMPTY
+        elif found.broken == -2:
+            self.state[row] = BoxState.CANNOT_RUN
+        else:
+            self.vectors[row] = np.maximum(self.vectors[row], found.vector)
+            if found.broken >= 0:
+                self.state[row], self.by[row] = BoxState.BUDGET, found.broken
+
+
+@final
+class _Search:
+    """The rounds, and what is known after each."""
+
+    def __init__(self, study: Study, journal: Journal, progress: Progress | None, end: float,
+                 rounds: float) -> None:
+        self.study, self.journal, self.progress, self.end, self.rounds = study, journal, progress, end, rounds
+        self.space = study.space
+        self._domains: list[Domain] = list(self.space.domains.values())
+        self._kinds = [i for i, name in enumerate(self.space.names) if name in KINDS]
+        self.boxes = Boxes(whole(self.space), rules_of(study).ideal())
+        self.front: dict[int, Floats] = {}
+        self.results: dict[int, Result] = {}
+        self.workers, self.round = 1, 0
+        self._worst = np.full(len(study.objectives), -np.inf)
+        self._single: dict[int, tuple[int, ...]] = {}  # row of a box of one design -> its codes
+        self._number: dict[tuple[int, ...], int] = {}  # codes -> trial
+        self._stuck: set[int] = set()  # rows of open boxes that nothing can cut any further
+        self._gains: dict[tuple[Any, ...], tuple[float, int]] = {}
+        self._queue: list[tuple[float, int]] = []
+        """Open boxes by what they could add, and in `_large` by their share."""
+        self._large: list[tuple[float, int]] = []
+        self._tasks = self._asked = 0
+        self._sampler: Asker | None = None
+        self._rng = np.random.default_rng([study.seed, 1])
+        self._shown, self._began = 0.0, time.monotonic()
+        self._pool: Pool | None = None
+        self._known = len(journal.results)
+
+    # --- rounds -----------------------------------------------------------------------------------------------------
+
+    def go(self, workers: int | None) -> None:
+        """Until everything is decided, or time is up."""
+        if self.progress:
+            self.progress.start(f"{self.study.name}: no exact front, the space is too large ({too_large(self.space)}): "
+                                "a front, and a bound on what any other design could add")
+        estimate = estimate_of(self.study)
+        name, _ = pick_sampler(self.study.sampler, self.space, self.study.trials, estimates=estimate is not None)
+        self._sampler = make_asker(self.study, make_sampler(name, self.space, seed=self.study.seed, estimate=estimate))
+        self._queue, self._large = [(-math.inf, 0)], []
+        try:
+            while self.round < self.rounds and time.monotonic() < self.end and self._go_on(workers):
+                self.round += 1
+                self._show()
+            self._show(last=True)
+        finally:
+            if self.progress:
+                self.progress.stop()
+            if self._pool is not None:
+                self._pool.close()
+
+    def _go_on(self, workers: int | None) -> bool:
+        """One round; False if there is nothing left to do."""
+        picked = list(self._pick())
+        singles = [row for row in picked if row in self._single]
+        designs = [self._single[row] for row in singles]
+        cut: list[tuple[int, int, int]] = []
+        for row in picked:
+            if row not in self._single:
+                where = self._where(row)
+                if where is None:
+                    self._stuck.add(row)
+                else:
+                    cut.append((row, *where))
+        designs += self._drawn([row for row, _, _ in cut])
+        asked = self._ask()
+        if not (cut or designs or asked):
+            return False
+        new = [codes for codes in dict.fromkeys([*(self.space.encode(params) for params in asked), *designs])
+               if codes not in self._number]
+        first = len(self._number)
+        self._number |= {codes: first + at for at, codes in enumerate(new)}
+        rows = [half for row, parameter, code in cut for half in self.boxes.split(row, parameter, code)]
+        chunks = [rows[at:at + _TOGETHER] for at in range(0, len(rows), _TOGETHER)]
+        tasks: list[tuple[int, dict[str, Any]]] = [
+            (-1 - self._tasks - at, {"boxes": [[self.boxes.boxes[row].low, self.boxes.boxes[row].high]
+                                               for row in chunk]}) for at, chunk in enumerate(chunks)]
+        self._tasks += len(chunks)
+        tasks += [(self._number[codes], self.space.decode(codes)) for codes in new]
+        answers = self._do(tasks, workers)
+        for number, params in enumerate(asked, start=self._asked - len(asked)):
+            self._tell(number, params, answers)
+        for codes in new:
+            self._learn(answers[self._number[codes]])
+        for (number, _), chunk in zip(tasks, chunks, strict=False):
+            self._bounded(chunk, answers[number])
+        for row, parameter, _ in cut:
+            self._remember(row, parameter)
+        for row in singles:
+            self._simulated(row)
+        return True
+
+    def _do(self, tasks: list[tuple[int, dict[str, Any]]], workers: int | None) -> dict[int, Result]:
+        """Answers by number: those of the journal, and of workers."""
+        found = {number: self.journal.results[number] for number, _ in tasks if number in self.journal.results}
+        left = [task for task in tasks if task[0] not in found]
+        if left and self._pool is None:
+            self._pool = _pool(BoxEvaluator(self.study), self.study, workers, None, 1_000_000, self._known > 0)
+        if left:
+            assert self._pool is not None
+            self._pool.submit(left)
+        while len(found) < len(tasks):
+            assert self._pool is not None
+            done = [Result(**{**one.as_dict(), "params": {}}) if one.number < 0 else one for one in self._pool.poll()]
+            self.workers = self._pool.workers
+            self.journal.append(done)
+            found |= {one.number: one for one in done}
+        return found
+
+    # --- which ------------------------------------------------------------------------------------------------------
+
+    def _pick(self) -> Iterator[int]:
+        """Open boxes that could add most hypervolume, then the largest of the others."""
+        picked: set[int] = set()
+        reference = self._reference()
+        front = np.array(list(self.front.values())).reshape(len(self.front), len(reference))
+        volume = hypervolume(front, reference)
+        while self._queue and len(picked) < _BEST:
+            _, row = heapq.heappop(self._queue)
+            if self.boxes.state[row] != BoxState.OPEN or row in self._stuck:
+                continue
+            gain = self._gain(row, front, reference, volume)
+            if self._queue and -gain > self._queue[0][0]:
+                heapq.heappush(self._queue, (-gain, row))
+                continue
+            picked.add(row)
+            yield row
+        left = _LARGEST
+        while self._large and left:
+            _, row = heapq.heappop(self._large)
+            if self.boxes.state[row] == BoxState.OPEN and row not in self._stuck and row not in picked:
+                left -= 1
+                yield row
+
+    def _gain(self, row: int, front: Floats, reference: Floats, volume: float) -> float:
+        """Hypervolume that a design at the bounds of a box would add; inf where that is not known."""
+        vector = self.boxes.vectors[row]
+        if not (np.isfinite(vector).all() and np.isfinite(reference).all()):
+            return math.inf
+        return hypervolume(np.concatenate([front, vector[None]]), reference) - volume
+
+    def _where(self, row: int) -> tuple[int, int] | None:
+        """(parameter, cut) of a box: `KINDS` first, then what gained most; None if nothing can be cut."""
+        box, active = self.boxes.boxes[row], self.boxes.active[row]
+        best: tuple[float, int, int] | None = None
+        for i in active:
+            cut = cut_of(self._domains[i], box.low[i], box.high[i])
+            if cut is None:
+                continue
+            if i in self._kinds:
+                return i, cut
+            total, count = self._gains.get((*self._kind(row), i), (0.0, 0))
+            score = self._width(row, i) * total / count if count else math.inf
+            if best is None or score > best[0]:
+                best = score, i, cut
+        return None if best is None else best[1:]
+
+    def _kind(self, row: int) -> tuple[int, ...]:
+        return tuple(self.boxes.boxes[row].low[i] for i in self._kinds)
+
+    def _width(self, row: int, i: int) -> float:
+        """Of a box along a parameter: logarithm of a ratio, or of a number of values [-]."""
+        low, high, domain = self.boxes.boxes[row].low[i], self.boxes.boxes[row].high[i], self._domains[i]
+        if isinstance(domain, Choice) and not domain.ordered:
+            return math.log2(high - low + 1)
+        first, last = float(domain.value(low)), float(domain.value(high))
+        if first > 0.0:
+            return math.log2(last / first)
+        return domain.frac(last) - domain.frac(first) if isinstance(domain, Real) else math.log2(high - low + 1)
+
+    def _remember(self, row: int, parameter: int) -> None:
+        """How much a cut brought the bounds of both halves up, per width."""
+        if parameter in self._kinds:
+            return
+        first = self.boxes.below[row]
+        before, width = self.boxes.vectors[row], self._width(row, parameter)
+        halves_ = [half for half in (first, first + 1) if self.boxes.state[half] != BoxState.EMPTY]
+        if not np.isfinite(before).all() or not (before != 0.0).all() or not halves_ or not width:
+            return
+        gains = [1.0 if self.boxes.state[half] != BoxState.OPEN else
+                 min(1.0, float(np.log(self.boxes.vectors[half] / before).sum())) for half in halves_]
+        key = (*self._kind(row), parameter)
+        total, count = self._gains.get(key, (0.0, 0))
+        self._gains[key] = total + float(np.mean(gains)) / width, count + 1
+
+    # --- designs ----------------------------------------------------------------------------------------------------
+
+    def _ask(self) -> list[dict[str, Any]]:
+        assert self._sampler is not None
+        count = min(_ASKED, self.study.trials - self._asked)
+        self._asked += max(count, 0)
+        return [self._sampler.ask() for _ in range(count)]
+
+    def _tell(self, number: int, params: dict[str, Any], answers: dict[int, Result]) -> None:
+        assert self._sampler is not None
+        mine = self._number[self.space.encode(params)]
+        result = answers.get(mine) or self.results[mine]
+        self._sampler.tell(number, params, judge(self.study, result) if result.state == "complete" else None)
+
+    def _drawn(self, rows: list[int]) -> list[tuple[int, ...]]:
+        """A design of each of the boxes that promise most."""
+        return [inside.draw(self._rng) for row in rows[:_DRAWN]
+                if (inside := Inside(self.space, self.boxes.boxes[row])).size]
+
+    def _learn(self, result: Result) -> None:
+        """A simulated design: the front, and the boxes it decides."""
+        self.results[result.number] = result
+        verdict = judge(self.study, result)
+        if not verdict.feasible or verdict.values is None:
+            return
+        values = np.array(verdict.values)
+        self._worst = np.maximum(self._worst, values)
+        if len(self.front) and (np.array(list(self.front.values())) <= values).all(axis=1).any():
+            return
+        self.front = {number: other for number, other in self.front.items() if not (values <= other).all()}
+        self.front[result.number] = values
+        rows = self.boxes.open
+        beaten = rows[dominates(values, self.boxes.vectors[rows])]
+        self.boxes.state[beaten], self.boxes.by[beaten] = BoxState.DOMINATED, result.number
+
+    def _bounded(self, rows: list[int], answer: Result) -> None:
+        """The bounds of halves; those of a task that failed keep the bounds of their box."""
+        found = [Bounded.from_dict(one) for one in json.loads(answer.status)] if answer.state == "complete" else []
+        numbers = list(self.front)
+        front = np.array(list(self.front.values())).reshape(len(numbers), len(self.study.objectives))
+        reference = self._reference()
+        volume = hypervolume(front, reference)
+        for at, row in enumerate(rows):
+            if found:
+                self.boxes.know(row, found[at])
+                if (single := found[at].single) is not None:
+                    self._single[row] = single
+            if self.boxes.state[row] != BoxState.OPEN:
+                continue
+            beats = np.flatnonzero(dominates(front, self.boxes.vectors[row][None]))
+            if len(beats):
+                self.boxes.state[row], self.boxes.by[row] = BoxState.DOMINATED, numbers[beats[0]]
+            else:
+                heapq.heappush(self._queue, (-self._gain(row, front, reference, volume), row))
+                heapq.heappush(self._large, (-self.boxes.share[row] if found else 0.0, row))
+
+    def _simulated(self, row: int) -> None:
+        """A box of one design; one whose simulation failed stays undecided."""
+        number = self._number[self._single[row]]
+        if self.results[number].state == "complete":
+            self.boxes.state[row], self.boxes.by[row] = BoxState.SIMULATED, number
+        else:
+            self._stuck.add(row)
+
+    # --- what is known ----------------------------------------------------------------------------------------------
+
+    def _reference(self) -> Floats:
+        budgets = self.study.budgets
+        return reference_point(self._worst[None] if len(self.results) else np.empty((0, len(self._worst))), [
+            None if o.metric not in budgets or minimised(o.metric) != o.minimise
+            else budgets[o.metric] * (1.0 if o.minimise else -1.0) for o in self.study.objectives])
+
+    def shares(self) -> dict[str, float]:
+        """State -> share of the space; a half without an answer yet counts half of what is left of its box."""
+        share = np.nan_to_num(np.array(self.boxes.share))
+        found = np.bincount(self.boxes.state, weights=share, minlength=len(BoxState))
+        decided = {state.name.lower(): float(found[state]) for state in BoxState
+                   if state not in (BoxState.OPEN, BoxState.CUT, BoxState.EMPTY)}
+        return {"open": max(0.0, 1.0 - sum(decided.values())) if len(self.boxes.open) else 0.0, **decided}
+
+    def gap(self, front: Floats, reference: Floats) -> float:
+        """Most hypervolume that the designs of undecided boxes could add."""
+        undecided = self.boxes.vectors[self.boxes.open]
+        return hypervolume_gap(front, undecided, reference)
+
+    def _show(self, *, last: bool = False) -> None:
+        now = time.monotonic()
+        if self.progress is None or (not last and now - self._shown < self.progress.every_s):
+            return
+        shares, reference = self.shares(), self._reference()
+        values = np.array(list(self.front.values())).reshape(len(self.front), len(self.study.objectives))
+        broken = shares["budget"] + shares["cannot_run"]
+        self.progress.update(Snapshot(
+            total=100, done=int(100.0 * (1.0 - shares["open"])), infeasible=int(100.0 * broken), workers=self.workers,
+            front=len(self.front), hypervolume=hypervolume(values, reference), unit="% of the space",
+            gap=self.gap(values, reference)))
+        self._shown = time.monotonic() + 20.0 * (time.monotonic() - now)
+
+    def result(self, out: Path, wall_s: float, interrupted: bool) -> AnytimeRun:
+        """Everything known now."""
+        study = self.study
+        results = sorted((one for number, one in self.journal.results.items() if number >= 0), key=lambda r: r.number)
+        for one in results:  # of a round that was interrupted
+            if one.number not in self.results:
+                self._learn(one)
+        verdicts = [judge(study, result) for result in results]
+        rows = [i for i, verdict in enumerate(verdicts) if verdict.feasible]
+        values = np.array([verdicts[i].values for i in rows], dtype=float).reshape(len(rows), len(study.objectives))
+        front = sorted(front_indices(values), key=lambda i: tuple(values[i]))
+        best = {tuple(values[i]) for i in front}
+        reference = self._reference()
+        failed = any(result.state == "failed" for result in results)
+        return AnytimeRun(
+            study=study, out=out, results=tuple(results), verdicts=tuple(verdicts),
+            front=tuple(results[rows[i]].number for i in front),
+            ties=sum(tuple(v) in best for v in values) - len(front),
+            exact=not failed and not len(self.boxes.open), shares=self.shares(), boxes=len(self.boxes.boxes),
+            hypervolume=hypervolume(values[front], reference), gap=self.gap(values[front], reference), wall_s=wall_s,
+            workers=self.workers, interrupted=interrupted,
+            reference={o.metric: float(r if o.minimise else -r) if math.isfinite(r) else None
+                       for o, r in zip(study.objectives, reference, strict=True)})
+
+
+def hypervolume_gap(front: Floats, undecided: Floats, reference: Floats) -> float:
+    """Hypervolume that these bounds would add to a front; inf where that is not known."""
+    if not len(undecided):
+        return 0.0
+    if not (np.isfinite(undecided).all() and np.isfinite(reference).all()):
+        return math.inf
+    together = np.concatenate([front.reshape(-1, undecided.shape[1]), np.unique(undecided, axis=0)])
+    return hypervolume(together[front_indices(together)], reference) - hypervolume(front, reference)
+
+
+def _write(folder: RunFolder, run: AnytimeRun, search: _Search, manifest: dict[str, Any], study_text: str) -> None:
+    study, columns = run.study, trial_columns(run.study)
+    rows = [trial_row(study, r, v) for r, v in zip(run.results, run.verdicts, strict=True)]
+    folder.write("trials.csv", csv_text(columns, rows))
+    folder.write(TIMINGS, timings_text(run.results))
+    front = [run.by_number[number] for number in run.front]
+    folder.write("front.csv", csv_text(columns, [rows[i] for i in front]))
+    describe = _describe(study)
+    folder.write_best({f"trial_{run.results[i].number:05d}.yaml": describe(run.results[i]) for i in front})
+    folder.write(CERTIFICATE, json.dumps(boxes_certificate(run, study_text, search.boxes), allow_nan=False) + "\n")
+    folder.write_json("manifest.json", {
+        **manifest, "state": "interrupted" if run.interrupted else "complete", "workers": run.workers,
+        "wall_s": run.wall_s, "n_trials": len(run.results), "n_feasible": run.n_feasible, "n_failed": run.n_failed,
+        "front": list(run.front), "hypervolume": run.hypervolume, "hypervolume_reference": run.reference,
+        "exact": run.exact, "shares": run.shares, "boxes": run.boxes,
+        "hypervolume_gap": run.gap if math.isfinite(run.gap) else None,
+        "hypervolume_gap_frac": run.gap_frac if math.isfinite(run.gap_frac) else None,
+    })

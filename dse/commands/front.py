@@ -83,7 +83,7 @@ def _front(study: Path, out: Path | None, workers: int | None, budget_s: float |
         note(f"interrupted; continue with: {line if ' --resume' in line else f'{line} --resume'}")
         raise typer.Exit(130)
     if run.n_failed:
-        note(f"{run.n_failed} designs failed: the front is exact but for them")
+        note(f"{run.n_failed} designs failed: nothing is known of them, all else holds")
         raise typer.Exit(PartialResult.exit_code)
     if run.exact and not run.front:
         raise typer.Exit(NothingFeasible.exit_code)

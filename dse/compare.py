@@ -28,7 +28,7 @@ from dse.errors import InputError, Problem, did_you_mean
 from dse.objective import minimised
 from hwmodels.design import Design
 from hwmodels.errors import InvalidPolicy
-from hwmodels.outcome import METRICS, OBJECTIVES, Outcome
+from hwmodels.outcome import ANSWER_METRICS, METRICS, OBJECTIVES, Outcome
 from hwmodels.policies import POLICIES
 from hwmodels.policies.base import HIDDEN_TRUTH
 from hwmodels.workload import Workload
@@ -182,7 +182,8 @@ class Comparison:
 def _metric_problems(metrics: Sequence[str], workload: Workload) -> list[Problem]:
     """Each must be `METRIC` or `TENANT.METRIC`."""
     problems = [] if metrics else [Problem(field="--metric", message="must name at least one metric")]
-    known = [*OBJECTIVES, *(f"{t.name}.{m.name}" for t in workload.tenants for m in METRICS.values() if m.per_tenant)]
+    known = [*OBJECTIVES, *(f"{t.name}.{name}" for t in workload.tenants for name, metric in METRICS.items()
+                            if metric.per_tenant and (t.steps > 1 or name not in ANSWER_METRICS))]
     for metric in metrics:
         if metric not in known:
             problems.append(Problem(field="--metric", hint=did_you_mean(metric, known),

@@ -212,7 +212,7 @@ def _tenant(reading: Reading, file: Tenant, loc: Loc) -> TenantRecord | None:
     with reading.blaming(loc):
         service = ServiceLevel(**file.service.model_dump())
         return TenantRecord(name=file.name, network=network, traffic=traffic, service=service, priority=file.priority,
-                            after=file.after, probability=file.probability)
+                            after=file.after, probability=file.probability, steps=file.steps)
     return None
 
 

@@ -8,7 +8,7 @@ from dse.errors import did_you_mean
 from dse.located import Loc
 from dse.schema import MAX_REQUESTS, StudyFile
 from dse.study import Confidence, Objective, Robust, Study
-from hwmodels.outcome import OBJECTIVES, SEARCHED
+from hwmodels.outcome import ANSWER_METRICS, OBJECTIVES, SEARCHED
 from hwmodels.traffic import mean_rate_hz
 from hwmodels.workload import Workload
 
@@ -32,6 +32,7 @@ def study_record(reading: Reading, file: StudyFile | None, workload: Workload | 
     for name in _mapping(_mapping(reading.raw(("robust",))).get("metrics")):
         _metric(reading, ("robust", "metrics", name), name, tenants, at_key=True)
     _searched(reading, objectives, [workload, *more])
+    _answers(reading, objectives, [workload, *more])
     _robust_workloads(reading, workload, more)
     section = reading.raw(("space",))
     spec = section if isinstance(section, dict) else {}
@@ -119,13 +120,29 @@ def _metric(reading: Reading, loc: Loc, name: str, tenants: list[str] | None, *,
     return metric
 
 
+def _judged(reading: Reading, objectives: Sequence[Objective]) -> list[tuple[Loc, str]]:
+    """Where the study names which metric as an objective or a budget."""
+    return [*((("objectives",), o.metric) for o in objectives),
+            *((("budgets", name), name) for name in _mapping(reading.raw(("budgets",))))]
+
+
+def _answers(reading: Reading, objectives: Sequence[Objective], workloads: Sequence[Workload | None]) -> None:
+    """Times of tokens are those of answers: of a tenant with `steps`."""
+    if None in workloads:
+        return
+    answering = [tenant.name for one in workloads for tenant in one.tenants if tenant.steps > 1]  # type: ignore[union-attr]
+    for place, name in _judged(reading, objectives):
+        tenant, _, metric = name.rpartition(".")
+        if metric in ANSWER_METRICS and (tenant not in answering if tenant else not answering):
+            reading.report(place, f"must not hold {name}: {tenant or 'no tenant'} has {'no ' if tenant else ''}steps",
+                           hint=f"tenants with steps: {', '.join(answering)}" if answering else "")
+
+
 def _searched(reading: Reading, objectives: Sequence[Objective], workloads: Sequence[Workload | None]) -> None:
     """What a metric that takes a search over the traffic needs: a deadline to meet, and no race over more requests."""
     from hwmodels.capacity import has_deadlines
 
-    given: list[tuple[Loc, str]] = [(("objectives",), o.metric) for o in objectives]
-    given += [(("budgets", name), name) for name in _mapping(reading.raw(("budgets",)))]
-    place, name = next(((place, name) for place, name in given if name in SEARCHED), ((), ""))
+    place, name = next(((place, name) for place, name in _judged(reading, objectives) if name in SEARCHED), ((), ""))
     if not name:
         return
     for one in workloads:

@@ -143,7 +143,7 @@ def _tenant(tenant: Tenant) -> dict[str, Any]:
     if tenant.service != ServiceLevel():
         document["service"] = _given(tenant.service)
     return document | {key: value for key, value in _given(tenant).items()
-                       if key in ("priority", "after", "probability")}
+                       if key in ("priority", "after", "probability", "steps")}
 
 
 def _traffic(traffic: Traffic) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from dse.robust import see
 from dse.study import Study
 from hwmodels.design import Design
 from hwmodels.errors import ModelError
-from hwmodels.outcome import OBJECTIVES, Outcome
+from hwmodels.outcome import ANSWER_METRICS, OBJECTIVES, Outcome
 from hwmodels.policies import POLICIES
 from hwmodels.policies.base import HIDDEN_TRUTH
 from hwmodels.robust import Scenario
@@ -103,7 +103,8 @@ def limits(trial: Trial) -> dict[str, Any]:
     Returns
     -------
     `sentence`, `worst_tenant`, `tenants` (name -> p99_deadline_frac, p99_latency_s, slo_violation_frac, time_frac,
-    limited_by), `engines` (name -> busy share), `busiest_engine`, `dram_utilisation_frac`.
+    limited_by, and `ANSWER_METRICS` where it has answers), `engines` (name -> busy share), `busiest_engine`,
+    `dram_utilisation_frac`.
     """
     outcome = trial.outcome
     tenants: dict[str, dict[str, Any]] = {}
@@ -111,6 +112,7 @@ def limits(trial: Trial) -> dict[str, Any]:
         shares = outcome.breakdown.get(f"time_frac.{name}", {})
         tenants[name] = {key: metrics.get(key, math.nan)
                          for key in ("p99_deadline_frac", "p99_latency_s", "slo_violation_frac")}
+        tenants[name] |= {key: metrics[key] for key in ANSWER_METRICS if key in metrics}
         tenants[name] |= {"time_frac": dict(shares),
                           "limited_by": max(shares, key=lambda key: shares[key]) if shares else ""}
     due = {name: found["p99_deadline_frac"] for name, found in tenants.items()

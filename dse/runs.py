@@ -23,7 +23,7 @@ from typing import Any, final
 from dse.errors import InputError, Problem
 from dse.objective import Result, Verdict, judge
 from dse.study import Study
-from hwmodels.outcome import METRICS, OBJECTIVES, SEARCHED
+from hwmodels.outcome import ANSWER_METRICS, METRICS, OBJECTIVES, SEARCHED
 
 __all__ = ["JOURNAL", "SCENARIOS", "TIMINGS", "Journal", "RunFolder", "csv_text", "journal_results", "metric_column",
            "sampler_of", "scenarios_text", "timings_text", "trial_columns", "trial_row", "write_atomically"]
@@ -247,12 +247,14 @@ class RunFolder:
 
 def trial_columns(study: Study) -> list[str]:
     """Columns of trials.csv: they depend on the study only, not on its results."""
-    per_tenant = [metric.name for metric in METRICS.values() if metric.per_tenant]
+    answers = {tenant.name for tenant in study.served.tenants if tenant.steps > 1}
+    overall = [name for name in METRICS if answers or name not in ANSWER_METRICS]
     return [
         "trial", "state", "feasible", "status",
         *(f"params.{name}" for name in study.space.names),
-        *METRICS, *(name for name in study.judged if name in SEARCHED),
-        *(f"tenants.{tenant.name}.{metric}" for tenant in study.served.tenants for metric in per_tenant),
+        *overall, *(name for name in study.judged if name in SEARCHED),
+        *(f"tenants.{tenant.name}.{name}" for tenant in study.served.tenants for name, metric in METRICS.items()
+          if metric.per_tenant and (tenant.name in answers or name not in ANSWER_METRICS)),
         *(f"violations.{metric}" for metric in study.budgets),
         "error",
     ]

@@ -249,6 +249,8 @@ class Tenant(Model):
     """Name of the tenant whose request must finish first."""
     probability: Annotated[float, number(at_least=0, at_most=1)] = 1.0
     """That a parent request fires this follower [-]."""
+    steps: Annotated[int, count(1, 2**16)] = 1
+    """Followers: requests per parent request, one after the other, as the tokens of an answer (decode) [-]."""
 
     @model_validator(mode="after")
     def _traffic_or_after(self) -> "Tenant":
@@ -261,6 +263,9 @@ class Tenant(Model):
         if self.after is None and "probability" in self.model_fields_set:
             broken.append(Broken(at=("probability",), message="must be left out: it is for followers (after)",
                                  got=False, at_key=True))
+        if self.after is None and "steps" in self.model_fields_set:
+            broken.append(Broken(at=("steps",), message="must be left out: it is for followers (after)", got=False,
+                                 at_key=True))
         if isinstance(self.network, InlineNetwork):
             broken += [Broken(at=(key,), message="must be left out when the layers are given", got=False, at_key=True)
                        for key in ("bind", "phase", "tokens", "context", "length_classes", "batch", "head", "mlp",
@@ -299,7 +304,10 @@ class WorkloadFile(Model):
 
     @model_validator(mode="after")
     def _together(self) -> "WorkloadFile":
-        rates = [t.traffic.mean_rate_hz for t in self.tenants if t.traffic is not None]
+        arrivals = {t.name: t.traffic.mean_rate_hz for t in self.tenants if t.traffic is not None}
+        for _ in self.tenants:  # followers of followers; a cycle is reported elsewhere
+            arrivals |= {t.name: arrivals[t.after] * t.probability for t in self.tenants if t.after in arrivals}
+        rates = [arrivals.get(t.name, 0.0) * t.steps for t in self.tenants]
         if sum(rates) * self.duration_s > MAX_REQUESTS:
             raise Broken.error([Broken(at=("duration_s",) if "duration_s" in self.model_fields_set else (),
                                        message=f"must be so that at most {MAX_REQUESTS:,} requests arrive "

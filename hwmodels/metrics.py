@@ -16,20 +16,26 @@ fairness             least / largest progress of two tenants; progress = (iso / 
                      priorities) (MoCA, S. Kim et al., HPCA 2023, doi:10.1109/HPCA56546.2023.10071035)
 p99 / deadline       99th percentile of the latency / relative deadline; over all: the worst tenant
 SLO miss             latency at the tenant's own percentile / relative deadline - 1; over all: the worst tenant
+TTFT                 of an answer (a chain of steps of one tenant): finish of the request it follows, which makes the
+                     first token, - a; over all: the worst tenant
+TPOT                 of an answer of n steps: (finish of the last - finish of the request it follows) / n; over all: the
+                     worst tenant
 ===================  =========================================================================================
 
-Percentiles interpolate linearly. A dropped request counts as an infinite latency in p99 / deadline and SLO miss, and
-a tenant nothing of which finished has progress 0 and infinite latencies. Metrics without a meaning (no deadline, no
-request) are NaN, except the worst-tenant ones, which then are 0.
+Percentiles interpolate linearly. A dropped request counts as an infinite latency in p99 / deadline and SLO miss, an
+answer that lost its first token or a step as infinite TTFT or TPOT (only tenants with answers have these), and a tenant
+nothing of which finished has progress 0 and infinite latencies. Metrics without a meaning (no deadline, no request) are
+NaN, except the worst-tenant ones, which then are 0.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwmodels.outcome import ANSWER_METRICS
 from hwmodels.tables import TaskRecords
 from hwmodels.workload import RequestTrace
 
-__all__ = ["distribution", "jain_index", "metrics", "ntt"]
+__all__ = ["answers", "distribution", "jain_index", "metrics", "ntt"]
 
 Floats = NDArray[np.float64]
 
@@ -87,6 +93,19 @@ def _of(mask: NDArray[np.bool_], trace: RequestTrace, records: TaskRecords, norm
     }
 
 
+def answers(trace: RequestTrace, records: TaskRecords, tenant: int) -> tuple[Floats, Floats]:
+    """Time to the first token and time per output token of every answer of a tenant, shape (answers,) each [s]; empty
+    where its requests do not follow each other. The steps of an answer are neighbours among the tenant's rows."""
+    rows = np.flatnonzero(trace.tenant == tenant)
+    parent = trace.parent[rows]
+    first = np.flatnonzero((parent < 0) | (trace.tenant[parent] != tenant))
+    if len(first) == len(rows):
+        return np.empty(0), np.empty(0)
+    steps = np.diff(np.append(first, len(rows)))
+    begun = records.finish_s[parent[first]]
+    return begun - trace.arrival_s[rows[first]], (records.finish_s[rows[first + steps - 1]] - begun) / steps
+
+
 def metrics(trace: RequestTrace, records: TaskRecords, isolated_s: Floats, *, names: list[str] | None = None,
             percentiles: Floats | None = None, request_isolated_s: Floats | None = None,
             ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
@@ -130,10 +149,12 @@ def metrics(trace: RequestTrace, records: TaskRecords, isolated_s: Floats, *, na
             used = latency / allowed
             own["p99_deadline_frac"] = _at_percentile(used, 99.0)
             own["slo_miss_frac"] = _at_percentile(used, float(percentiles[index])) - 1.0
+        for name_s, times in zip(("ttft_s", "tpot_s"), answers(trace, records, index), strict=True):
+            own |= {f"p{level}_{name_s}": _at_percentile(times, level) for level in (50, 99) if len(times)}
         tenants[name] = own
 
     def worst(metric: str) -> float:
-        known = [own[metric] for own in tenants.values() if not np.isnan(own[metric])]
+        known = [own[metric] for own in tenants.values() if metric in own and not np.isnan(own[metric])]
         return max(known, default=0.0)
 
     weighted = progress / (priority / np.nansum(priority)) if count else progress
@@ -142,4 +163,5 @@ def metrics(trace: RequestTrace, records: TaskRecords, isolated_s: Floats, *, na
     overall["fairness_frac"] = float(known.min() / known.max()) if len(known) and known.max() > 0.0 else 0.0
     overall["p99_deadline_frac"] = worst("p99_deadline_frac")
     overall["slo_miss_frac"] = worst("slo_miss_frac")
+    overall |= {name: worst(name) for name in ANSWER_METRICS}
     return overall, tenants

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import final
 
-__all__ = ["METRICS", "OBJECTIVES", "SEARCHED", "Metric", "Outcome"]
+__all__ = ["ANSWER_METRICS", "METRICS", "OBJECTIVES", "SEARCHED", "Metric", "Outcome"]
 
 
 @final
@@ -42,9 +42,16 @@ METRICS: dict[str, Metric] = {
         Metric("engine_utilisation_frac", "-", False, "busy time of the engines / elapsed, weighted by their PEs",
                per_tenant=False),
         Metric("dram_utilisation_frac", "-", False, "bytes moved / (bandwidth x elapsed)", per_tenant=False),
+        Metric("p50_ttft_s", "s", True, "tenants with `steps`: median time to the first token; overall: the worst"),
+        Metric("p99_ttft_s", "s", True, "tenants with `steps`: 99th percentile of the time to the first token"),
+        Metric("p50_tpot_s", "s", True, "tenants with `steps`: median over answers of the time per output token"),
+        Metric("p99_tpot_s", "s", True, "tenants with `steps`: 99th percentile of the time per output token"),
     )
 }
 """What every evaluation reports."""
+
+ANSWER_METRICS = ("p50_ttft_s", "p99_ttft_s", "p50_tpot_s", "p99_tpot_s")
+"""Of those, the ones that only a workload with answers of several steps has (`hwmodels.workload.Tenant.steps`)."""
 
 SEARCHED: dict[str, Metric] = {
     metric.name: metric

@@ -138,6 +138,7 @@ def mean_rate_hz(workload: Workload, tenant: Tenant) -> float:
     root, probability = root_of(workload, tenant)
     traffic = root.traffic
     assert traffic is not None
+    probability *= tenant.steps  # a follower of an answer comes once, after its last step
     probability *= traffic.part[1] - traffic.part[0]
     if traffic.kind == "trace":
         arrivals = np.asarray(traffic.arrivals_s) + traffic.offset_s
@@ -191,7 +192,7 @@ def _requests(workload: Workload, seed: int) -> tuple[Floats, NDArray[np.int64],
     """(arrival_s, tenant, parent row, sample), sorted by arrival, cascade depth, tenant; independent of any design."""
     index = {tenant.name: i for i, tenant in enumerate(workload.tenants)}
     times: dict[int, Floats] = {}
-    parents: dict[int, NDArray[np.int64]] = {}  # position inside the parent's stream
+    parents: dict[int, NDArray[np.int64]] = {}  # of the first steps: position inside the parent's stream
     depth: dict[int, int] = {}
 
     def build(i: int) -> None:
@@ -203,8 +204,9 @@ def _requests(workload: Workload, seed: int) -> tuple[Floats, NDArray[np.int64],
         parent = index[tenant.after]
         if parent not in times:
             build(parent)
-        fired = np.flatnonzero(rng.random(len(times[parent])) < tenant.probability)
-        times[i], parents[i], depth[i] = times[parent][fired], fired, depth[parent] + 1
+        ends = np.arange(workload.tenants[parent].steps - 1, len(times[parent]), workload.tenants[parent].steps)
+        fired = ends[rng.random(len(ends)) < tenant.probability]
+        times[i], parents[i], depth[i] = np.repeat(times[parent][fired], tenant.steps), fired, depth[parent] + 1
 
     for i in range(len(workload.tenants)):
         if i not in times:
@@ -219,7 +221,9 @@ def _requests(workload: Workload, seed: int) -> tuple[Floats, NDArray[np.int64],
     for i, fired in parents.items():
         tenant = workload.tenants[i]
         assert tenant.after is not None
-        parent_row[start[i] : start[i] + len(fired)] = row_of[start[index[tenant.after]] + fired]
+        mine = slice(start[i], start[i] + len(fired) * tenant.steps)
+        parent_row[mine] = row_of[mine] - 1  # the step before: the sort keeps the steps of an answer together
+        parent_row[mine][:: tenant.steps] = row_of[start[index[tenant.after]] + fired]
     exits = np.concatenate([_exits_taken(t, len(times[i]), seed) for i, t in enumerate(workload.tenants)])
     columns = arrival[order], tenant_of[order], parent_row[order], exits[order]
     for column in columns:

@@ -124,6 +124,8 @@ class Tenant:
     priority : larger is more important [-].
     after : name of the tenant whose request must finish first (a cascade); one follower request per parent request.
     probability : that a parent request fires this follower [-].
+    steps : requests per parent request, each after the one before: the tokens of an answer after the first, which the
+        parent makes. Deadlines count from the arrival, for each step [-].
     """
 
     name: str
@@ -133,8 +135,11 @@ class Tenant:
     priority: float = 1.0
     after: str | None = None
     probability: float = 1.0
+    steps: int = 1
 
     def __post_init__(self) -> None:
+        if self.steps < 1 or (self.steps > 1 and self.after is None):
+            raise InvalidWorkload(f"{self.name}.steps", "an integer >= 1, and 1 without `after`", self.steps)
         if (self.traffic is None) == (self.after is None):
             raise InvalidWorkload(f"{self.name}.traffic", "given, or replaced by `after`: exactly one of the two")
         if not 0.0 < self.priority < float("inf"):

@@ -172,11 +172,14 @@ def _beyond(outcome: Any, budgets: Any) -> dict[str, float]:
 
 def _print(outcome: Any, violations: dict[str, float], title: str) -> None:
     from dse.console import out
-    from hwmodels.outcome import METRICS
+    from hwmodels.outcome import ANSWER_METRICS, METRICS
 
     out(f"{title}: {outcome.status}")
     out()
+    answers = {tenant: each for tenant, each in outcome.tenants.items() if "p99_ttft_s" in each}
     for name, value in outcome.metrics.items():
+        if name in ANSWER_METRICS and not answers:
+            continue
         unit = METRICS[name].unit if name in METRICS else ""
         out(f"  {name:<24} {value:>12.6g}  {unit.replace('-', '')}".rstrip())
     columns = ("p50_latency_s", "p99_latency_s", "p99_deadline_frac", "slo_violation_frac", "energy_per_inference_j")
@@ -187,6 +190,8 @@ def _print(outcome: Any, violations: dict[str, float], title: str) -> None:
         for name, metrics in outcome.tenants.items():
             cells = [f"{metrics[column]:>18.6g}" if column in metrics else f"{'-':>18}" for column in columns]
             out(f"  {name:<{width}}  " + "  ".join(cells))
+    for name, each in answers.items():
+        out(f"  {name}: " + ", ".join(f"{metric} {each[metric]:.6g}" for metric in ANSWER_METRICS))
     broken = {name: amount for name, amount in violations.items() if amount > 0.0}
     out()
     out("  violated: " + (", ".join(f"{name} by {amount:.4g}" for name, amount in broken.items()) or "nothing"))

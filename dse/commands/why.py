@@ -73,15 +73,18 @@ def _tenants(limits: Any) -> None:
 
     from dse.advice import _LIMITS, _table
     from dse.console import out
+    from dse.report.words import label, quantity
+    from hwmodels.outcome import ANSWER_METRICS
 
     rows = []
     for name, tenant in limits["tenants"].items():
         shares = sorted(tenant["time_frac"].items(), key=lambda item: -item[1])
         mark = " <- worst" if name == limits["worst_tenant"] else ""
         used = tenant["p99_deadline_frac"]
+        spent = ", ".join(f"{share:.0%} {_LIMITS.get(key, key)}" for key, share in shares if share >= 0.005) or "-"
+        tokens = ", ".join(f"{label(key)} {quantity(key, tenant[key])}" for key in ANSWER_METRICS if key in tenant)
         rows.append([name + mark, "-" if math.isnan(used) else f"{used:.0%}",
-                     ", ".join(f"{share:.0%} {_LIMITS.get(key, key)}" for key, share in shares if share >= 0.005)
-                     or "-"])
+                     f"{spent}; {tokens}" if tokens else spent])
     if rows:
         for line in _table(["tenant", "p99/deadline", "its time"], rows, [False, True, False]):
             out(f"  {line}")

@@ -187,12 +187,14 @@ function drawLatency(d) {
 
 function drawTenants(d, entries) {
   const i = ROW.get(state.chosen), head = ["tenant", "requests", "finished", "alone", "p99", "deadline", "p99 / deadline", "violations", "SLO at"];
+  const answers = ["p99_ttft_s", "p99_tpot_s"].filter((m) => entries.some(([name]) => (C.tenants[name]?.[m]?.[i] ?? null) !== null));
+  head.push(...answers.map((m) => info(m).label));
   const few = ([, l]) => l.requests < 100 / Math.max(1e-9, 100 - l.percentile) - 1e-6;
   const body = entries.map((entry) => {
     const [name, l] = entry, c = C.tenants[name] ?? {}, at = (m) => c[m]?.[i] ?? null, frac = at("p99_deadline_frac");
     return el("tr", { style: `opacity:${faded(name) < 1 ? 0.45 : 1}` }, el("td", { class: "t" }, el("i", { class: "chip", style: `background:${tenantColour(d, name)}` }), el("button", { type: "button", class: "plain", onclick: () => focusTenant(name) }, name)),
       el("td", {}, String(l.requests) + (few(entry) ? "*" : "")), el("td", {}, String(l.finished)), el("td", {}, l.isolated_s ? prefixed(l.isolated_s, "s") : "–"), el("td", {}, at("p99_latency_s") === null ? "–" : prefixed(at("p99_latency_s"), "s")),
-      el("td", {}, l.deadline_s ? prefixed(l.deadline_s, "s") : "none"), el("td", { class: frac > 1 ? "over" : null }, frac === null ? "–" : percent(frac)), el("td", {}, at("slo_violation_frac") === null ? "–" : percent(at("slo_violation_frac"))), el("td", {}, `p${l.percentile}`));
+      el("td", {}, l.deadline_s ? prefixed(l.deadline_s, "s") : "none"), el("td", { class: frac > 1 ? "over" : null }, frac === null ? "–" : percent(frac)), el("td", {}, at("slo_violation_frac") === null ? "–" : percent(at("slo_violation_frac"))), el("td", {}, `p${l.percentile}`), ...answers.map((m) => el("td", {}, show(m, at(m)))));
   });
   $("tenants").replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, ...head.map((h, k) => el("th", { class: k ? null : "t", scope: "col" }, h)))), el("tbody", {}, ...body)),
     entries.some(few) ? el("p", { class: "hint" }, "* Fewer requests than the percentile needs: its tail is the slowest request seen. A longer duration_s makes it sharper.") : "");

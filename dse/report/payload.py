@@ -18,7 +18,7 @@ from hwmodels.outcome import OBJECTIVES
 
 __all__ = ["columns_of", "embed", "payload"]
 
-_TENANT_METRICS = ("p99_latency_s", "p99_deadline_frac", "slo_violation_frac")
+_TENANT_METRICS = ("p99_latency_s", "p99_deadline_frac", "slo_violation_frac", "p99_ttft_s", "p99_tpot_s")
 """Shown for every trial; the others of a tenant stay in trials.csv: they would triple the page."""
 _HISTORY_POINTS = 100
 _MAX_YAML = 200

@@ -15,6 +15,7 @@ _LABELS = {
     "slo_miss_frac": "SLO miss", "drop_frac": "drops", "antt": "ANTT", "stp": "STP",
     "throughput_per_s": "throughput", "fairness_frac": "fairness", "engine_utilisation_frac": "engine utilisation",
     "dram_utilisation_frac": "DRAM utilisation", "capacity_frac": "capacity / rates",
+    "p50_ttft_s": "p50 TTFT", "p99_ttft_s": "p99 TTFT", "p50_tpot_s": "p50 TPOT", "p99_tpot_s": "p99 TPOT",
 }
 _SUFFIXES = ("_per_s", "_frac", "_mm2", "_s", "_j", "_w")
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"), (1e-12, "p"))

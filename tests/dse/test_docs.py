@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+
+from dse.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "studies/README.md", "hwmodels/README.md", "hwmodels/VALIDATION.md",
          "hwmodels/policies/README.md", "hwmodels/engines/README.md", "studies/OWN_CONSTANTS.md",
-         "studies/CLUSTER.md"]
+         "studies/CLUSTER.md", "studies/SEARCH.md"]
 
 
 def commands(page: str) -> list[str]:
@@ -25,6 +28,20 @@ def commands(page: str) -> list[str]:
 def test_links_lead_somewhere(page: str) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
         assert "://" in link or ((ROOT / page).parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_and_scripts_that_pages_name_exist(page: str) -> None:
+    """Also those inside sentences and tables, which are not run: their flags are flags of the command."""
+    text = (ROOT / page).read_text()
+    known = typer.main.get_command(app).commands
+    said = re.findall(r"(?:^ {4}|^|`|&& |\.venv/bin/)dse ([a-z-]+)((?: [^`|;&\n]*)?)", text, re.M)
+    for command, rest in said:
+        assert command in known, command
+        flags = {flag for option in known[command].params for flag in (*option.opts, *option.secondary_opts)}
+        assert {word for word in rest.split() if word.startswith("--")} <= flags, (command, rest)
+    for script in re.findall(r"python (tests/[\w/]+\.py)", text):
+        assert (ROOT / script).is_file(), script
 
 
 def blocks(page: str, language: str) -> list[str]:

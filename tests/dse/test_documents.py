@@ -397,7 +397,7 @@ WORKLOAD_CASES = [
     ("name: two", "name: no", ["2:7 name: must be a name, got no (YAML reads no as false; put it in quotes)"]),
     ("duration_s: 0.5", "duration_s: 0", ["3:13 duration_s: must be a number > 0, got 0"]),
     ("duration_s: 0.5", "duration_s: 1e8",
-     ["3:13 duration_s: must be so that at most 20,000,000 requests arrive (30 per "
+     ["3:13 duration_s: must be so that at most 20,000,000 requests arrive (45 per "
                                             "second), got 1e8"]),
     ("tenants:", "tenant:", ["1:1 tenants: missing key, must be a list", "4:1 tenant: unknown key (did you mean "
                              "'tenants'?)"]),

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from kernel_cases import machine, random_case, table, trace
 
 from hwmodels.kernel import isolated_s, simulate
-from hwmodels.metrics import distribution, jain_index, metrics, ntt
-from hwmodels.outcome import METRICS
+from hwmodels.metrics import answers, distribution, jain_index, metrics, ntt
+from hwmodels.outcome import ANSWER_METRICS, METRICS
 from hwmodels.policies import POLICIES
 
 TOTALS = {"area_mm2", "power_w", "energy_j", "energy_per_inference_j", "engine_utilisation_frac",
@@ -24,6 +25,21 @@ def _served(**options):
     costs = table([[[1.0]], [[1.0, 1.0]]])
     requests = trace([0.0, 0.0, 2.0], [0, 1, 0], **options)
     return requests, simulate(costs, machine(2), requests, "fcfs"), isolated_s(costs, machine(2), np.array([0, 1]))
+
+
+def test_tokens_of_answers_by_hand():
+    """Two answers of two steps: prompts end at 1 and 4, tokens at 2, 5 and at 7, 12."""
+    requests = trace([0.0, 0.0, 0.0, 3.0, 3.0, 3.0], [0, 1, 1, 0, 1, 1], parents=[-1, 0, 1, -1, 3, 4])
+    records = SimpleNamespace(finish_s=np.array([1.0, 2.0, 5.0, 4.0, 7.0, 12.0]), ready_s=np.zeros(6))
+    first, each = answers(requests, records, 1)
+    assert (first.tolist(), each.tolist()) == ([1.0, 1.0], [2.0, 4.0])
+    overall, tenants = metrics(requests, records, np.ones(2), names=["prompt", "answer"])
+    assert tenants["answer"]["p50_tpot_s"] == overall["p50_tpot_s"] == 3.0
+    assert overall["p99_tpot_s"] == pytest.approx(3.98)
+    assert overall["p99_ttft_s"] == 1.0
+    assert "p99_ttft_s" not in tenants["prompt"]
+    records.finish_s[5] = np.nan  # dropped
+    assert metrics(requests, records, np.ones(2))[0]["p99_tpot_s"] == np.inf
 
 
 def test_by_hand():
@@ -77,7 +93,8 @@ def test_names_are_those_of_the_outcome():
     requests, records, alone = _served(deadlines=[1.0, 2.0, 6.0])
     overall, tenants = metrics(requests, records, alone)
     assert set(overall) == set(METRICS) - TOTALS
-    assert set(tenants["0"]) == {name for name, metric in METRICS.items() if metric.per_tenant} - TOTALS
+    shared = {name for name, metric in METRICS.items() if metric.per_tenant} - TOTALS
+    assert set(tenants["0"]) == shared - {*ANSWER_METRICS}
 
 
 def test_jain_and_distribution():

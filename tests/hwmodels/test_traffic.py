@@ -109,6 +109,24 @@ def test_followers_share_the_frame_of_their_parent() -> None:
     np.testing.assert_allclose(trace.deadline_s - trace.arrival_s, 0.01)
 
 
+def test_steps_of_an_answer_follow_each_other() -> None:
+    prompt = tenant("prompt", rate_hz=10)
+    answer = Tenant(name="answer", network=OTHER, after="prompt", probability=0.5, steps=3)
+    voice = Tenant(name="voice", network=NET, after="answer")
+    workload = Workload(name="w", duration_s=2.0, tenants=(answer, voice, prompt))
+    trace = generate(workload, 1, np.ones(3))
+    rows = np.flatnonzero(trace.tenant == 0).reshape(-1, 3)
+    assert 0 < len(rows) < 20
+    assert set(trace.tenant[trace.parent[rows[:, 0]]]) == {2}
+    np.testing.assert_array_equal(trace.parent[rows[:, 1:]], rows[:, :2])
+    np.testing.assert_array_equal(trace.parent[trace.tenant == 1], rows[:, 2])  # once, when the answer is complete
+    for column in rows.T:
+        np.testing.assert_array_equal(trace.arrival_s[column], trace.arrival_s[trace.parent[rows[:, 0]]])
+    assert [mean_rate_hz(workload, one) for one in workload.tenants] == [15.0, 5.0, 10.0]
+    with pytest.raises(InvalidWorkload, match="steps"):
+        Tenant(name="a", network=NET, traffic=Traffic(rate_hz=1), steps=2)
+
+
 def test_deadlines_absolute_relative_and_none() -> None:
     workload = Workload(name="w", tenants=(
         Tenant(name="a", network=NET, traffic=Traffic(rate_hz=5), service=ServiceLevel(deadline_s=0.3)),

@@ -163,10 +163,6 @@ def analytic_records(chip: Chip, trace: RequestTrace, costs: Stations, policy: s
         spans=np.empty((0, 6)))
 
 
-_CROWD = 100
-"""Requests in the system at which a case counts as overloaded: its latencies are infinite."""
-
-
 def analytic_metrics(costs: Stations, cases: Cases, workload: Workload, *, seed: int,
                      metrics: Sequence[str]) -> dict[str, Floats]:
     """Metrics of many designs at once, as `hwmodels.evaluate.evaluate` has them at the analytic fidelity.
@@ -177,14 +173,13 @@ def analytic_metrics(costs: Stations, cases: Cases, workload: Workload, *, seed:
 
     Returns
     -------
-    metric -> (C,); infinite where the queue grows beyond `_CROWD` requests.
+    metric -> (C,); how overloaded a design is shows in its latencies, which grow with the run as the simulated do.
     """
     tenants = workload.tenants
     alone = costs.station.alone_s[cases.chip] + cases.decision_s[:, None]
     trace = generate(workload, seed, np.ones(len(tenants)))
     deadline = np.stack([relative_deadline_s(workload, row) for row in alone])
-    served = serve(costs.station, trace, deadline, cases.discipline, chip=cases.chip, decision_s=cases.decision_s,
-                   most=_CROWD)
+    served = serve(costs.station, trace, deadline, cases.discipline, chip=cases.chip, decision_s=cases.decision_s)
     late = np.where(np.isnan(served.finish_s), np.inf, served.finish_s)
     done = np.isfinite(served.finish_s)
     count = np.stack([done[:, trace.tenant == t].sum(axis=1) for t in range(len(tenants))], axis=1)

@@ -58,9 +58,17 @@ def distribution(values: Floats, name: str, unit: str = "") -> dict[str, float]:
     if not len(known):
         nothing = float("inf") if len(values) else float("nan")
         return dict.fromkeys((f"{part}{suffix}" for part in ("mean", "p50", "p95", "p99", "max")), nothing)
-    median, p95, p99 = np.percentile(known, (50.0, 95.0, 99.0))
-    numbers = (known.mean(), median, p95, p99, known.max())
+    ordered = np.sort(known)
+    numbers = (known.mean(), *(_percentile(ordered, level) for level in (50.0, 95.0, 99.0)), ordered[-1])
     return {f"{part}{suffix}": float(x) for part, x in zip(("mean", "p50", "p95", "p99", "max"), numbers, strict=True)}
+
+
+def _percentile(ordered: Floats, level: float) -> float:
+    """As `np.percentile`, to the last bit, of values in ascending order."""
+    position = (len(ordered) - 1) * (level / 100.0)
+    low = int(position)
+    a, b, frac = float(ordered[low]), float(ordered[min(low + 1, len(ordered) - 1)]), position - low
+    return b - (b - a) * (1.0 - frac) if frac >= 0.5 else a + (b - a) * frac
 
 
 def _at_percentile(latency: Floats, percentile: float) -> float:

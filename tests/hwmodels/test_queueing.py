@@ -110,8 +110,20 @@ def test_shortest_first_has_the_least_mean():
     assert means[0] < min(means[1:])
 
 
-def test_a_queue_that_grows_without_bound_is_given_up():
-    arrival = np.arange(1000) * 0.1
-    served = serve(station([[1.0]]), trace(arrival), np.full((1, 1), np.inf), np.array([ARRIVAL]), most=20)
-    assert np.isinf(served.finish_s[0]).any()
-    assert np.isfinite(served.finish_s[0]).any()
+def test_a_follower_that_was_overtaken_keeps_its_deadline():
+    """The follower is ready at 2, after a request of its tenant with a later deadline."""
+    requests = trace([0, 0, 1, 0], [0, 0, 1, 1], parent=[-1, -1, -1, 0])
+    finish = finishes(station([[2.0], [3.0]]), requests, DEADLINE, [3, 10])
+    np.testing.assert_allclose(finish, [2, 4, 10, 7])
+
+
+@pytest.mark.parametrize("discipline", [ARRIVAL, DEADLINE, SHORTEST, SHARED])
+def test_an_overloaded_chip_works_without_pause_and_serves_everyone(discipline):
+    rng = np.random.default_rng(5)
+    tenant = rng.integers(2, size=4000)
+    arrival = np.cumsum(rng.exponential(1.25 / 3.0, 4000))
+    finish = finishes(station([[0.5], [2.0]]), trace(arrival, tenant), discipline, [2.0, 8.0])
+    work = np.where(tenant == 0, 0.5, 2.0).sum()
+    assert finish.max() == pytest.approx(arrival[0] + work, rel=1e-3)
+    if discipline == SHORTEST:
+        assert np.percentile((finish - arrival)[tenant == 0], 99) < 20.0

@@ -24,22 +24,26 @@ from hwmodels.technology import constants_of
 from spaces.designs import decode_design
 from spaces.space import Params
 
-__all__ = ["DesignEstimate", "Estimate", "Estimated", "bounded", "estimate_of"]
+__all__ = ["QUICKER", "DesignEstimate", "Estimate", "Estimated", "bounded", "estimate_of"]
 
 Floats = NDArray[np.float64]
 
 
 class Estimated(NamedTuple):
-    """Of n points; NaN where nothing is known, inf where a design cannot be built or serve its load."""
+    """Of n points; NaN where nothing is known, inf where a design cannot be built or drops too many requests."""
 
     values: Floats
     """(n, objectives) to be minimised."""
     constraints: dict[str, Floats]
     """Name -> (n,) violations relative to their bounds, <= 0 is feasible."""
+    quicker: "Estimated | None" = None
+    """The same if every request took `QUICKER` of its time: latencies of a chip near overload depend most on it."""
 
 
 Estimate = Callable[[Sequence[Params]], Estimated]
 
+QUICKER = 0.8
+"""More than bounds and mappings of a network usually differ by (`hwmodels.analytic.LATENCY_RATIO`)."""
 _POLICY = ("policy", "scheduler")
 _ROWS = 1_500_000
 """Requests x designs handled at once."""
@@ -70,15 +74,16 @@ class DesignEstimate:
         keys = [tuple((name, value) for name, value in point.items() if name not in _POLICY and "." not in name)
                 for point in points]
         self._cost({key: point for key, point in zip(keys, points, strict=True) if key not in self._known})
-        found = {name: np.full(len(points), np.inf) for name in self._names}
+        found, quicker = ({name: np.full(len(points), np.inf) for name in self._names} for _ in range(2))
         rows = [i for i, key in enumerate(keys) if self._known[key] is not None]
         step = max(1, _ROWS // self._requests())
         for low in range(0, len(rows), step):
             some = rows[low:low + step]
-            values = self._metrics([points[i] for i in some], [keys[i] for i in some])
-            for name, column in values.items():
-                found[name][some] = column
-        return self._oriented(found)
+            each = self._metrics([points[i] for i in some], [keys[i] for i in some])
+            for whole, part in zip((found, quicker), each, strict=True):
+                for name, column in part.items():
+                    whole[name][some] = column
+        return self._oriented(found)._replace(quicker=self._oriented(quicker))
 
     def _requests(self) -> int:
         from hwmodels.traffic import generate
@@ -101,7 +106,8 @@ class DesignEstimate:
             one = Stations(Station(*(column[d] for column in together.station)), together.energy_j[d])
             self._known[key] = _Hardware(one, chip)
 
-    def _metrics(self, points: Sequence[Params], keys: Sequence[tuple[object, ...]]) -> dict[str, Floats]:
+    def _metrics(self, points: Sequence[Params], keys: Sequence[tuple[object, ...]]) -> list[dict[str, Floats]]:
+        """Metrics of points, and what they are if requests are quicker."""
         place = {key: d for d, key in enumerate(dict.fromkeys(keys))}
         used = [hardware for key in place if (hardware := self._known[key]) is not None]
         most = max(hardware.costs.station.time_s.shape[1] for hardware in used)
@@ -119,7 +125,11 @@ class DesignEstimate:
             static_w=leakage + np.array([block.power_w for block in blocks]),
             decision_s=np.array([block.decision_s for block in blocks]),
             decision_j=np.array([block.decision_j for block in blocks]))
-        return analytic_metrics(together, cases, self._study.workload, seed=self._study.seed, metrics=self._names)
+        station = together.station
+        quicker = together._replace(station=station._replace(time_s=QUICKER * station.time_s,
+                                                             alone_s=QUICKER * station.alone_s))
+        return [analytic_metrics(one, cases, self._study.workload, seed=self._study.seed, metrics=self._names)
+                for one in (together, quicker)]
 
     def _block(self, scheduler: str, policy: str, engine: Engine) -> SchedulerBlock:
         key = scheduler, policy, engine.node_nm

@@ -3,8 +3,9 @@
 1. `archive` starts with points spread over the space (permuted Halton); `guided` has an estimate of every design
    (`dse.estimate`) and starts from the front that it predicts.
 2. Gaussian processes (`dse.process`) learn the logarithm of every objective and constraint; with estimates, the
-   logarithm of true / estimated. Beyond `MOST_POINTS` results a linear regression over all of them (`dse.surrogate`)
-   carries the processes, which then look at the results nearest to the front only.
+   logarithm of true / estimated, in units of its swing: how much the estimate depends on how long requests take. Near
+   overload that is a lot, and the estimate says little. Beyond `MOST_POINTS` results a linear regression over all of
+   them (`dse.surrogate`) carries the processes, which then look at the results nearest to the front only.
 3. A stock of candidates: points spread over the space, and moves around the front found so far and around the best
    candidates. Those are proposed, in turn, that are expected to add most feasible hypervolume: a few draws of what each
    may turn out to be. Points still being evaluated count with their predicted values.
@@ -22,20 +23,18 @@ M. Emmerich, N. Beume, B. Naujoks, EMO 2005, doi:10.1007/978-3-540-31880-4_5 (hy
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dse.estimate import QUICKER, Estimate, Estimated
 from dse.moves import Moves
 from dse.pareto import Archive
 from dse.points import Codes, HaltonPoints, PointSampler
 from dse.process import MOST_POINTS, GaussianProcess
 from dse.surrogate import Features, Regression
 from spaces.space import Space
-
-if TYPE_CHECKING:
-    from dse.estimate import Estimate
 
 __all__ = ["GuidedSampler"]
 
@@ -62,6 +61,7 @@ _LOCAL_FRAC = 0.2  # beyond MOST_POINTS results: moves around the front whatever
 _GROWTH = 1.06  # results until the next fit, at first
 _LATE = 300, 1.15  # results after which fits are this far apart
 _PRIOR = 0.5  # how far off estimates are thought to be before anything is known (logarithm)
+_MOST_SWING = 20.0
 _UNRUNNABLE = "status"  # constraint of a design that cannot run at all: its other values mean nothing
 _LARGE = 20.0  # limit of a transformed constraint
 _TINY = 1e-300
@@ -126,7 +126,7 @@ class GuidedSampler(PointSampler):
     estimate : of the study; None where there is none.
     """
 
-    def __init__(self, space: Space, seed: int, estimate: "Estimate | None" = None) -> None:
+    def __init__(self, space: Space, seed: int, estimate: Estimate | None = None) -> None:
         super().__init__(space, seed)
         self._estimate = estimate
         self._moves = Moves(space, self.rng)
@@ -142,6 +142,7 @@ class GuidedSampler(PointSampler):
         self._known: set[Codes] = set()
         self._codes = np.empty((0, len(space.names)), dtype=np.int64)
         self._prior = np.empty((0, 0))
+        self._swing = np.empty((0, 0))
         self._mean = np.empty((0, 0))
         self._spread = np.empty((0, 0))
         # what was told
@@ -152,7 +153,7 @@ class GuidedSampler(PointSampler):
         self._archive = Archive()
         self._joined: list[int] = []
         self._pending: dict[Codes, Floats] = {}
-        self._priors: dict[Codes, Floats] = {}
+        self._priors: dict[Codes, tuple[Floats, Floats]] = {}
         self._fitted = 0
         self._due = True
 
@@ -192,7 +193,8 @@ class GuidedSampler(PointSampler):
         if self._estimate is not None:
             if missing := [one for one in told if one not in self._priors]:
                 self._estimated(missing)
-            deviation = targets - np.array([self._priors[one] for one in told])
+            prior, swing = (np.array(column) for column in zip(*(self._priors[one] for one in told), strict=True))
+            deviation = (targets - prior) / swing
             if not (known := np.isfinite(deviation).all(axis=1)).all():
                 told = [one for one, good in zip(told, known.tolist(), strict=True) if good]
                 targets, deviation = targets[known], deviation[known]
@@ -217,25 +219,33 @@ class GuidedSampler(PointSampler):
 
     # --- the stock --------------------------------------------------------------------------------------------------
 
-    def _estimated(self, new: Sequence[Codes]) -> tuple[Floats, Bools]:
-        """Targets as estimated, and which designs are worth a look; zeros without estimates."""
+    def _estimated(self, new: Sequence[Codes]) -> tuple[Floats, Floats, Bools]:
+        """Targets as estimated, their swing, and which designs are worth a look; zeros and ones without estimates."""
         if self._estimate is None:
             assert self._scale is not None
-            return np.zeros((len(new), self._scale.objectives + len(self._scale.names))), np.ones(len(new), dtype=bool)
+            shape = len(new), self._scale.objectives + len(self._scale.names)
+            return np.zeros(shape), np.ones(shape), np.ones(len(new), dtype=bool)
         found = self._estimate([self.space.decode(codes) for codes in new])
         good = np.asarray(~np.isinf(found.values).any(axis=1))
         if self._scale is None:
             names = sorted(found.constraints)
             violations = np.array([found.constraints[name][good] for name in names]).T
             self._scale = _Scale(found.values[good], names, violations.reshape(int(good.sum()), len(names)))
-        names = list(self._scale.names)
-        violations = np.array([found.constraints[name] for name in names]).T.reshape(len(new), len(names))
-        prior = np.concatenate([self._scale.values(np.where(np.isinf(found.values), 1.0, found.values)),
-                                self._scale.violations(violations)], axis=1)
-        prior = np.nan_to_num(prior, nan=0.0)
-        prior[~good] = np.nan  # estimates give up on an overloaded design; there may be little wrong with it
-        self._priors.update(zip(new, prior, strict=True))
-        return prior, good
+        prior, swing = self._targets(found), np.ones(1)
+        if found.quicker is not None:
+            swing = (prior - self._targets(found.quicker)) / -math.log(QUICKER)
+        swing = np.broadcast_to(np.clip(np.abs(swing), 1.0, _MOST_SWING), prior.shape)
+        prior[~good] = np.nan  # more requests are dropped than a metric allows; there may be little wrong with it
+        self._priors.update(zip(new, zip(prior, swing, strict=True), strict=True))
+        return prior, swing, good
+
+    def _targets(self, found: Estimated) -> Floats:
+        """Estimates as they are predicted; what is not known is 0."""
+        assert self._scale is not None
+        violations = np.array([found.constraints[name] for name in self._scale.names]).T
+        both = [self._scale.values(np.where(np.isinf(found.values), 1.0, found.values)),
+                self._scale.violations(violations.reshape(len(found.values), len(self._scale.names)))]
+        return np.nan_to_num(np.concatenate(both, axis=1), nan=0.0)
 
     def _add(self, candidates: Sequence[Codes]) -> None:
         """Take candidates into the stock that were never in it."""
@@ -243,22 +253,28 @@ class GuidedSampler(PointSampler):
         if not new:
             return
         self._known.update(new)
-        prior, good = self._estimated(new)
-        codes = np.array(new, dtype=np.int64)[good]
-        mean = self._predicted(codes, prior[good])
+        prior, swing, good = self._estimated(new)
+        codes, prior, swing = np.array(new, dtype=np.int64)[good], prior[good], swing[good]
+        mean = self._predicted(codes, prior, swing)
         width = prior.shape[1]
         self._codes = np.concatenate([self._codes, codes])
-        self._prior, self._mean, self._spread = (np.concatenate([old.reshape(-1, width), one]) for old, one in (
-            (self._prior, prior[good]), (self._mean, mean), (self._spread, np.full(mean.shape, np.nan))))
+        self._prior, self._swing, self._mean, self._spread = (
+            np.concatenate([old.reshape(-1, width), one]) for old, one in (
+                (self._prior, prior), (self._swing, swing), (self._mean, mean),
+                (self._spread, np.full(mean.shape, np.nan))))
 
-    def _predicted(self, codes: Ints, prior: Floats) -> Floats:
+    def _predicted(self, codes: Ints, prior: Floats, swing: Floats) -> Floats:
         """Mean of the targets of some designs."""
         if not self._fitted or not len(codes):
             return prior
-        mean = prior + self._process.mean(codes)
+        deviation = self._process.mean(codes)
         if self._regression is not None:
-            mean += self._regression.predict(self._features.rows(codes))
-        return mean
+            deviation += self._regression.predict(self._features.rows(codes))
+        return prior + swing * deviation
+
+    def _spread_of(self, rows: Ints) -> Floats:
+        """Standard deviation of the targets of some candidates."""
+        return self._swing[rows] * (self._process.spread(self._codes[rows]) if self._fitted else _PRIOR)
 
     def _grow(self, children: int) -> None:
         """Moves around the archive and what is predicted to be best."""
@@ -285,7 +301,7 @@ class GuidedSampler(PointSampler):
             new = best[np.isnan(self._spread[best, 0])]
             if not len(new):
                 break
-            self._spread[new] = self._process.spread(self._codes[new]) if self._fitted else _PRIOR
+            self._spread[new] = self._spread_of(new)
             best = self._best()
         rest = np.ones(len(self._codes), dtype=bool)
         rest[best] = False
@@ -301,7 +317,7 @@ class GuidedSampler(PointSampler):
         assert self._scale is not None
         m = self._scale.objectives
         error = self._process.error if self._fitted else np.full(self._mean.shape[1], _PRIOR)
-        spread = np.where(np.isnan(self._spread), error, self._spread)
+        spread = np.where(np.isnan(self._spread), self._swing * error, self._spread)
         excess = np.maximum(self._mean[:, m:] - spread[:, m:], 0.0).sum(axis=1)
         within = np.flatnonzero(excess <= 0.0)
         best = within[_best_layers(self._mean[within, :m], _SHORT)][:_SHORT]
@@ -311,7 +327,7 @@ class GuidedSampler(PointSampler):
         return best
 
     def _keep(self, rows: Ints | Bools) -> None:
-        self._codes, self._prior = self._codes[rows], self._prior[rows]
+        self._codes, self._prior, self._swing = self._codes[rows], self._prior[rows], self._swing[rows]
         self._mean, self._spread = self._mean[rows], self._spread[rows]
 
     def _renew(self) -> None:
@@ -325,7 +341,8 @@ class GuidedSampler(PointSampler):
         elif first:
             self._add([self.space.sample_evenly_codes(self.rng) for _ in range(_SPREAD)])
         else:
-            self._mean, self._spread = self._predicted(self._codes, self._prior), np.full(self._mean.shape, np.nan)
+            self._mean = self._predicted(self._codes, self._prior, self._swing)
+            self._spread = np.full(self._mean.shape, np.nan)
         self._sort()
         for _ in range(_ROUNDS if first else 1):
             self._grow(_CHILDREN)
@@ -370,7 +387,7 @@ class GuidedSampler(PointSampler):
             return []
         predicted, spread = self._mean[:_SHORT], self._spread[:_SHORT]
         if len(new := np.flatnonzero(np.isnan(spread[:, 0]))):
-            spread[new] = self._process.spread(self._codes[new]) if self._fitted else _PRIOR
+            spread[new] = self._spread_of(new)
         noise = self.rng.standard_normal((_DRAWS, *predicted.shape))
         drawn = predicted + spread * (noise[:, :, self._process.same] if self._fitted else noise)
         feasible = np.asarray((drawn[:, :, m:] <= 0.0).all(axis=2))

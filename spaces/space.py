@@ -387,14 +387,13 @@ class Space:
         """
         codes, node = [], self._root
         for domain, want in zip(self.domains.values(), wanted, strict=True):
-            code = want
-            if node.skip is not None:
-                code = INACTIVE
-            elif node.step(want) is None:
-                code = _nearest(node, domain, want, rng)
-            codes.append(code)
+            code = want if node.skip is None else INACTIVE
             below = node.step(code)
-            assert below is not None
+            if below is None:
+                code = _nearest(node, domain, want, rng)
+                below = node.step(code)
+                assert below is not None
+            codes.append(code)
             node = below
         return tuple(codes)
 

@@ -15,15 +15,22 @@ import numpy as np
 from numba import njit
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["column", "drop_stale", "merged", "part"]
+__all__ = ["column", "drop_stale", "loop", "merged", "part", "piece"]
 
 part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Compiles a piece of a loop that only compiled code calls: without the code that would unpack its arguments, and
 without a file of its own in the cache."""
 
-merged = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, inline="always")
-"""As `part`, for short pieces that take arrays and are called often: they become part of their caller, because a call
-counts references to every array."""
+loop = njit(cache=True, error_model="numpy", _nrt=False)
+"""Compiles an event loop: it makes no arrays, those that it needs are given to it. So it counts no references to them,
+which costs more than what a short decision does."""
+
+piece = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
+"""As `part`, for code that makes no arrays either."""
+
+merged = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, inline="always")
+"""As `piece`, for those that are called at every event: they become part of their caller, because every array that a
+call hands over is copied by its seven or more words."""
 
 
 def column(values: NDArray[Any], dtype: DTypeLike = np.float64) -> NDArray[Any]:

@@ -63,11 +63,15 @@ from hwmodels.kernel_parts import (
     Results,
     Visible,
     Watch,
+    children_of,
+    counters,
     results,
+    scratch,
     unwatched,
 )
 from hwmodels.kernel_places import alone_s
 from hwmodels.kernel_prefetch import blocks, first_issued, run_prefetch
+from hwmodels.kernel_rank import line
 from hwmodels.kernel_single import run_single
 from hwmodels.kernel_tile import points_of, run_tile
 from hwmodels.policies import policy as named_policy
@@ -310,7 +314,11 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     out = results(count, len(machine.units), layers)
     # after an exit that is not taken more is left than was expected: numbers made of it may rise
     run_ahead = policy.run_ahead and not (table.exit_frac is not None and visible.groups)
+    watch = watch or unwatched()
     tasks = np.empty(count, dtype=TASK)
+    kinds = 1 if requests.engine.max(initial=-1) < 0 else len(machine.units) + 1
+    waiting = line(count if policy.rank is not None else 0, kinds)
+    children = children_of(requests.parent)
     known = tenants_of(whole, machine) if policy.stops or policy.prepare else None
     stops = policy.stops(table, machine, known, values) if policy.stops and known and count else None
     inside = stops and (stops.how == KILL or stops.points is not None or (stops.tiles and table.tiles is not None))
@@ -327,15 +335,19 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
                     np.zeros(1, dtype=ORDER), out)
     elif stops and inside and single and not rewind:
         spans = run_tile(hw, points_of(table, trace, stops), requests, columns, visible, *functions, values, stops.how,
-                         record, watch or unwatched(), tasks, out)
+                         record, watch, counters(watch), tasks, waiting, out)
         out = out._replace(spans=spans)
     elif single and not general and policy.assign is None:
-        run_single(hw, requests, columns, visible, *functions, values, rewind, record, watch or unwatched(),
-                   tasks, out)
+        run_single(hw, requests, columns, visible, *functions, values, rewind, record, watch, counters(watch), tasks,
+                   waiting, *children, np.zeros(16), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64),
+                   scratch(count, 10, 3), out)
     elif count:
+        shown, engines, levels = count if policy.assign else 0, len(machine.units), len(machine.level_units)
         run_general(hw, requests, columns, visible, *functions, values, (policy.assign or _no_assign).pointer,
-                    policy.assign is not None, plan, record, watch or unwatched(), tasks,
-                    np.zeros(count if policy.assign else 0, dtype=SEAT), np.zeros(len(machine.units), dtype=CHIP), out)
+                    policy.assign is not None, plan, record, watch, counters(watch), tasks, waiting,
+                    np.zeros(shown, dtype=SEAT), np.zeros(engines, dtype=CHIP), *children, np.zeros(16),
+                    scratch(count, 17, 3), scratch(int(machine.units.sum()), 8, 8), scratch(engines + 1, 8, 3),
+                    np.empty((shown, engines, levels)), np.empty((shown, engines, levels)), out)
     events = int(out.totals[3])
     return TaskRecords(
         ready_s=out.ready_s,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hwmodels.compiled import part
+from hwmodels.compiled import piece
 from hwmodels.kernel_places import to_place
 
 __all__ = ["VIEW", "seat", "show_running", "show_waiting"]
@@ -12,7 +12,7 @@ VIEW = 64
 scheduler has a queue of finite length, and its work must not grow with the backlog."""
 
 
-@part
+@piece
 def show_waiting(offset, left_s, estimate_s, dram_bytes, engine_bytes_per_s, reconfigure_s, switch_s, lefts, needs,  # type: ignore[no-untyped-def]
                  slot, n, s, layer, bound, formed, at_engine, at_level, holds, live, continues):
     """Fill `left` and `need` of a waiting task."""
@@ -29,7 +29,7 @@ def show_waiting(offset, left_s, estimate_s, dram_bytes, engine_bytes_per_s, rec
                 needs[slot, e, u] = dram_bytes[first + layer] / estimate_s[first + layer]
 
 
-@part
+@piece
 def show_running(offset, left_s, estimate_s, dram_bytes, stay_frac, lefts, needs, slot, n, s, layer, last, bound,  # type: ignore[no-untyped-def]
                  row, ran_s):
     """Fill `left` and `need` of a task whose layer runs for `ran_s`, by estimates: what is left of it, then the rest at
@@ -48,7 +48,7 @@ def show_running(offset, left_s, estimate_s, dram_bytes, stay_frac, lefts, needs
                 needs[slot, e, u] = dram_bytes[first + layer + 1] / estimate_s[first + layer + 1]
 
 
-@part
+@piece
 def seat(seats, lefts, queue, count, nothing_runs, idle, level_units, pick_slot, pick_engine, pick_level):  # type: ignore[no-untyped-def]
     """Give idle units to the waiting tasks as `assign` asked, in queue order; returns how many start.
 

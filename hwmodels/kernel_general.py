@@ -5,19 +5,18 @@ drops, one round of decisions, and the rates of the DRAM channel.
 
 A round of decisions hands out the idle units. The policy names the best waiting task; it goes to the place where it is
 expected to finish first, or keeps waiting for a busy engine if that ends sooner; then the next best, until
-no unit is idle, nobody is left, or `_PATIENCE` tasks chose to wait. The queue of a policy with a key is sorted by it,
-the best task last: who runs comes and goes at the end, so that a long queue costs little more than a short one.
+no unit is idle, nobody is left, or `_PATIENCE` tasks chose to wait. The queue is sorted, by key or by order of
+admission, who comes first at its end: who runs comes and goes there, so that a long queue costs little more than a
+short one. Tasks of a policy that ranks stand in a line instead (`hwmodels.kernel_rank`).
 """
 
 import numpy as np
-from numba import njit
 
-from hwmodels.compiled import part
+from hwmodels.compiled import loop, piece
 from hwmodels.kernel_assign import VIEW, seat, show_running, show_waiting
-from hwmodels.kernel_parts import KEY, RANK, admit, children_of, heap_pop, heap_push, overdue, refresh
+from hwmodels.kernel_parts import KEY, RANK, SELECT, admit, heap_pop, heap_push, overdue, refresh, removed
 from hwmodels.kernel_places import best_level, lendable, rates, to_place
-from hwmodels.kernel_rank import scan
-from hwmodels.policies.base import RANKED
+from hwmodels.kernel_rank import first_of, least_of, leave, stand, take, wait
 
 __all__ = ["run_general"]
 
@@ -25,17 +24,17 @@ _PATIENCE = 32
 """Tasks that may prefer a busy engine before a round of decisions gives up on the idle ones."""
 
 
-@part
+@piece
 def _insert(queue, size, slot, tasks, keys, use_key):  # type: ignore[no-untyped-def]
-    """Let a task wait: by key, largest first, then latest first; without a key in order of admission. The new size."""
+    """Let a task wait: by key, largest first, then, or without a key, latest first. The new size."""
     at, high = 0, size
     while at < high:
         middle = (at + high) >> 1
         other = queue[middle]
-        later = tasks[other].order > tasks[slot].order
-        if use_key:
-            later = keys[other] < keys[slot] or (keys[other] == keys[slot] and not later)
-        if later:
+        behind = tasks[other].order < tasks[slot].order
+        if use_key and keys[other] != keys[slot]:
+            behind = keys[other] < keys[slot]
+        if behind:
             high = middle
         else:
             at = middle + 1
@@ -46,11 +45,19 @@ def _insert(queue, size, slot, tasks, keys, use_key):  # type: ignore[no-untyped
 
 
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
-@njit(cache=True, error_model="numpy")
+@loop
 def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, run_ahead, use_keeps, quantum_s, params,  # type: ignore[no-untyped-def]
-                assign, use_assign, plan, record, watch, tasks, seats, chip, out):
-    """Serve all requests; writes `out`. Parameters as in `kernel_single.run_single`; `seats`, shape (n,) for a
-    policy that assigns, else (0,), and `chip`, shape (E,), are scratch."""
+                assign, use_assign, plan, record, watch, counts, tasks, line, seats, chip, first_child, sibling, state,
+                of_tasks, of_layers, of_engines, lefts, needs, out):
+    """Serve all requests; writes `out`.
+
+    Parameters
+    ----------
+    as in `kernel_single.run_single`, and
+    seats, chip : scratch, shapes (n,) for a policy that assigns, else (0,), and (E,).
+    of_tasks, of_layers, of_engines : `kernel_parts.scratch` of n tasks (17, 3), all units (8, 8), E + 1 (8, 3); zeros.
+    lefts, needs : what a policy that assigns is shown of every task at every place, shape (len(seats), E, U).
+    """
     # written-out columns: an attribute of a tuple of arrays costs a reference count at every use
     n_layers, offset, units, level_units = hw.n_layers, hw.offset, hw.units, hw.level_units
     latency_s, dram_bytes, energy_j, live_bytes = hw.latency_s, hw.dram_bytes, hw.energy_j, hw.live_bytes
@@ -59,77 +66,44 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
     n = len(requests.arrival_s)
     zero = n - n  # not a literal: pieces would be compiled for those too
     n_engines = units.size
-    first_child, sibling = children_of(requests.parent)
     use_key = form == KEY
-    state = np.zeros(16)
-    ranked = np.empty(n if form == RANK else 0, dtype=RANKED)
-    asked_s = 0.0
-    request_of = np.full(n, -1, dtype=np.int64)
-    free_slots = np.arange(n - 1, -1, -1)
+    listed = form == SELECT  # the policy is shown all candidates
+    # tasks
+    ints, floats = of_tasks
+    request_of, free_slots, seen, queue, arriving = ints[0], ints[1], ints[2], ints[3], ints[4]
+    holds, last_engine, last_level = ints[5], ints[6], ints[7]  # engine with its live data, -1 = DRAM; where it ran
+    late_requests, late_slots, candidates = ints[8], ints[9], ints[10]
+    held = ints[11]  # tasks whose layer ended in a pool since somebody last started
+    picked, moved_on = ints[12], ints[13]  # 1: its place, layer or data are not those it was shown with
+    named, just, ran = ints[14], ints[15], ints[16]  # rank: 1 = best in this round, 2: starts; who ran until now
+    live, keys, late_keys = floats[0], floats[1], floats[2]  # bytes held since the last layer, -1 before the first
+    for slot in range(n):
+        request_of[slot], free_slots[slot], moved_on[slot] = -1, n - 1 - slot, 1
     n_free = n
-    live = np.empty(n)  # bytes held since the last layer, -1 before the first
-    holds = np.empty(n, dtype=np.int64)  # engine that holds them, -1 = DRAM
-    last_engine = np.empty(n, dtype=np.int64)
-    last_level = np.empty(n, dtype=np.int64)
-    seen = np.zeros(n, dtype=np.int64)
-    picked = np.zeros(n, dtype=np.bool_)
-    keys = np.empty(n)
-    queue = np.empty(n, dtype=np.int64)
-    candidates = np.empty(0 if use_key else n, dtype=np.int64)
-    held = np.empty(n, dtype=np.int64)  # tasks whose layer ended in a pool since somebody last started
-    n_held = 0
-    size = zero
-    late_keys = np.empty(n)
-    late_requests = np.empty(n, dtype=np.int64)
-    late_slots = np.empty(n, dtype=np.int64)
-    n_late = zero
-    arriving = np.empty(n, dtype=np.int64)
-    # running layers
-    most = 0
+    size, n_late, n_just, n_held, running = zero, zero, zero, 0, zero
+    asked_s = 0.0
+    # running layers, and the choices of one round
+    ints, floats = of_layers
+    run_slot, run_engine, run_units, run_row, ended = ints[0], ints[1], ints[2], ints[3], ints[4]
+    pick_slot, pick_engine, pick_level = ints[5], ints[6], ints[7]
+    run_begin, run_since, run_left, run_end, run_need = floats[0], floats[1], floats[2], floats[3], floats[4]
+    run_drawn, speed, new_speed = floats[5], floats[6], floats[7]
+    # engines; the last place: any
+    ints, floats = of_engines
+    idle, engine_level = ints[0, :n_engines], ints[1]
+    resident, displaced = ints[2], ints[3]  # unfinished task whose data it holds; one that a smaller key would displace
+    bound_here, left = ints[4], ints[5]  # waiting tasks that are bound to it; those to ask in this round
+    waits, closed = ints[6], ints[7]  # waiting tasks, all the time; 1: those cannot start now, by bound engine + 1
+    free_at, layer_end, unsaved = floats[0], floats[1], floats[2]
     for e in range(n_engines):
-        most += units[e]
-    run_slot = np.empty(most, dtype=np.int64)
-    run_engine = np.empty(most, dtype=np.int64)
-    run_units = np.empty(most, dtype=np.int64)
-    run_begin = np.empty(most)
-    run_since = np.empty(most)
-    run_left = np.empty(most)
-    run_end = np.empty(most)
-    run_need = np.empty(most)
-    run_drawn = np.empty(most)
-    run_row = np.empty(most, dtype=np.int64)
-    speed = np.empty(most)
-    new_speed = np.empty(most)
-    running = zero
-    ended = np.empty(most, dtype=np.int64)
-    # engines
-    idle = units.copy()
-    engine_level = hw.top_level.copy()
-    resident = np.full(n_engines, -1, dtype=np.int64)  # engines of one unit: unfinished task whose data they hold
-    free_at = np.empty(n_engines)
-    layer_end = np.empty(n_engines)
-    displaced = np.empty(n_engines, dtype=np.int64)  # running task that a smaller key would displace
-    bound_here = np.empty(n_engines, dtype=np.int64)  # waiting tasks that are bound to it
-    left = np.empty(n_engines + 1, dtype=np.int64)  # those of them to ask in this round, for policies with a key
-    waits = np.zeros(n_engines + 1, dtype=np.int64)  # all the time; [-1]: those that may use every engine
-    # choices of one round
-    pick_slot = np.empty(most, dtype=np.int64)
-    pick_engine = np.empty(most, dtype=np.int64)
-    pick_level = np.empty(most, dtype=np.int64)
-    unsaved = np.zeros(n_engines)
-    # policies that assign: time left and bandwidth needed at every place
-    shown = seats.size
-    lefts = np.empty((shown, n_engines, level_units.size))
-    needs = np.empty((shown, n_engines, level_units.size))
-    moved_on = np.ones(n, dtype=np.bool_)  # its place, layer or data are not those it was shown with
+        idle[e], engine_level[e], resident[e] = units[e], hw.top_level[e], -1
     now = 0.0
     upcoming = 0
     order = zero
     epoch = 0
     total_bytes, total_overhead, decisions, events = 0.0, 0.0, 0, 0
     levels = watch.more_j.size
-    watched, late = np.zeros(levels, dtype=np.int64), np.zeros((levels, watch.spare.size), dtype=np.int64)
-    missed = np.zeros(levels, dtype=np.int64)
+    watched, late, missed = counts
     look_s, excess_j = 0.0 if levels > 0 else np.inf, 0.0
     while True:
         while upcoming < n and requests.parent[upcoming] >= 0:
@@ -145,6 +119,10 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             if look_s < 0.0:
                 out.totals[5] = now
                 break
+        if n_just > 0 and tasks[just[0]].last_s != now:
+            for p in range(n_just):
+                wait(rank, tasks, line, just[p], now, size, params)
+            n_just = 0
         n_arriving = 0
 
         # ends of layers
@@ -174,15 +152,20 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             events += 1
             live[slot] = live_bytes[run_row[x]]
             holds[slot] = e
-            moved_on[slot] = True
+            moved_on[slot] = 1
             tasks[slot].layer += 1
             tasks[slot].last_s = now
             tasks[slot].service_s += took
             if tasks[slot].layer < requests.layers[r]:
                 refresh(tasks[slot], requests.look[r], lookups, visible.groups)
-                if use_key:
-                    keys[slot] = key(tasks, slot, params)
-                size = _insert(queue, size, slot, tasks, keys, use_key)
+                if form == RANK:
+                    just[n_just] = slot
+                    n_just += 1
+                    size += 1
+                else:
+                    if use_key:
+                        keys[slot] = key(tasks, slot, params)
+                    size = _insert(queue, size, slot, tasks, keys, use_key)
                 waits[requests.engine[r]] += 1
                 if units[e] > 1:
                     held[n_held] = slot
@@ -194,6 +177,8 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             epoch += 1
             if resident[e] == slot:
                 resident[e] = -1
+            if form == RANK:
+                leave(line, slot, now)
             request_of[slot] = -1
             free_slots[n_free] = slot
             n_free += 1
@@ -227,15 +212,19 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             request_of[slot] = r
             live[slot] = -1.0
             holds[slot] = -1
-            moved_on[slot] = True
+            moved_on[slot] = 1
             last_engine[slot] = -1
             last_level[slot] = -1
             out.ready_s[r] = now
             admit(tasks[slot], order, now, r, requests, lookups, visible)
             if use_key:
                 keys[slot] = key(tasks, slot, params)
+            if form == RANK:
+                stand(rank, tasks, line, slot, requests.engine[r] + 1, now, size + 1, params)
+                size += 1
+            else:
+                size = _insert(queue, size, slot, tasks, keys, use_key)
             order += 1
-            size = _insert(queue, size, slot, tasks, keys, use_key)
             waits[requests.engine[r]] += 1
             if requests.drop_late[r]:
                 n_late = heap_push(late_keys, late_requests, late_slots, n_late, requests.deadline_s[r], r, slot)
@@ -246,12 +235,11 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             n_late = heap_pop(late_keys, late_requests, late_slots, n_late)
             if request_of[slot] != r or not np.isnan(out.start_s[r]):
                 continue
-            position = 0
-            while queue[position] != slot:
-                position += 1
-            size -= 1
-            for p in range(position, size):
-                queue[p] = queue[p + 1]
+            if form == RANK:
+                leave(line, slot, now)
+                size -= 1
+            else:
+                size = removed(queue, size, slot)
             waits[requests.engine[r]] -= 1
             request_of[slot] = -1
             free_slots[n_free] = slot
@@ -264,15 +252,16 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             spare += idle[e]
             free_at[e], layer_end[e], unsaved[e] = now, now, 0.0
             displaced[e] = -1
-            bound_here[e] = waits[e] if use_key else 0
-        unbound = waits[-1] if use_key else 0
-        n_seen, to_ask = 0, 0
+            bound_here[e] = 0 if listed else waits[e]
+        unbound = 0 if listed else waits[-1]
+        n_seen, to_ask = 0, size  # queue[:to_ask] is still to be asked, or shown
         if use_assign:
             if size > 0 and spare > 0:
                 for e in range(n_engines):
                     chip[e].units, chip[e].idle, chip[e].bytes_per_s = units[e], idle[e], hw.bytes_per_s
-                for p in range(size):
-                    slot = queue[p]
+                while to_ask > 0 and n_seen < VIEW:
+                    to_ask -= 1
+                    slot = queue[to_ask]
                     r = request_of[slot]
                     bound = requests.engine[r]
                     if bound >= 0 and idle[bound] == 0:
@@ -282,20 +271,19 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     else:
                         bound_here[bound] += 1
                     continues = live[slot] >= 0.0 and tasks[slot].last_s == now
-                    if moved_on[slot]:
+                    if moved_on[slot] == 1:
                         show_waiting(offset, any_left_s if bound < 0 else own_left_s, estimate_s, dram_bytes,
                                      engine_bytes_per_s, hw.reconfigure_s, hw.switch_s, lefts, needs, slot,
                                      requests.network[r], requests.sample[r], tasks[slot].layer, bound, engine_level,
                                      last_engine[slot], last_level[slot], holds[slot], live[slot], continues)
-                        moved_on[slot] = hw.reconfigure_s > 0.0  # then it depends on what the engines last lent
+                        # if it costs to reconfigure it depends on what the engines last lent
+                        moved_on[slot] = 1 if hw.reconfigure_s > 0.0 else 0
                         seats[slot].engine, seats[slot].need_bytes_per_s, seats[slot].drop = last_engine[slot], 0.0, 0
                         seats[slot].droppable = 1 if requests.drop_late[r] else 0
                     seats[slot].units = level_units[last_level[slot]] if continues else 0
                     seats[slot].cap_bytes_per_s, seats[slot].to_engine, seats[slot].to_units = np.inf, -1, 0
                     candidates[n_seen] = slot
                     n_seen += 1
-                    if n_seen == VIEW:
-                        break
                 for x in range(running):
                     slot = run_slot[x]
                     r = request_of[slot]
@@ -316,8 +304,8 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                         kept += 1
                 if kept < n_seen:
                     n_seen = kept
-                    kept = 0
-                    for q in range(size):
+                    kept = to_ask
+                    for q in range(to_ask, size):
                         slot = queue[q]
                         if seats[slot].drop == 0:
                             queue[kept] = slot
@@ -345,14 +333,15 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     free_at[e] = stays
                     layer_end[e] = run_end[x]
                     displaced[e] = slot
-            waiting, to_ask = 0, size  # with a key queue[:to_ask] is still to be asked
-            if use_key:
+            waiting = 0
+            if not listed:
                 waiting = unbound
                 for e in range(n_engines):
                     left[e] = bound_here[e] if idle[e] > 0 else 0
+                    closed[e + 1] = 0 if idle[e] > 0 else 1
                     waiting += left[e]
             else:
-                for p in range(size):
+                for p in range(size - 1, -1, -1):
                     e = requests.engine[request_of[queue[p]]]
                     if e < 0:
                         unbound += 1
@@ -361,7 +350,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     if e < 0 or idle[e] > 0:
                         candidates[waiting] = queue[p]
                         waiting += 1
-            patience = _PATIENCE
+            patience, n_named = _PATIENCE, 0
             while waiting > 0 and spare > 0 and patience > 0:
                 position = 0
                 if use_key:
@@ -371,21 +360,32 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     if bound >= 0 and idle[bound] == 0:
                         continue
                 elif form == RANK:
-                    ran = -1  # the last one that has just run
-                    for p in range(waiting):
-                        if live[candidates[p]] >= 0.0 and tasks[candidates[p]].last_s == now:
-                            ran = p
-                    if ran >= 0 and seen[candidates[ran]] == epoch and now < asked_s + quantum_s:
-                        position = ran
+                    stays, n_ran = -1, 0  # the last one of those that ran until now
+                    for p in range(n_just):
+                        slot = just[p]
+                        if closed[requests.engine[request_of[slot]] + 1] == 0 and named[slot] == 0:
+                            ran[n_ran] = slot
+                            n_ran += 1
+                            if stays < 0 or tasks[slot].order > tasks[stays].order:
+                                stays = slot
+                    if stays >= 0 and seen[stays] == epoch and now < asked_s + quantum_s:
+                        slot = stays
                     else:
                         asked_s = now
-                        position = scan(rank, tasks, candidates, waiting, now, waiting, params, ranked)
-                        if ran >= 0 and use_keeps and position != ran and keeps(
-                                tasks, candidates[ran], candidates[position], now, params) != 0:
-                            position = ran
+                        slot, value = -1, np.inf
+                        if n_ran > 0:
+                            slot, value = least_of(rank, tasks, ran, n_ran, now, waiting, params, line)
+                        slot = first_of(rank, tasks, line, slot, value, closed, now, waiting, params)
+                        if stays >= 0 and use_keeps and slot != stays and keeps(tasks, stays, slot, now, params) != 0:
+                            slot = stays
+                    named[slot] = 1
+                    candidates[n_named] = slot
+                    n_named += 1
+                    if tasks[slot].last_s != now or live[slot] < 0.0:
+                        take(line, slot, now)
                 else:
                     position = select(tasks, candidates, waiting, now, params, state)
-                if not use_key:
+                if listed:
                     slot = candidates[position]
                 r = request_of[slot]
                 network, sample, bound = requests.network[r], requests.sample[r], requests.engine[r]
@@ -412,6 +412,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                 if best_e >= 0 and best_idle:
                     pick_slot[n_picks], pick_engine[n_picks], pick_level[n_picks] = slot, best_e, best_u
                     n_picks += 1
+                    named[slot] = 2 if form == RANK else 0
                     idle[best_e] -= level_units[best_u]
                     spare -= level_units[best_u]
                 else:
@@ -422,11 +423,12 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     displaced[best_e] = -1
                 full = best_e if best_e >= 0 and idle[best_e] == 0 else -2
                 waiting -= 1
-                if use_key:
+                if not listed:
                     left[bound] -= 1
                     if full >= 0:  # those bound to it need not be asked any more
                         waiting -= left[full]
                         left[full] = 0
+                        closed[full + 1] = 1
                     continue
                 for p in range(position, waiting):
                     candidates[p] = candidates[p + 1]
@@ -437,6 +439,12 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                             candidates[kept] = candidates[p]
                             kept += 1
                     waiting = kept
+            for p in range(n_named):
+                slot = candidates[p]
+                prefers = named[slot] == 1  # a busy engine
+                named[slot] = 0
+                if prefers and (tasks[slot].last_s != now or live[slot] < 0.0):
+                    wait(rank, tasks, line, slot, now, size, params)
         if n_picks == 0:
             if n_ended > 0:
                 rates(hw.dram_mode, hw.bytes_per_s, now, running, run_need, run_drawn, speed, new_speed, run_since,
@@ -451,27 +459,36 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                 resident[holds[slot]] = -1
             if tasks[slot].layer == 0:
                 out.start_s[request_of[slot]] = now
-            picked[slot] = True
-        kept = to_ask if use_key else 0
-        for q in range(kept, size):
-            slot = queue[q]
-            if not picked[slot]:
-                queue[kept] = slot
-                kept += 1
-        size = kept
+            picked[slot] = 1
+        if form == RANK:
+            kept = 0
+            for p in range(n_just):
+                if picked[just[p]] == 0:
+                    just[kept] = just[p]
+                    kept += 1
+            n_just = kept
+            size -= n_picks
+        else:
+            kept = 0 if listed and not use_assign else to_ask
+            for q in range(kept, size):
+                slot = queue[q]
+                if picked[slot] == 0:
+                    queue[kept] = slot
+                    kept += 1
+            size = kept
         for x in range(n_held):
             slot = held[x]
             e = holds[slot]
-            if not picked[slot] and e >= 0 and units[e] > 1:
+            if picked[slot] == 0 and e >= 0 and units[e] > 1:
                 unsaved[e] += live[slot]
                 holds[slot] = -1
-                moved_on[slot] = True
+                moved_on[slot] = 1
                 out.preemptions[request_of[slot]] += 1
         n_held = 0
 
         for p in range(n_picks):
             slot, e, u = pick_slot[p], pick_engine[p], pick_level[p]
-            picked[slot] = False
+            picked[slot] = 0
             r = request_of[slot]
             waits[requests.engine[r]] -= 1
             layer = tasks[slot].layer
@@ -483,7 +500,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                 if other >= 0 and other != slot:
                     unsaved[e] += live[other]
                     holds[other] = -1
-                    moved_on[other] = True
+                    moved_on[other] = 1
                     out.preemptions[request_of[other]] += 1
                 resident[e] = slot
             if unsaved[e] > 0.0:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hwmodels.compiled import part
+from hwmodels.compiled import piece
 
 __all__ = [
     "KEY",
@@ -23,11 +23,14 @@ __all__ = [
     "Watch",
     "admit",
     "children_of",
+    "counters",
     "heap_pop",
     "heap_push",
     "overdue",
     "refresh",
+    "removed",
     "results",
+    "scratch",
     "unwatched",
 ]
 
@@ -124,6 +127,11 @@ def results(count: int, engines: int, spans: int) -> Results:
     )
 
 
+def scratch(n: int, ints: int, floats: int) -> tuple[Ints, Floats]:
+    """Columns of whole numbers and of numbers for n tasks, zero at first, shape (ints, n) and (floats, n)."""
+    return np.zeros((ints, n), dtype=np.int64), np.zeros((floats, n))
+
+
 @njit(cache=True)
 def children_of(parent):  # type: ignore[no-untyped-def]
     """(first child of every request, next sibling), -1 = none; siblings in the order of the trace."""
@@ -142,7 +150,14 @@ def unwatched() -> Watch:
                  np.empty(0))
 
 
-@part
+def counters(watch: Watch) -> tuple[Ints, Ints, Ints]:
+    """Counts for `overdue`, zero at first."""
+    levels, tenants = len(watch.more_j), len(watch.spare)
+    at, late, missed = (np.zeros(shape, dtype=np.int64) for shape in (levels, (levels, tenants), levels))
+    return at, late, missed
+
+
+@piece
 def overdue(watch, now, tenant, finish_s, excess_j, at, late, missed):  # type: ignore[no-untyped-def]
     """Count who was due before now and did not finish in time; when to look again [s], -1 = stop.
 
@@ -169,7 +184,7 @@ def overdue(watch, now, tenant, finish_s, excess_j, at, late, missed):  # type: 
     return again_s
 
 
-@part
+@piece
 def refresh(task, look, lookups, groups):  # type: ignore[no-untyped-def]
     """Update what the policy is told of a task that has executed `task.layer` layers."""
     at = look + task.layer
@@ -186,7 +201,7 @@ def refresh(task, look, lookups, groups):  # type: ignore[no-untyped-def]
         task.true_remaining_s = lookups.true_left_s[at]
 
 
-@part
+@piece
 def admit(task, order, now, r, requests, lookups, visible):  # type: ignore[no-untyped-def]
     """Write the task of request r that becomes ready now; columns that were not declared stay NaN."""
     nan = np.nan
@@ -217,7 +232,19 @@ def admit(task, order, now, r, requests, lookups, visible):  # type: ignore[no-u
     refresh(task, look, lookups, visible.groups)
 
 
-@part
+@piece
+def removed(queue, size, slot):  # type: ignore[no-untyped-def]
+    """Take a task out of a queue; returns the new size."""
+    position = 0
+    while queue[position] != slot:
+        position += 1
+    size -= 1
+    for p in range(position, size):
+        queue[p] = queue[p + 1]
+    return size
+
+
+@piece
 def heap_push(keys, orders, items, size, key, order, item):  # type: ignore[no-untyped-def]
     """Insert into a binary heap ordered by (key, order); returns the new size."""
     at = size
@@ -231,7 +258,7 @@ def heap_push(keys, orders, items, size, key, order, item):  # type: ignore[no-u
     return size + 1
 
 
-@part
+@piece
 def heap_pop(keys, orders, items, size):  # type: ignore[no-untyped-def]
     """Remove the least entry, which the caller has read at index 0; returns the new size."""
     size -= 1

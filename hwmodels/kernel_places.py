@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from hwmodels.compiled import part
+from hwmodels.compiled import piece
 from hwmodels.tables import DRAM_FIXED, DRAM_MAX_MIN
 
 __all__ = ["alone_s", "best_level", "lendable", "rates", "speeds", "to_place"]
@@ -12,7 +12,7 @@ _ROUNDING = 1.0 + 1e-9
 """A demand above the bandwidth by less than this is rounding, not contention."""
 
 
-@part
+@piece
 def lendable(units, waiting, least):  # type: ignore[no-untyped-def]
     """The lending rule: how many of `units` idle units one of `waiting` tasks may take at most: an equal share among
     the waiting tasks that can get `least` units, so that a task alone may take all."""
@@ -22,7 +22,7 @@ def lendable(units, waiting, least):  # type: ignore[no-untyped-def]
     return units // takers if takers > 0 else 0
 
 
-@part
+@piece
 def to_place(bytes_per_s, reconfigure_s, switch_s, formed, at_engine, at_level, holds, live, continues, e, u):  # type: ignore[no-untyped-def]
     """(time, bytes moved) before a task can run at place (e, u).
 
@@ -47,7 +47,7 @@ def to_place(bytes_per_s, reconfigure_s, switch_s, formed, at_engine, at_level, 
     return seconds, moved
 
 
-@part
+@piece
 def best_level(offset, left, level_units, n, s, layer, most, limit, bytes_per_s, reconfigure_s, switch_s, formed,  # type: ignore[no-untyped-def]
                 at_engine, at_level, holds, live, continues, e):
     """(expected time from the start at engine e to the end of the task, level); level -1 = cannot run there.
@@ -73,7 +73,7 @@ def best_level(offset, left, level_units, n, s, layer, most, limit, bytes_per_s,
     return best, level
 
 
-@part
+@piece
 def speeds(count, need, speed, mode, bandwidth):  # type: ignore[no-untyped-def]
     """Speed of every running layer, 1 = unhindered, from the bandwidth each needs at full speed."""
     total = 0.0
@@ -87,19 +87,20 @@ def speeds(count, need, speed, mode, bandwidth):  # type: ignore[no-untyped-def]
             speed[x] = bandwidth / total
         return
     left, sharing = bandwidth, count
-    settled = np.zeros(count, dtype=np.bool_)
+    for x in range(count):
+        speed[x] = 0.0  # not settled
     moved = True
     while moved and sharing > 0:
         moved = False
         share = left / sharing
         for x in range(count):
-            if not settled[x] and need[x] <= share:
-                settled[x] = True
+            if speed[x] == 0.0 and need[x] <= share:
+                speed[x] = 1.0
                 left -= need[x]
                 sharing -= 1
                 moved = True
     for x in range(count):
-        if not settled[x]:
+        if speed[x] == 0.0:
             speed[x] = left / sharing / need[x]
 
 
@@ -133,7 +134,7 @@ def alone_s(hw, network, sample, engine):  # type: ignore[no-untyped-def]
     return now
 
 
-@part
+@piece
 def rates(mode, bytes_per_s, now, running, need, drawn, speed, new_speed, since, left, end):  # type: ignore[no-untyped-def]
     """Share the DRAM channel anew: a running layer whose speed changes gets a new end; the others keep theirs.
 

@@ -2,239 +2,437 @@
 
 Model
 -----
-A short queue is scanned. Of a long one the tasks have places in order of admission, `BLOCK` of which are a leaf of a
-binary tree. Every node holds a bound of the numbers below it: least - fall x (time since it was made), until it
-expires. To find the least number the tree is searched from the root, the more promising side first; what cannot be
-better than the best task so far is not looked at. A block that is looked at gets a new bound. So a decision looks at a
-few tasks of thousands, and what it finds is what a scan would find.
+Every task has a place with a bound of its number: level - slope x time, until it expires. Only tasks whose bounds say
+that they could come first are asked for their numbers, so what is found is what a scan of all would find. The place of
+a running task counts for nothing, because its number changes as it runs; when it waits again nothing is known of it,
+and it is asked at the next decision.
 
-The place of the running task is empty, because its number changes as it runs. A bound holds for fewer tasks too: who
-leaves only empties a place. When no place is left the tree is planted anew, with twice as many as there are tasks, so
-that there are never more than twice as many tasks as then: `most`.
+Up to `SHORT` places are looked at one after the other. If there are more, `_BLOCK` of them are a leaf of a binary tree
+whose nodes hold bounds of all that is below, and the tree is searched from its root, the more promising side first: a
+decision looks at a few tasks of thousands. A leaf that is looked at gets a new bound.
+
+Places are in order of admission. Who leaves empties a place; when none is left, or half of the tasks are gone, all are
+handed out anew, for twice as many tasks as there are. Bounds hold for that many, `_MOST`, and fewer.
+
+Tasks are of kinds, by the engines that they may use; each kind has a tree of its own, so that those that cannot start
+now are in nobody's way.
 """
 
-import numpy as np
+from typing import NamedTuple
 
-from hwmodels.compiled import merged, part
+import numpy as np
+from numpy.typing import NDArray
+
+from hwmodels.compiled import merged, piece
 from hwmodels.policies.base import RANKED
 
-__all__ = ["PLACES", "SHORT", "first_of", "grove", "leave", "scan", "swap"]
+__all__ = ["SHORT", "Line", "first_of", "least_of", "leave", "line", "stand", "take", "wait"]
 
-SHORT = 64
-"""Length of a queue that is scanned."""
+SHORT = 32
+"""Places that are looked at one after the other."""
 
 _BLOCK = 16
 
 _CLEARANCE = 1e-12
 """Relative distance that rounding cannot cross, for bounds that fall."""
 
-_MOST = np.finfo(np.float64).max
+_LARGEST = np.finfo(np.float64).max
 
-_LEAST, _FALL, _UNTIL, _SINCE = range(4)
-"""Columns of a node."""
+_STEEPEST = 1e100
+"""Bounds that fall faster say nothing."""
 
-PLACES, _USED, _NEWEST, _WAITS = range(4)
-"""What is kept of a tree: how many places it has (0 = there is no tree), places in use, order of the newest task with a
-place, the task that was running until the last decision and gets its place back at the next one."""
+_NEVER = np.iinfo(np.int64).max
+
+_LEVEL, _SLOPE, _UNTIL = range(3)
+"""Columns of a bound, of a place or of a node of a tree."""
+
+_NEAR, _NEAR_LEVEL, _NEAR_SLOPE, _MADE = range(3, 7)
+"""Columns of a node: until `_NEAR` its bound is another line. It joins the least of all numbers below at the time when
+it was `_MADE` to the least of them at `_NEAR`, and lies below their curve because that bends down; the steepest of all
+lines would soon be far below. `_NEAR` is twice as far ahead as the node lasted before."""
+
+_SLOT, _ORDER, _KIND, _LOOK = range(4)
+"""Columns of a place: its task, -1 if there is none; the order of the task, kept when it leaves; its kind; the look at
+places at which the task was last asked."""
+
+_TOTAL, _MOST, _TREES, _LOOKS, _PRESENT = range(5)
+"""What is kept of the places: how many are in use, for how many tasks bounds hold, whether there are trees, looks at
+places, tasks."""
+
+_USED, _FIRST, _LEAVES = range(3)
+"""What is kept of the tree of a kind: places in use, its first place, leaves."""
 
 
-@part
-def grove():  # type: ignore[no-untyped-def]
-    """(nodes, tasks by place, record of the tree, scratch for slots, scratch for numbers): no tree yet."""
-    places, tree, slots = np.empty(0, dtype=np.int64), np.zeros(4, dtype=np.int64), np.empty(128, dtype=np.int64)
-    return np.empty((0, 4)), places, tree, slots, np.empty(SHORT, dtype=RANKED)
+class Line(NamedTuple):
+    """Tasks in the system and what is known of their numbers."""
+
+    bounds: NDArray[np.float64]
+    """(P, 3) of every place."""
+    places: NDArray[np.int64]
+    """(P, 4)"""
+    nodes: NDArray[np.float64]
+    """(P / 8, 7) bounds of the nodes of the trees: node i of a tree is above nodes 2 i and 2 i + 1, 1 is its root; it
+    has one eighth as many rows as places, and they stand in the same order as the trees."""
+    record: NDArray[np.int64]
+    """(5,)"""
+    trees: NDArray[np.int64]
+    """(kinds, 3)"""
+    place_of: NDArray[np.int64]
+    """(n,) of every task."""
+    slots: NDArray[np.int64]
+    """Scratch for tasks and nodes."""
+    spare: NDArray[np.int64]
+    """(n, 3) scratch for places."""
+    ranked: NDArray[np.void]
+    """(n + SHORT,) scratch for numbers."""
 
 
-@part
-def scan(rank, tasks, slots, count, now, size, params, ranked):  # type: ignore[no-untyped-def]
-    """Position in `slots[:count]` of the task that ranks first; what is no number counts as infinite."""
-    rank(tasks, slots, count, now, size, size, params, ranked)
-    best, least = 0, np.inf
-    for position in range(count):
-        if ranked[position].value < least:
-            best, least = position, ranked[position].value
-    return best
+def line(n: int, kinds: int) -> Line:
+    """For at most n tasks of so many kinds; nobody is there."""
+    room = -(-(4 * n + 2 * _BLOCK * kinds + SHORT) // _BLOCK) * _BLOCK
+    return Line(bounds=np.empty((room, 3)), places=np.zeros((room, 4), dtype=np.int64),
+                nodes=np.empty((room // 8, 7)), record=np.array([0, SHORT, 0, 0, 0]),
+                trees=np.zeros((kinds, 3), dtype=np.int64), place_of=np.empty(n, dtype=np.int64),
+                slots=np.empty(2 * SHORT + 256, dtype=np.int64), spare=np.empty((n, 3), dtype=np.int64),
+                ranked=np.empty(n + SHORT, dtype=RANKED))
 
 
 @merged
-def _bound(nodes, node, now):  # type: ignore[no-untyped-def]
-    """Least number that anybody below a node can have now."""
-    if now >= nodes[node, _UNTIL]:
-        return -np.inf
-    least, fall = nodes[node, _LEAST], nodes[node, _FALL]
-    if fall == 0.0 or least == np.inf:  # nobody is there
-        return least
-    return least - fall * (now - nodes[node, _SINCE]) - _CLEARANCE * (abs(least) + fall * abs(now))
+def _bound(rows, row, now):  # type: ignore[no-untyped-def]
+    """Least number that the task, or anybody below the node, can have now."""
+    return rows[row, _LEVEL] - rows[row, _SLOPE] * now if now < rows[row, _UNTIL] else -np.inf
 
 
 @merged
-def _join(nodes, node, now):  # type: ignore[no-untyped-def]
-    """Make the bound of a node from those of its children."""
-    left, right = 2 * node, 2 * node + 1
-    least, other = _bound(nodes, left, now), _bound(nodes, right, now)
-    nodes[node, _LEAST] = other if other < least else least
-    nodes[node, _FALL] = nodes[right, _FALL] if nodes[right, _FALL] > nodes[left, _FALL] else nodes[left, _FALL]
-    nodes[node, _UNTIL] = nodes[right, _UNTIL] if nodes[right, _UNTIL] < nodes[left, _UNTIL] else nodes[left, _UNTIL]
-    nodes[node, _SINCE] = now
+def _below(nodes, node, now):  # type: ignore[no-untyped-def]
+    """As `_bound`, of a node."""
+    if now < nodes[node, _NEAR]:
+        return nodes[node, _NEAR_LEVEL] - nodes[node, _NEAR_SLOPE] * now
+    return _bound(nodes, node, now)
 
 
-@part
-def _climb(nodes, node, now):  # type: ignore[no-untyped-def]
-    """Tell the nodes above one that it has changed."""
-    node >>= 1
-    while node > 0:
-        _join(nodes, node, now)
-        node >>= 1
+@merged
+def _set(rows, row, least, fall, until, now):  # type: ignore[no-untyped-def]
+    """Write a bound: `least` now, and falling."""
+    if fall > 0.0:
+        least += fall * now - 2.0 * _CLEARANCE * (abs(least) + fall * abs(now))
+    rows[row, _LEVEL], rows[row, _SLOPE], rows[row, _UNTIL] = least, fall, until
 
 
-@part
+@merged
 def _ask(rank, tasks, slots, count, now, size, most, params, ranked):  # type: ignore[no-untyped-def]
     """Numbers of some tasks, cut to finite ones, and their bounds."""
     for p in range(count):
         ranked[p].least, ranked[p].fall, ranked[p].until = np.inf, 0.0, -np.inf
-    rank(tasks, slots, count, now, size, most, params, ranked)
+    rank(tasks, slots, count, now, size, most if most > size else size + 1, params, ranked)
     for p in range(count):
-        if not ranked[p].value < _MOST:
-            ranked[p].value = _MOST
+        if not ranked[p].value < _LARGEST:
+            ranked[p].value = _LARGEST
         if not ranked[p].least < ranked[p].value:
             ranked[p].least = ranked[p].value
-        if ranked[p].least == _MOST:  # it stays infinite
+        if not ranked[p].fall > 0.0 or ranked[p].least == _LARGEST:  # it stays infinite
             ranked[p].fall = 0.0
-
-
-@part
-def _enter(rank, tasks, slot, now, size, params, nodes, places, tree, place_of, slots, ranked):  # type: ignore[no-untyped-def]
-    """Put a waiting task at its place: the bound of the block holds for it too."""
-    slots[0] = slot
-    _ask(rank, tasks, slots, 1, now, size, tree[PLACES], params, ranked)
-    places[place_of[slot]] = slot
-    leaf = (nodes.shape[0] >> 1) + place_of[slot] // _BLOCK
-    least = _bound(nodes, leaf, now)
-    nodes[leaf, _LEAST] = ranked[0].least if ranked[0].least < least else least
-    nodes[leaf, _FALL] = ranked[0].fall if ranked[0].fall > nodes[leaf, _FALL] else nodes[leaf, _FALL]
-    nodes[leaf, _UNTIL] = ranked[0].until if ranked[0].until < nodes[leaf, _UNTIL] else nodes[leaf, _UNTIL]
-    nodes[leaf, _SINCE] = now
-    _climb(nodes, leaf, now)
-
-
-@part
-def leave(places, tree, place_of, tasks, slot):  # type: ignore[no-untyped-def]
-    """Empty the place of a task, if it has one."""
-    if tree[PLACES] > 0 and tasks[slot].order <= tree[_NEWEST]:
-        places[place_of[slot]] = -1
-
-
-@part
-def swap(nodes, places, tree, place_of, slot, runner, now):  # type: ignore[no-untyped-def]
-    """The task that ranks first starts to run instead of another one (-1: none): its place is empty now, the other gets
-    its own back at the next decision, when all of what happens to it here has happened."""
-    if tree[PLACES] > 0:
-        places[place_of[slot]] = -1
-        tree[_WAITS] = runner
-        leaf = (nodes.shape[0] >> 1) + place_of[slot] // _BLOCK
-        nodes[leaf, _LEAST] = nodes[0, _LEAST]
-        _climb(nodes, leaf, now)
+        if not ranked[p].fall < _STEEPEST or not ranked[p].least > -_LARGEST:
+            ranked[p].least, ranked[p].fall, ranked[p].until = 0.0, 0.0, -np.inf
 
 
 @merged
-def _search(rank, tasks, now, size, params, nodes, places, tree, best, value, slots, ranked):  # type: ignore[no-untyped-def]
-    """Place of the least number, if it is below `value`, or equal and before place `best`; else `best` (-1: none).
-    `nodes[0]` keeps what the bound of its block is without it."""
-    leaves = nodes.shape[0] >> 1
-    slots[_BLOCK], top = 1, _BLOCK + 1  # a stack of nodes, behind the tasks of a block
-    while top > _BLOCK:
+def least_of(rank, tasks, slots, count, now, size, params, line):  # type: ignore[no-untyped-def]
+    """(task, number) of the one that comes first of `slots[:count]`, in order of admission or not."""
+    ranked = line.ranked
+    rank(tasks, slots, count, now, size, size, params, ranked)
+    best, value = slots[0], np.inf
+    for p in range(count):
+        own = ranked[p].value if ranked[p].value < _LARGEST else _LARGEST
+        if own < value or (own == value and tasks[slots[p]].order < tasks[best].order):
+            best, value = slots[p], own
+    return best, value
+
+
+@merged
+def _absent(bounds, place):  # type: ignore[no-untyped-def]
+    """The task at a place is not to be found."""
+    bounds[place, _LEVEL], bounds[place, _SLOPE], bounds[place, _UNTIL] = np.inf, 0.0, np.inf
+
+
+@piece
+def _unknown(line, place):  # type: ignore[no-untyped-def]
+    """Nothing is known of the task at a place: it is asked at the next decision."""
+    bounds = line.bounds
+    bounds[place, _LEVEL], bounds[place, _SLOPE], bounds[place, _UNTIL] = np.inf, 0.0, -np.inf
+    if line.record[_TREES] == 1:
+        nodes, trees = line.nodes, line.trees
+        kind = line.places[place, _KIND]
+        base = trees[kind, _FIRST] // _BLOCK * 2
+        node = trees[kind, _LEAVES] + (place - trees[kind, _FIRST]) // _BLOCK
+        while node > 0 and nodes[base + node, _UNTIL] > -np.inf:
+            nodes[base + node, _UNTIL], nodes[base + node, _NEAR] = -np.inf, -np.inf
+            node >>= 1
+
+
+@piece
+def wait(rank, tasks, line, slot, now, size, params):  # type: ignore[no-untyped-def]
+    """A task that was taken waits again."""
+    bounds, nodes, trees, slots, ranked = line.bounds, line.nodes, line.trees, line.slots, line.ranked
+    place = line.place_of[slot]
+    slots[0] = slot
+    _ask(rank, tasks, slots, 1, now, size, line.record[_MOST], params, ranked)
+    least, fall, until = ranked[0].least, ranked[0].fall, ranked[0].until
+    _set(bounds, place, least, fall, until, now)
+    if line.record[_TREES] == 0:
+        return
+    kind = line.places[place, _KIND]
+    base = trees[kind, _FIRST] // _BLOCK * 2
+    node = trees[kind, _LEAVES] + (place - trees[kind, _FIRST]) // _BLOCK
+    while node > 0:
+        known = _below(nodes, base + node, now)
+        steepest, earliest = nodes[base + node, _SLOPE], nodes[base + node, _UNTIL]
+        if known > least or steepest < fall or earliest > until or (
+                now < nodes[base + node, _NEAR] and nodes[base + node, _NEAR_SLOPE] < fall):  # it does not hold for it
+            _set(nodes, base + node, known if known < least else least, steepest if steepest > fall else fall,
+                 earliest if earliest < until else until, now)
+            nodes[base + node, _NEAR] = -np.inf
+        node >>= 1
+
+
+@piece
+def _put(line, slot, order, kind, at):  # type: ignore[no-untyped-def]
+    """Give a place to a task."""
+    places = line.places
+    places[at, _SLOT], places[at, _ORDER], places[at, _KIND] = slot, order, kind
+    line.place_of[slot] = at
+
+
+@piece
+def _plant(line, now):  # type: ignore[no-untyped-def]
+    """Trees for twice as many tasks as `trees` says are `_USED`, with empty places."""
+    bounds, places, nodes, trees = line.bounds, line.places, line.nodes, line.trees
+    first = 0
+    for kind in range(trees.shape[0]):
+        leaves = 1
+        while leaves * _BLOCK < 2 * trees[kind, _USED]:
+            leaves *= 2
+        trees[kind, _USED], trees[kind, _FIRST], trees[kind, _LEAVES] = 0, first, leaves
+        first += leaves * _BLOCK
+    for p in range(first):
+        bounds[p, _LEVEL], bounds[p, _SLOPE], bounds[p, _UNTIL] = np.inf, 0.0, np.inf
+        places[p, _SLOT], places[p, _ORDER] = -1, _NEVER
+    for node in range(first // _BLOCK * 2):
+        nodes[node, _LEVEL], nodes[node, _SLOPE], nodes[node, _UNTIL] = np.inf, 0.0, np.inf
+        nodes[node, _NEAR], nodes[node, _MADE] = -np.inf, now
+
+
+@piece
+def _hand_out(line, now):  # type: ignore[no-untyped-def]
+    """New places for all tasks; those that wait are to be asked anew."""
+    bounds, places, record, trees, spare = line.bounds, line.places, line.record, line.trees, line.spare
+    last = record[_TOTAL]
+    if record[_TREES] == 1:
+        last = trees[trees.shape[0] - 1, _FIRST] + trees[trees.shape[0] - 1, _LEAVES] * _BLOCK
+    for kind in range(trees.shape[0]):
+        trees[kind, _USED] = 0
+    total = 0
+    for p in range(last):
+        slot = places[p, _SLOT]
+        if slot >= 0:
+            waits = bounds[p, _LEVEL] < np.inf or bounds[p, _UNTIL] < np.inf
+            spare[total, _SLOT] = slot if waits else -1 - slot
+            spare[total, _ORDER], spare[total, _KIND] = places[p, _ORDER], places[p, _KIND]
+            trees[places[p, _KIND], _USED] += 1
+            total += 1
+    record[_TOTAL] = total
+    record[_TREES] = 1 if 2 * total > SHORT else 0
+    record[_MOST] = 2 * total if 2 * total > SHORT else SHORT
+    if record[_TREES] == 1:
+        _plant(line, now)
+    for k in range(total):
+        slot, order, kind = spare[k, _SLOT], spare[k, _ORDER], spare[k, _KIND]
+        waits = slot >= 0
+        slot = slot if waits else -1 - slot
+        if record[_TREES] == 1:
+            at = trees[kind, _FIRST] + trees[kind, _USED]
+            trees[kind, _USED] += 1
+        else:
+            at = k
+            while at > 0 and places[at - 1, _ORDER] > order:
+                _put(line, places[at - 1, _SLOT], places[at - 1, _ORDER], places[at - 1, _KIND], at)
+                for c in range(3):
+                    bounds[at, c] = bounds[at - 1, c]
+                at -= 1
+        _put(line, slot, order, kind, at)
+        if waits:
+            _unknown(line, at)
+        else:
+            _absent(bounds, at)
+
+
+@piece
+def stand(rank, tasks, line, slot, kind, now, size, params):  # type: ignore[no-untyped-def]
+    """A task has come and waits."""
+    record, trees = line.record, line.trees
+    if record[_TOTAL] == record[_MOST] or (
+            record[_TREES] == 1 and trees[kind, _USED] == trees[kind, _LEAVES] * _BLOCK):
+        _hand_out(line, now)
+    at = record[_TOTAL]
+    if record[_TREES] == 1:
+        at = trees[kind, _FIRST] + trees[kind, _USED]
+        trees[kind, _USED] += 1
+    record[_TOTAL] += 1
+    record[_PRESENT] += 1
+    _put(line, slot, tasks[slot].order, kind, at)
+    wait(rank, tasks, line, slot, now, size, params)
+
+
+@merged
+def _look(rank, tasks, line, first, last, best, value, order, closed, now, size, params):  # type: ignore[no-untyped-def]
+    """(task, number, order) of the one that comes first among the places `first` to `last` and `best`, with this
+    number and order; -1, inf, -1 = nobody."""
+    bounds, places, slots, ranked, record = line.bounds, line.places, line.slots, line.ranked, line.record
+    record[_LOOKS] += 1
+    look = record[_LOOKS]
+    while True:
+        at, least, count = -1, np.inf, 0
+        for p in range(first, last):
+            bound = _bound(bounds, p, now)
+            if (bound < least or bound == -np.inf) and places[p, _LOOK] != look and closed[places[p, _KIND]] == 0:
+                at, least = p, bound
+                if bound == -np.inf:  # all of whom nothing is known are asked together
+                    slots[count], slots[SHORT + count] = places[p, _SLOT], p
+                    count += 1
+        if at < 0 or least > value or (least == value and places[at, _ORDER] > order):
+            break
+        if count == 0:
+            slots[0], slots[SHORT], count = places[at, _SLOT], at, 1
+        _ask(rank, tasks, slots, count, now, size, record[_MOST], params, ranked)
+        for k in range(count):
+            p = slots[SHORT + k]
+            places[p, _LOOK] = look
+            _set(bounds, p, ranked[k].least, ranked[k].fall, ranked[k].until, now)
+            if ranked[k].value < value or (ranked[k].value == value and places[p, _ORDER] < order):
+                best, value, order = slots[k], ranked[k].value, places[p, _ORDER]
+    return best, value, order
+
+
+@piece
+def _join(nodes, node, rows, first, last, now, of_nodes):  # type: ignore[no-untyped-def]
+    """Make the bound of a node from those of the rows below it, places or nodes."""
+    least, fall, until = np.inf, 0.0, np.inf
+    for row in range(first, last):
+        bound = _below(rows, row, now) if of_nodes else _bound(rows, row, now)
+        least = bound if bound < least else least
+        fall = rows[row, _SLOPE] if rows[row, _SLOPE] > fall else fall
+        until = rows[row, _UNTIL] if rows[row, _UNTIL] < until else until
+    near = now + 2.0 * (now - nodes[node, _MADE])
+    near = near if near < until else until
+    nodes[node, _MADE], nodes[node, _NEAR] = now, -np.inf
+    if fall == 0.0 or least == -np.inf or not now < near < np.inf:
+        _set(nodes, node, least, fall, until, now)
+        return
+    then = np.inf
+    for row in range(first, last):
+        level, slope = rows[row, _LEVEL], rows[row, _SLOPE]
+        if of_nodes and near < rows[row, _NEAR]:
+            level, slope = rows[row, _NEAR_LEVEL], rows[row, _NEAR_SLOPE]
+        bound = level - slope * near
+        then = bound if bound < then else then
+    nodes[node, _LEVEL] = then + fall * near - 8.0 * _CLEARANCE * (abs(then) + fall * near)
+    nodes[node, _SLOPE], nodes[node, _UNTIL] = fall, until
+    slope = (least - then) / (near - now) if then < least else 0.0
+    nodes[node, _NEAR], nodes[node, _NEAR_SLOPE] = near, slope
+    nodes[node, _NEAR_LEVEL] = least + slope * now - 4.0 * _CLEARANCE * (abs(least) + slope * near)
+
+
+@piece
+def take(line, slot, now):  # type: ignore[no-untyped-def]
+    """A waiting task runs, or is not to be found for another reason."""
+    nodes, trees, place = line.nodes, line.trees, line.place_of[slot]
+    _absent(line.bounds, place)
+    if line.record[_TREES] == 0:
+        return
+    kind = line.places[place, _KIND]
+    base = trees[kind, _FIRST] // _BLOCK * 2
+    node = trees[kind, _LEAVES] + (place - trees[kind, _FIRST]) // _BLOCK
+    first = place // _BLOCK * _BLOCK
+    _join(nodes, base + node, line.bounds, first, first + _BLOCK, now, False)
+    node >>= 1
+    while node > 0:
+        level, slope = nodes[base + node, _LEVEL], nodes[base + node, _SLOPE]
+        _join(nodes, base + node, nodes, base + 2 * node, base + 2 * node + 2, now, True)
+        if slope == 0.0 and nodes[base + node, _SLOPE] == 0.0 and nodes[base + node, _LEVEL] == level:
+            break  # another one is as good
+        node >>= 1
+
+
+@piece
+def leave(line, slot, now):  # type: ignore[no-untyped-def]
+    """A task goes for good."""
+    bounds, places, record, place_of = line.bounds, line.places, line.record, line.place_of
+    place = place_of[slot]
+    record[_PRESENT] -= 1
+    if record[_TREES] == 1:
+        _absent(bounds, place)
+        places[place, _SLOT] = -1
+        if 4 * record[_PRESENT] < record[_MOST]:
+            _hand_out(line, now)
+        return
+    record[_TOTAL] -= 1
+    for p in range(place, record[_TOTAL]):
+        for c in range(3):
+            bounds[p, c], places[p, c] = bounds[p + 1, c], places[p + 1, c]
+        place_of[places[p, _SLOT]] = p
+
+
+@piece
+def _search(rank, tasks, line, kind, best, value, order, closed, now, size, params):  # type: ignore[no-untyped-def]
+    """As `_look`, in the tree of a kind."""
+    places, nodes, slots = line.places, line.nodes, line.slots
+    front, leaves = line.trees[kind, _FIRST], line.trees[kind, _LEAVES]
+    base = front // _BLOCK * 2
+    slots[2 * SHORT], top = 1, 2 * SHORT + 1  # a stack of nodes, behind the tasks of a leaf
+    while top > 2 * SHORT:
         top -= 1
         node = slots[top]
         if node < 0:  # both sides are done
-            _join(nodes, -node, now)
+            _join(nodes, base - node, nodes, base - 2 * node, base - 2 * node + 2, now, True)
             continue
-        bound = _bound(nodes, node, now)
+        bound = _below(nodes, base + node, now)
         if bound > value:
             continue
-        first = node
-        if bound == value and best >= 0:
+        if bound == value:  # then only one that came earlier could come first
+            first = node
             while first < leaves:
                 first *= 2
-            if (first - leaves) * _BLOCK > best:
+            if places[front + (first - leaves) * _BLOCK, _ORDER] > order:
                 continue
         if node < leaves:
             right = 2 * node + 1
-            better = 1 if _bound(nodes, right, now) < _bound(nodes, right - 1, now) else 0
+            better = 1 if _below(nodes, base + right, now) < _below(nodes, base + right - 1, now) else 0
             slots[top], slots[top + 1], slots[top + 2] = -node, right - better, right - 1 + better
             top += 3
             continue
-        count = 0
-        for place in range((node - leaves) * _BLOCK, (node - leaves + 1) * _BLOCK):
-            if places[place] >= 0:
-                slots[count] = places[place]
-                count += 1
-        _ask(rank, tasks, slots, count, now, size, tree[PLACES], params, ranked)
-        least, fall, until, found = np.inf, 0.0, np.inf, -1
-        place = (node - leaves) * _BLOCK
-        for p in range(count):
-            while places[place] != slots[p]:
-                place += 1
-            if ranked[p].value < value or best < 0 or (ranked[p].value == value and place < best):
-                best, value, found = place, ranked[p].value, p
-            least = ranked[p].least if ranked[p].least < least else least
-            fall = ranked[p].fall if ranked[p].fall > fall else fall
-            until = ranked[p].until if ranked[p].until < until else until
-        nodes[node, _LEAST], nodes[node, _FALL], nodes[node, _UNTIL], nodes[node, _SINCE] = least, fall, until, now
-        if found >= 0:
-            nodes[0, _LEAST] = np.inf
-            for p in range(count):
-                if p != found and ranked[p].least < nodes[0, _LEAST]:
-                    nodes[0, _LEAST] = ranked[p].least
-    return best
+        first = front + (node - leaves) * _BLOCK
+        best, value, order = _look(rank, tasks, line, first, first + _BLOCK, best, value, order, closed, now, size,
+                                   params)
+        _join(nodes, base + node, line.bounds, first, first + _BLOCK, now, False)
+    return best, value, order
 
 
-@part
-def _planted(size, now):  # type: ignore[no-untyped-def]
-    """(nodes, tasks by place) of a tree with twice as many places as there are tasks, all empty."""
-    leaves = 2
-    while leaves * _BLOCK < 2 * size:
-        leaves *= 2
-    nodes = np.empty((2 * leaves, 4))
-    for node in range(2 * leaves):
-        nodes[node, _LEAST], nodes[node, _FALL], nodes[node, _UNTIL], nodes[node, _SINCE] = np.inf, 0.0, np.inf, now
-    places = np.empty(leaves * _BLOCK, dtype=np.int64)
-    for place in range(leaves * _BLOCK):
-        places[place] = -1
-    return nodes, places
-
-
-@part
-def first_of(rank, tasks, queue, size, runner, now, params, nodes, places, tree, place_of, slots, ranked):  # type: ignore[no-untyped-def]
-    """(task that ranks first, nodes, tasks by place) of all tasks in the system, `queue[:size]`: give places to who has
-    come and who waits again, and search.
+@merged
+def first_of(rank, tasks, line, best, value, closed, now, size, params):  # type: ignore[no-untyped-def]
+    """The task that comes first of those that wait, and of `best`, which is not to be found among them.
 
     Parameters
     ----------
-    runner : the one that has just run, -1 = none.
-    nodes, places, tree, slots, ranked : of `grove`.
-    place_of : scratch, shape (n,).
+    best, value : a task and its number; -1, inf = none.
+    closed : 0 for the kinds that can start.
+    size : tasks to choose from, as `rank` is told.
     """
-    new = size
-    while new > 0 and tasks[queue[new - 1]].order > tree[_NEWEST]:
-        new -= 1
-    if tree[_USED] + size - new > tree[PLACES]:
-        nodes, places = _planted(size, now)
-        tree[PLACES], tree[_USED], tree[_WAITS] = 2 * size, 0, -1
-        new = 0
-    if tree[_WAITS] >= 0:
-        _enter(rank, tasks, tree[_WAITS], now, size, params, nodes, places, tree, place_of, slots, ranked)
-        tree[_WAITS] = -1
-    for position in range(new, size):
-        slot = queue[position]
-        place_of[slot] = tree[_USED]
-        tree[_USED] += 1
-        if slot != runner:
-            _enter(rank, tasks, slot, now, size, params, nodes, places, tree, place_of, slots, ranked)
-    tree[_NEWEST] = tasks[queue[size - 1]].order
-    best, value = -1, np.inf
-    if runner >= 0:
-        slots[0] = runner
-        _ask(rank, tasks, slots, 1, now, size, tree[PLACES], params, ranked)
-        best, value = place_of[runner], ranked[0].value
-    place = _search(rank, tasks, now, size, params, nodes, places, tree, best, value, slots, ranked)
-    return (runner if place == best else places[place]), nodes, places
+    order = tasks[best].order if best >= 0 else -1
+    if line.record[_TREES] == 0:
+        best, value, order = _look(rank, tasks, line, 0, line.record[_TOTAL], best, value, order, closed, now, size,
+                                   params)
+        return best
+    for kind in range(line.trees.shape[0]):
+        if closed[kind] == 0:
+            best, value, order = _search(rank, tasks, line, kind, best, value, order, closed, now, size, params)
+    return best

@@ -6,53 +6,46 @@ in a heap, for one that ranks in a tree (`hwmodels.kernel_rank`), so that a queu
 """
 
 import numpy as np
-from numba import njit
 
-from hwmodels.kernel_parts import KEY, RANK, admit, children_of, heap_pop, heap_push, overdue, refresh
-from hwmodels.kernel_rank import PLACES, SHORT, first_of, grove, leave, swap
+from hwmodels.compiled import loop
+from hwmodels.kernel_parts import KEY, RANK, admit, heap_pop, heap_push, overdue, refresh, removed
+from hwmodels.kernel_rank import first_of, least_of, leave, stand, take, wait
 
 __all__ = ["run_single"]
 
 
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
-@njit(cache=True, error_model="numpy")
+@loop
 def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, run_ahead, use_keeps, quantum_s, params,  # type: ignore[no-untyped-def]
-               rewind, record, watch, tasks, out):
+               rewind, record, watch, counts, tasks, line, first_child, sibling, state, closed, ran, scratch, out):
     """Serve all requests; writes `out`.
 
     Parameters
     ----------
     key, rank, keeps, select : functions of the policy; `form` says which it has, `use_keeps` whether it has `keeps`.
     quantum_s : a policy that ranks is asked again this long after it was last asked, or after an arrival.
-    watch : when to stop before all are served (`kernel_parts.Watch`).
-    tasks : scratch for the tasks in the system, shape (n,).
+    watch, counts : when to stop before all are served (`kernel_parts.Watch`), and its `counters`.
+    tasks, line : scratch for the tasks in the system, for n; `line` for none if the policy does not rank.
+    first_child, sibling : of `children_of`.
+    state, closed, ran, scratch : scratch, shapes (16,), (1,), (1,) and `kernel_parts.scratch(n, 10, 3)`; zeros.
     rewind : admission and clock of the Dysta artefact: strictly before now, and when the queue runs empty exactly the
         next request is admitted and now becomes its arrival, even if that lies in the past.
     """
     n = len(requests.arrival_s)
     zero = n - n  # not a literal: pieces would be compiled for those too
-    first_child, sibling = children_of(requests.parent)
     use_key = form == KEY
-    state = np.zeros(16)
-    request_of = np.empty(n, dtype=np.int64)
-    free_slots = np.arange(n - 1, -1, -1)
+    ints, floats = scratch
+    request_of, free_slots, seen, queue, orders = ints[0], ints[1], ints[2], ints[3], ints[4]
+    late_requests, late_slots = ints[5], ints[6]
+    arriving, saved, dead = ints[7], ints[8], ints[9]  # requests that become ready at this instant; flags
+    live, keys, late_keys = floats[0], floats[1], floats[2]
+    # queue: key: heap of the waiting tasks; select: all of them, in queue order
+    for slot in range(n):
+        free_slots[slot] = n - 1 - slot
     n_free = n
-    saved = np.zeros(n, dtype=np.bool_)
-    dead = np.zeros(n, dtype=np.bool_)
-    live = np.zeros(n)
-    seen = np.zeros(n, dtype=np.int64)
-    queue = np.empty(n, dtype=np.int64)  # key: heap of the waiting tasks; otherwise all of them, in queue order
-    nodes, places, tree, slots, ranked = grove()
-    place_of = np.empty(n if form == RANK else 0, dtype=np.int64)
     asked_s = 0.0
-    keys = np.empty(n if use_key else 0)
-    orders = np.empty(n if use_key else 0, dtype=np.int64)
     size = zero
-    late_keys = np.empty(n)
-    late_requests = np.empty(n, dtype=np.int64)
-    late_slots = np.empty(n, dtype=np.int64)
     n_late = zero
-    arriving = np.empty(n, dtype=np.int64)  # requests that become ready at this instant
     latency_s, dram_bytes, energy_j, live_bytes = hw.latency_s, hw.dram_bytes, hw.energy_j, hw.live_bytes
     bandwidth = hw.engine_bytes_per_s[0]
     now = 0.0
@@ -65,8 +58,7 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
     total_bytes, total_overhead, decisions, events, busy = 0.0, 0.0, 0, 0, 0.0
     finished = -1
     levels = watch.more_j.size
-    watched, late = np.zeros(levels, dtype=np.int64), np.zeros((levels, watch.spare.size), dtype=np.int64)
-    missed = np.zeros(levels, dtype=np.int64)
+    watched, late, missed = counts
     look_s, excess_j = 0.0 if levels > 0 else np.inf, 0.0
     while True:
         if look_s < now:
@@ -111,13 +103,15 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
             n_free -= 1
             slot = free_slots[n_free]
             request_of[slot] = r
-            saved[slot] = False
-            dead[slot] = False
+            saved[slot] = 0
+            dead[slot] = 0
             live[slot] = 0.0
             out.ready_s[r] = requests.arrival_s[r] if requests.parent[r] < 0 else now
             admit(tasks[slot], order, out.ready_s[r], r, requests, lookups, visible)
             if use_key:
                 size = heap_push(keys, orders, queue, size, key(tasks, slot, params), order, slot)
+            elif form == RANK:
+                stand(rank, tasks, line, slot, zero, now, ready + 1, params)
             else:
                 queue[size] = slot
                 size += 1
@@ -134,24 +128,20 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
                 continue
             ready -= 1  # dropped; what follows it is never released
             if use_key:
-                dead[slot] = True
+                dead[slot] = 1
+                continue
+            if form == RANK:
+                leave(line, slot, now)
             else:
-                position = 0
-                while queue[position] != slot:
-                    position += 1
-                size -= 1
-                for p in range(position, size):
-                    queue[p] = queue[p + 1]
-                if form == RANK:
-                    leave(places, tree, place_of, tasks, slot)
-                free_slots[n_free] = slot
-                n_free += 1
-                request_of[slot] = -1
+                size = removed(queue, size, slot)
+            free_slots[n_free] = slot
+            n_free += 1
+            request_of[slot] = -1
         if ready == 0:
             continue
 
         if use_key:
-            while size > 0 and dead[queue[0]]:
+            while size > 0 and dead[queue[0]] == 1:
                 slot = queue[0]
                 size = heap_pop(keys, orders, queue, size)
                 free_slots[n_free] = slot
@@ -173,19 +163,16 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
             slot = resident
             if resident < 0 or seen[resident] != epoch or now >= asked_s + quantum_s:
                 asked_s = now
-                if size <= SHORT:  # as in `kernel_rank.scan`; a call costs as much as the rest
-                    tree[PLACES] = 0
-                    rank(tasks, queue, size, now, size, size, params, ranked)
-                    first, least = queue[0], np.inf
-                    for p in range(size):
-                        if ranked[p].value < least:
-                            first, least = queue[p], ranked[p].value
-                else:
-                    first, nodes, places = first_of(rank, tasks, queue, size, resident, now, params, nodes, places,
-                                                    tree, place_of, slots, ranked)
+                first, value = -1, np.inf
+                if resident >= 0:
+                    ran[0] = resident
+                    first, value = least_of(rank, tasks, ran, 1, now, ready, params, line)
+                first = first_of(rank, tasks, line, first, value, closed, now, ready, params)
                 if first != resident and (resident < 0 or not use_keeps or keeps(
                         tasks, resident, first, now, params) == 0):
-                    swap(nodes, places, tree, place_of, first, resident, now)
+                    if resident >= 0:
+                        wait(rank, tasks, line, resident, now, ready, params)
+                    take(line, first, now)
                     slot = first
         else:
             slot = queue[select(tasks, queue, size, now, params, state)]
@@ -202,12 +189,12 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
         if resident != slot:
             if resident >= 0:
                 moved += live[resident]
-                saved[resident] = True
+                saved[resident] = 1
                 out.preemptions[request_of[resident]] += 1
-            if saved[slot]:
+            if saved[slot] == 1:
                 moved += live[slot]
                 overhead += hw.switch_s
-                saved[slot] = False
+                saved[slot] = 0
             if moved > 0.0:
                 overhead += moved / bandwidth
                 total_bytes += moved
@@ -259,12 +246,9 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
         free_slots[n_free] = slot
         n_free += 1
         request_of[slot] = -1
-        if not use_key:
-            position = 0
-            while queue[position] != slot:
-                position += 1
-            size -= 1
-            for p in range(position, size):
-                queue[p] = queue[p + 1]
+        if form == RANK:
+            leave(line, slot, now)
+        elif not use_key:
+            size = removed(queue, size, slot)
     out.busy_s[0] = busy
     out.totals[0], out.totals[1], out.totals[2], out.totals[3] = total_bytes, total_overhead, decisions, events

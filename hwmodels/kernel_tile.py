@@ -25,7 +25,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hwmodels.compiled import column, part
+from hwmodels.compiled import column, piece
 from hwmodels.errors import InvalidWorkload
 from hwmodels.kernel_parts import (
     KEY,
@@ -39,8 +39,9 @@ from hwmodels.kernel_parts import (
     heap_push,
     overdue,
     refresh,
+    removed,
 )
-from hwmodels.kernel_rank import PLACES, SHORT, first_of, grove, leave, scan, swap
+from hwmodels.kernel_rank import first_of, least_of, leave, stand, take, wait
 from hwmodels.policies.base import Stops
 from hwmodels.stops import KILL, kept_bytes, redone_tiles, undivided
 from hwmodels.tables import CostTable
@@ -95,7 +96,7 @@ def points_of(table: CostTable, trace: RequestTrace, stops: Stops) -> Points:
                   column(tiles.reload_bytes), before, np.concatenate(parts), rows[:-1][inverse.ravel()])
 
 
-@part
+@piece
 def _show(task, look, lookups, groups, fraction, estimate, latency):  # type: ignore[no-untyped-def]
     """As `refresh`, for a task that has done a fraction of its next layer."""
     refresh(task, look, lookups, groups)
@@ -113,7 +114,7 @@ def _show(task, look, lookups, groups, fraction, estimate, latency):  # type: ig
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
 @njit(cache=True, error_model="numpy")
 def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, form, run_ahead, use_keeps, quantum_s,  # type: ignore[no-untyped-def]
-             params, how, record, watch, tasks, out):
+             params, how, record, watch, counts, tasks, line, out):
     """Serve all requests; writes `out` and returns the spans, as there can be more of them than layers. Parameters as
     in `kernel_single.run_single`; `how` of `Stops`.
     """
@@ -122,8 +123,7 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
     first_child, sibling = children_of(requests.parent)
     use_key = form == KEY
     state = np.zeros(16)
-    nodes, places, tree, slots, ranked = grove()
-    place_of = np.empty(n if form == RANK else 0, dtype=np.int64)
+    closed, ran = np.zeros(1, dtype=np.int64), np.empty(1, dtype=np.int64)
     request_of = np.full(n, -1, dtype=np.int64)
     free_slots = np.arange(n - 1, -1, -1)
     n_free = n
@@ -162,8 +162,7 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
     since, lag, since_tile = 0.0, 0.0, 0
     total_bytes, total_overhead, decisions, events, busy = 0.0, 0.0, 0, 0, 0.0
     levels = watch.more_j.size
-    watched, late = np.zeros(levels, dtype=np.int64), np.zeros((levels, watch.spare.size), dtype=np.int64)
-    missed = np.zeros(levels, dtype=np.int64)
+    watched, late, missed = counts
     look_s, excess_j = 0.0 if levels > 0 else np.inf, 0.0
     while True:
         if look_s < now:
@@ -206,7 +205,10 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
             admit(tasks[slot], order, out.ready_s[r], r, requests, lookups, visible)
             if use_key:
                 keys[slot] = key(tasks, slot, params)
-            queue[size] = slot
+            if form == RANK:
+                stand(rank, tasks, line, slot, zero, now, size + 1, params)
+            else:
+                queue[size] = slot
             size += 1
             order += 1
             if requests.drop_late[r]:
@@ -218,14 +220,11 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
             n_late = heap_pop(late_keys, late_requests, late_slots, n_late)
             if request_of[slot] != r or not np.isnan(start_s[r]):
                 continue
-            position = 0  # dropped; what follows it is never released
-            while queue[position] != slot:
-                position += 1
-            size -= 1
-            for p in range(position, size):
-                queue[p] = queue[p + 1]
-            if form == RANK:
-                leave(places, tree, place_of, tasks, slot)
+            if form == RANK:  # dropped; what follows it is never released
+                leave(line, slot, now)
+                size -= 1
+            else:
+                size = removed(queue, size, slot)
             request_of[slot] = -1
             free_slots[n_free] = slot
             n_free += 1
@@ -253,15 +252,14 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
                     if keys[queue[p]] < keys[slot]:
                         slot = queue[p]
             elif form == RANK:
-                if size <= SHORT:
-                    tree[PLACES] = 0
-                    first = queue[scan(rank, tasks, queue, size, now, size, params, ranked)]
-                else:
-                    first, nodes, places = first_of(rank, tasks, queue, size, resident, now, params, nodes, places,
-                                                    tree, place_of, slots, ranked)
+                first, value = -1, np.inf
+                if resident >= 0:
+                    ran[0] = resident
+                    first, value = least_of(rank, tasks, ran, 1, now, size, params, line)
+                first = first_of(rank, tasks, line, first, value, closed, now, size, params)
                 if first != resident and (resident < 0 or not use_keeps or keeps(
                         tasks, resident, first, now, params) == 0):
-                    swap(nodes, places, tree, place_of, first, resident, now)
+                    take(line, first, now)
                     slot = first
             else:
                 slot = queue[select(tasks, queue, size, now, params, state)]
@@ -294,6 +292,8 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
                 else:
                     moved += kept[resident]
                     saved[resident] = True
+                if form == RANK:
+                    wait(rank, tasks, line, resident, now, size, params)
             row = first_row[r] + tasks[slot].layer
             if saved[slot]:
                 moved += kept[slot]
@@ -385,12 +385,11 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
         request_of[slot] = -1
         free_slots[n_free] = slot
         n_free += 1
-        position = 0
-        while queue[position] != slot:
-            position += 1
-        size -= 1
-        for p in range(position, size):
-            queue[p] = queue[p + 1]
+        if form == RANK:
+            leave(line, slot, now)
+            size -= 1
+        else:
+            size = removed(queue, size, slot)
     out.busy_s[0] = busy
     out.totals[0], out.totals[1], out.totals[2], out.totals[3] = total_bytes, total_overhead, decisions, events
     return spans[:events] if record else spans

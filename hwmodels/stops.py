@@ -9,7 +9,7 @@ time of these two, at every stop. Kill saves nothing: the task restarts from its
 
 import numpy as np
 
-from hwmodels.compiled import part
+from hwmodels.compiled import piece
 from hwmodels.tables import Tiles
 
 __all__ = ["CHEAPER", "CHECKPOINT", "KILL", "RECOMPUTE", "kept_bytes", "redone_tiles", "undivided"]
@@ -23,7 +23,7 @@ def undivided(rows: int) -> Tiles:
     return Tiles(ones, ones, zeros, zeros)
 
 
-@part
+@piece
 def redone_tiles(how, tile, piece, tile_s, accumulator_bytes, bytes_per_s):  # type: ignore[no-untyped-def]
     """Tiles that a task stopped after `tile` > 0 tiles of a layer redoes when it resumes."""
     inside = tile % piece
@@ -34,7 +34,7 @@ def redone_tiles(how, tile, piece, tile_s, accumulator_bytes, bytes_per_s):  # t
     return inside
 
 
-@part
+@piece
 def kept_bytes(tile, n, piece, redone, before_bytes, after_bytes, accumulator_bytes):  # type: ignore[no-untyped-def]
     """What such a task saves, and restores [byte]."""
     kept = before_bytes + after_bytes * (tile / n)

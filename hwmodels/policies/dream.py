@@ -47,7 +47,10 @@ def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, le
         waiting += 1 - seats[queue[p]].drop
     while waiting > 0:
         best, best_e, best_score, best_left = -1, -1, 0.0, 0.0
-        for p in range(count):
+        idle = 0
+        for e in range(left.shape[1]):
+            idle += chip[e].idle
+        for p in range(count if idle > 0 else 0):
             slot = queue[p]
             if seats[slot].drop == 1 or seats[slot].to_units > 0:
                 continue

@@ -58,7 +58,11 @@ def place_rest(tasks, seats, queue, count, scores, left, chip, level_units, size
     scores : of `queue[:count]`; `sizes` : units of a group of each engine.
     """
     while True:
-        first = -1
+        first, idle = -1, 0
+        for e in range(chip.size):
+            idle = chip[e].idle if chip[e].idle > idle else idle
+        if idle < level_units[0]:  # nobody else can start
+            return
         for p in range(count):
             if seats[queue[p]].to_units == 0 and seats[queue[p]].to_engine == -1 and (
                     first < 0 or scores[p] > scores[first]):

@@ -161,10 +161,10 @@ def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, le
         idle -= take
     for u in range(left.shape[2]):
         best = -1
-        for p in range(count):
+        for p in range(count if idle > 0 and not waits else 0):
             slot = queue[p]
             own = seats[slot].to_units
-            grows = level_units[u] > own and level_units[u] - own <= idle and not waits
+            grows = level_units[u] > own and level_units[u] - own <= idle
             if grows and left[slot, 0, u] < np.inf and tasks[slot].memory_a > 0.0 and (
                     best < 0 or tasks[slot].priority > tasks[best].priority):
                 best = slot

@@ -47,7 +47,7 @@ def follow(tasks, seats, queue, count, running, n_running, left, need, chip, lev
         return
     for e in range(chip.size):
         waiting = 0
-        for p in range(count):
+        for p in range(count if chip[e].idle >= level_units[0] else 0):
             task = tasks[queue[p]]
             if int(plan[task.tenant, 2 + int(task.memory_a) * stride + task.layer]) == e:
                 waiting += 1

@@ -39,7 +39,8 @@ from dse.certificate import CERTIFICATE, study_digest
 from dse.driver import _describe, _manifest, _pool, _sigterm_interrupts, _study_text, _uninterrupted
 from dse.estimate import estimate_of
 from dse.front import MOST_HARDWARE, check_bounded
-from dse.front_blocks import dominates, hardware_first, is_hardware, rules_of
+from dse.front_blocks import hardware_first, is_hardware
+from dse.front_bounds import dominates, rules_of
 from dse.objective import Result, Verdict, judge, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Progress, Snapshot

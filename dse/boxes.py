@@ -14,7 +14,8 @@ from typing import Any, final
 
 import numpy as np
 
-from dse.front_blocks import Rules, _bounds, is_hardware, rules_of
+from dse.front_blocks import is_hardware
+from dse.front_bounds import Rules, bounds_of, rules_of
 from dse.objective import DesignEvaluator
 from dse.study import Study
 from hwmodels.area import SchedulerBlock
@@ -141,7 +142,7 @@ class BoxBounds:
         area = np.array([sum({**chips.smallest.area_mm2, "scheduler": block.area_mm2}.values())
                          for _, chips, block in some])
         leakage = np.array([chips.smallest.leakage_w for _, chips, _ in some])
-        best = _bounds(rules, demand, [block for _, _, block in some], area, leakage)
+        best = bounds_of(rules, demand, [block for _, _, block in some], area, leakage)
         vectors = best.vectors.copy()
         for column, objective in enumerate(rules.study.objectives):
             if objective.metric == "area_mm2" and not objective.minimise:

@@ -260,7 +260,7 @@ def _check_bounds(study: Study, leaves: list[_Leaf], chosen: list[int],
                   feasible: dict[int, tuple[float, ...]]) -> list[str]:
     """The bounds, computed anew, still prove what the certificate says."""
     from dse.boxes import BoxBounds
-    from dse.front_blocks import rules_of
+    from dse.front_bounds import rules_of
 
     problems, rules = [], rules_of(study)
     bounds = BoxBounds(rules)

@@ -26,18 +26,9 @@ from numpy.typing import NDArray
 from dse.certificate import CERTIFICATE, certificate, study_digest
 from dse.driver import _describe, _manifest, _pool, _sigterm_interrupts, _study_text, _uninterrupted
 from dse.errors import InputError, Problem
-from dse.front_blocks import (
-    BlockEvaluator,
-    Blocks,
-    Cut,
-    best_of,
-    chunks_of,
-    cuts_of,
-    dominates,
-    first_bounds,
-    results_of,
-    rules_of,
-)
+from dse.front_blocks import Blocks
+from dse.front_bounds import chunks_of, dominates, first_bounds, rules_of
+from dse.front_worker import BlockEvaluator, Cut, best_of, cuts_of, results_of
 from dse.objective import Result, Verdict, judge, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Progress, Snapshot

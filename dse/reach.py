@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from dse.estimate import bounded
-from dse.front_blocks import Blocks, chunks_of, first_bounds, rules_of
+from dse.front_blocks import Blocks
+from dse.front_bounds import chunks_of, first_bounds, rules_of
 from dse.study import Objective, Study, minimised
 from hwmodels.outcome import SEARCHED
 

@@ -16,7 +16,8 @@ from dse.certificate import check_run
 from dse.driver import run_study
 from dse.errors import InputError
 from dse.front import FrontRun, exact_front
-from dse.front_blocks import BlockEvaluator, Blocks
+from dse.front_blocks import Blocks
+from dse.front_worker import BlockEvaluator
 from dse.objective import judge
 from dse.study import Objective, Study
 from hwmodels.network import Layer, Network

@@ -8,7 +8,7 @@ import pytest
 
 from dse.cli import main
 from dse.documents import load_study
-from dse.front_blocks import BlockEvaluator
+from dse.front_worker import BlockEvaluator
 
 STUDY = """\
 kind: study

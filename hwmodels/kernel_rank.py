@@ -11,8 +11,9 @@ Up to `SHORT` places are looked at one after the other. If there are more, `_BLO
 whose nodes hold bounds of all that is below, and the tree is searched from its root, the more promising side first: a
 decision looks at a few tasks of thousands. A leaf that is looked at gets a new bound.
 
-Places are in order of admission. Who leaves empties a place; when none is left, or half of the tasks are gone, all are
-handed out anew, for twice as many tasks as there are. Bounds hold for that many, `_MOST`, and fewer.
+Places are in order of admission. Who leaves empties a place; twice as many are handed out as there are tasks, anew when
+none is left or half of the tasks are gone. They are also handed out anew when there are more tasks than bounds hold
+for, `_MOST`.
 
 Tasks are of kinds, by the engines that they may use; each kind has a tree of its own, so that those that cannot start
 now are in nobody's way.
@@ -31,15 +32,18 @@ __all__ = ["SHORT", "Line", "first_of", "least_of", "leave", "line", "stand", "t
 SHORT = 32
 """Places that are looked at one after the other."""
 
+_GROWTH = 8
+"""Bounds hold until there are more tasks by one part of so many."""
+
 _BLOCK = 16
 
 _CLEARANCE = 1e-12
-"""Relative distance that rounding cannot cross, for bounds that fall."""
+"""Relative distance that rounding cannot cross, for bounds that fall or rise."""
 
 _LARGEST = np.finfo(np.float64).max
 
 _STEEPEST = 1e100
-"""Bounds that fall faster say nothing."""
+"""Bounds that fall or rise faster say nothing."""
 
 _NEVER = np.iinfo(np.int64).max
 
@@ -113,9 +117,10 @@ def _below(nodes, node, now):  # type: ignore[no-untyped-def]
 
 @merged
 def _set(rows, row, least, fall, until, now):  # type: ignore[no-untyped-def]
-    """Write a bound: `least` now, and falling."""
-    if fall > 0.0:
-        least += fall * now - 2.0 * _CLEARANCE * (abs(least) + fall * abs(now))
+    """Write a bound: `least` now, falling from now on."""
+    if fall != 0.0 and least < np.inf:
+        least += fall * now - 2.0 * _CLEARANCE * (abs(least) + abs(fall * now))
+        fall += _CLEARANCE * abs(fall)
     rows[row, _LEVEL], rows[row, _SLOPE], rows[row, _UNTIL] = least, fall, until
 
 
@@ -130,9 +135,9 @@ def _ask(rank, tasks, slots, count, now, size, most, params, ranked):  # type: i
             ranked[p].value = _LARGEST
         if not ranked[p].least < ranked[p].value:
             ranked[p].least = ranked[p].value
-        if not ranked[p].fall > 0.0 or ranked[p].least == _LARGEST:  # it stays infinite
+        if ranked[p].least == _LARGEST:  # it stays infinite
             ranked[p].fall = 0.0
-        if not ranked[p].fall < _STEEPEST or not ranked[p].least > -_LARGEST:
+        if not abs(ranked[p].fall) < _STEEPEST or not ranked[p].least > -_LARGEST:
             ranked[p].least, ranked[p].fall, ranked[p].until = 0.0, 0.0, -np.inf
 
 
@@ -152,7 +157,7 @@ def least_of(rank, tasks, slots, count, now, size, params, line):  # type: ignor
 @merged
 def _absent(bounds, place):  # type: ignore[no-untyped-def]
     """The task at a place is not to be found."""
-    bounds[place, _LEVEL], bounds[place, _SLOPE], bounds[place, _UNTIL] = np.inf, 0.0, np.inf
+    bounds[place, _LEVEL], bounds[place, _SLOPE], bounds[place, _UNTIL] = np.inf, -_STEEPEST, np.inf
 
 
 @piece
@@ -172,15 +177,16 @@ def _unknown(line, place):  # type: ignore[no-untyped-def]
 
 @piece
 def wait(rank, tasks, line, slot, now, size, params):  # type: ignore[no-untyped-def]
-    """A task that was taken waits again."""
+    """A task that was taken waits again. In a short queue it is asked with others, at the next decision."""
     bounds, nodes, trees, slots, ranked = line.bounds, line.nodes, line.trees, line.slots, line.ranked
     place = line.place_of[slot]
+    if line.record[_TREES] == 0:
+        _unknown(line, place)
+        return
     slots[0] = slot
     _ask(rank, tasks, slots, 1, now, size, line.record[_MOST], params, ranked)
     least, fall, until = ranked[0].least, ranked[0].fall, ranked[0].until
     _set(bounds, place, least, fall, until, now)
-    if line.record[_TREES] == 0:
-        return
     kind = line.places[place, _KIND]
     base = trees[kind, _FIRST] // _BLOCK * 2
     node = trees[kind, _LEAVES] + (place - trees[kind, _FIRST]) // _BLOCK
@@ -215,10 +221,10 @@ def _plant(line, now):  # type: ignore[no-untyped-def]
         trees[kind, _USED], trees[kind, _FIRST], trees[kind, _LEAVES] = 0, first, leaves
         first += leaves * _BLOCK
     for p in range(first):
-        bounds[p, _LEVEL], bounds[p, _SLOPE], bounds[p, _UNTIL] = np.inf, 0.0, np.inf
+        _absent(bounds, p)
         places[p, _SLOT], places[p, _ORDER] = -1, _NEVER
     for node in range(first // _BLOCK * 2):
-        nodes[node, _LEVEL], nodes[node, _SLOPE], nodes[node, _UNTIL] = np.inf, 0.0, np.inf
+        _absent(nodes, node)
         nodes[node, _NEAR], nodes[node, _MADE] = -np.inf, now
 
 
@@ -242,7 +248,7 @@ def _hand_out(line, now):  # type: ignore[no-untyped-def]
             total += 1
     record[_TOTAL] = total
     record[_TREES] = 1 if 2 * total > SHORT else 0
-    record[_MOST] = 2 * total if 2 * total > SHORT else SHORT
+    record[_MOST] = total + total // _GROWTH if 2 * total > SHORT else SHORT
     if record[_TREES] == 1:
         _plant(line, now)
     for k in range(total):
@@ -270,7 +276,7 @@ def _hand_out(line, now):  # type: ignore[no-untyped-def]
 def stand(rank, tasks, line, slot, kind, now, size, params):  # type: ignore[no-untyped-def]
     """A task has come and waits."""
     record, trees = line.record, line.trees
-    if record[_TOTAL] == record[_MOST] or (
+    if record[_PRESENT] == record[_MOST] or (
             record[_TREES] == 1 and trees[kind, _USED] == trees[kind, _LEAVES] * _BLOCK):
         _hand_out(line, now)
     at = record[_TOTAL]
@@ -284,39 +290,62 @@ def stand(rank, tasks, line, slot, kind, now, size, params):  # type: ignore[no-
 
 
 @merged
+def _asked(rank, tasks, line, count, best, value, order, now, size, params):  # type: ignore[no-untyped-def]
+    """As `_look`, among the tasks in `line.slots`; their places are `SHORT` behind them."""
+    bounds, places, slots, ranked, record = line.bounds, line.places, line.slots, line.ranked, line.record
+    _ask(rank, tasks, slots, count, now, size, record[_MOST], params, ranked)
+    for k in range(count):
+        p = slots[SHORT + k]
+        places[p, _LOOK] = record[_LOOKS]
+        _set(bounds, p, ranked[k].least, ranked[k].fall, ranked[k].until, now)
+        if ranked[k].value < value or (ranked[k].value == value and places[p, _ORDER] < order):
+            best, value, order = slots[k], ranked[k].value, places[p, _ORDER]
+    return best, value, order
+
+
+@merged
 def _look(rank, tasks, line, first, last, best, value, order, closed, now, size, params):  # type: ignore[no-untyped-def]
     """(task, number, order) of the one that comes first among the places `first` to `last` and `best`, with this
-    number and order; -1, inf, -1 = nobody."""
-    bounds, places, slots, ranked, record = line.bounds, line.places, line.slots, line.ranked, line.record
-    record[_LOOKS] += 1
-    look = record[_LOOKS]
-    while True:
-        at, least, count = -1, np.inf, 0
-        for p in range(first, last):
+    number and order; -1, inf, -1 = nobody.
+
+    Asked first are those of whom nothing is known and the most promising other one; then all that could be better.
+    """
+    bounds, places, slots = line.bounds, line.places, line.slots
+    line.record[_LOOKS] += 1
+    at, least, second, count = -1, np.inf, np.inf, 0
+    for p in range(first, last):
+        if closed[places[p, _KIND]] == 0:
             bound = _bound(bounds, p, now)
-            if (bound < least or bound == -np.inf) and places[p, _LOOK] != look and closed[places[p, _KIND]] == 0:
-                at, least = p, bound
-                if bound == -np.inf:  # all of whom nothing is known are asked together
-                    slots[count], slots[SHORT + count] = places[p, _SLOT], p
-                    count += 1
-        if at < 0 or least > value or (least == value and places[at, _ORDER] > order):
-            break
-        if count == 0:
-            slots[0], slots[SHORT], count = places[at, _SLOT], at, 1
-        _ask(rank, tasks, slots, count, now, size, record[_MOST], params, ranked)
-        for k in range(count):
-            p = slots[SHORT + k]
-            places[p, _LOOK] = look
-            _set(bounds, p, ranked[k].least, ranked[k].fall, ranked[k].until, now)
-            if ranked[k].value < value or (ranked[k].value == value and places[p, _ORDER] < order):
-                best, value, order = slots[k], ranked[k].value, places[p, _ORDER]
+            if bound == -np.inf:
+                slots[count], slots[SHORT + count] = places[p, _SLOT], p
+                count += 1
+            elif bound < least:
+                at, least, second = p, bound, least
+            elif bound < second:
+                second = bound
+    if at >= 0 and (least < value or (least == value and places[at, _ORDER] < order)):
+        slots[count], slots[SHORT + count] = places[at, _SLOT], at
+        count += 1
+    if count > 0:
+        best, value, order = _asked(rank, tasks, line, count, best, value, order, now, size, params)
+    if second > value or second == np.inf:
+        return best, value, order
+    count = 0
+    for p in range(first, last):
+        bound = _bound(bounds, p, now)
+        if (bound < value or (bound == value and places[p, _ORDER] < order)) and (
+                places[p, _LOOK] != line.record[_LOOKS] and closed[places[p, _KIND]] == 0):
+            slots[count], slots[SHORT + count] = places[p, _SLOT], p
+            count += 1
+    if count > 0:
+        best, value, order = _asked(rank, tasks, line, count, best, value, order, now, size, params)
     return best, value, order
 
 
 @piece
 def _join(nodes, node, rows, first, last, now, of_nodes):  # type: ignore[no-untyped-def]
     """Make the bound of a node from those of the rows below it, places or nodes."""
-    least, fall, until = np.inf, 0.0, np.inf
+    least, fall, until = np.inf, -_STEEPEST, np.inf
     for row in range(first, last):
         bound = _below(rows, row, now) if of_nodes else _bound(rows, row, now)
         least = bound if bound < least else least
@@ -325,7 +354,7 @@ def _join(nodes, node, rows, first, last, now, of_nodes):  # type: ignore[no-unt
     near = now + 2.0 * (now - nodes[node, _MADE])
     near = near if near < until else until
     nodes[node, _MADE], nodes[node, _NEAR] = now, -np.inf
-    if fall == 0.0 or least == -np.inf or not now < near < np.inf:
+    if fall == 0.0 or not abs(least) < np.inf or not now < near < np.inf:
         _set(nodes, node, least, fall, until, now)
         return
     then = np.inf
@@ -335,11 +364,11 @@ def _join(nodes, node, rows, first, last, now, of_nodes):  # type: ignore[no-unt
             level, slope = rows[row, _NEAR_LEVEL], rows[row, _NEAR_SLOPE]
         bound = level - slope * near
         then = bound if bound < then else then
-    nodes[node, _LEVEL] = then + fall * near - 8.0 * _CLEARANCE * (abs(then) + fall * near)
+    nodes[node, _LEVEL] = then + fall * near - 8.0 * _CLEARANCE * (abs(then) + abs(fall * near))
     nodes[node, _SLOPE], nodes[node, _UNTIL] = fall, until
-    slope = (least - then) / (near - now) if then < least else 0.0
+    slope = (least - then) / (near - now)
     nodes[node, _NEAR], nodes[node, _NEAR_SLOPE] = near, slope
-    nodes[node, _NEAR_LEVEL] = least + slope * now - 4.0 * _CLEARANCE * (abs(least) + slope * near)
+    nodes[node, _NEAR_LEVEL] = least + slope * now - 4.0 * _CLEARANCE * (abs(least) + abs(slope * near))
 
 
 @piece
@@ -372,7 +401,7 @@ def leave(line, slot, now):  # type: ignore[no-untyped-def]
     if record[_TREES] == 1:
         _absent(bounds, place)
         places[place, _SLOT] = -1
-        if 4 * record[_PRESENT] < record[_MOST]:
+        if 2 * record[_PRESENT] < record[_MOST]:
             _hand_out(line, now)
         return
     record[_TOTAL] -= 1

@@ -142,7 +142,7 @@ _RANKED = {
     "least": "as long as the task waits, until `until`, and there are at most `most` tasks, the number is not below "
              "`least` - `fall` x (time from now on); `value` itself if that is less; inf at first. Not asked for where "
              "`most` = `size`",
-    "fall": "per second; where it is 0 the bound holds exactly, else within rounding; 0 at first",
+    "fall": "per second, below 0 if it rises; where it is 0 the bound holds exactly, else within rounding; 0 at first",
     "until": "-inf at first: nothing is known [s]",
 }
 

@@ -26,7 +26,8 @@ def urgency_s(left, task, now):  # type: ignore[no-untyped-def]
 
 @inline
 def by_score(left, isolated, task, now, size, most, beta, row):  # type: ignore[no-untyped-def]
-    """Rank a task by Dysta's score. Ahead, its urgency falls and its waiting time counts less in a longer queue."""
+    """Rank a task by Dysta's score. Ahead, its urgency falls, its waiting time rises, and counts less in a longer
+    queue."""
     urgency = urgency_s(left, task, now)
     wait = (now - task.last_s) / isolated if isolated > 0.0 else 0.0
     if beta == 0.0:
@@ -34,7 +35,7 @@ def by_score(left, isolated, task, now, size, most, beta, row):  # type: ignore[
     row.value = left + beta * (urgency + wait / size)
     if most > size:
         row.least = left + beta * (urgency + wait / most)
-        row.fall = beta if urgency > 0.0 else 0.0
+        row.fall = (beta if urgency > 0.0 else 0.0) - (beta / (isolated * most) if isolated > 0.0 else 0.0)
         row.until = np.inf
 
 

@@ -201,7 +201,7 @@ def diff(a: str, b: str, *, workload: str | None = None, seed: int | None = None
     chosen = next((s for s in (seed, first.seed, second.seed) if s is not None), 0)
     outcomes = [_evaluate(side, used, chosen) for side in (first, second)]
     metrics = [_metric(name, *(o.metrics.get(name, math.nan) for o in outcomes)) for name in METRICS
-               if any(name in o.metrics for o in outcomes)]
+               if any(name in o.shown for o in outcomes)]
     tenants = [_metric(f"{t.name}.{name}", *(o.tenants.get(t.name, {}).get(name, math.nan) for o in outcomes))
                for t in used.tenants for name in _TENANT_METRICS if any(t.name in o.tenants for o in outcomes)]
     return Diff(

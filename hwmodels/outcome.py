@@ -87,5 +87,11 @@ class Outcome:
     scenarios: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
+    def shown(self) -> dict[str, float]:
+        """`metrics`, without those of answers where no tenant has any."""
+        answers = any(name in own for own in self.tenants.values() for name in ANSWER_METRICS)
+        return {name: value for name, value in self.metrics.items() if answers or name not in ANSWER_METRICS}
+
+    @property
     def ok(self) -> bool:
         return self.status == "ok"

@@ -46,7 +46,7 @@ def command(
     violations = _violations(outcome, used, detail.isolated_s) | _beyond(outcome, document.provenance.get("budgets"))
     doubt = _uncertainty(document.design, against, used, chosen) if uncertainty and outcome.ok else {}
     if as_json:
-        print_json({"status": outcome.status, "metrics": outcome.metrics, "tenants": outcome.tenants,
+        print_json({"status": outcome.status, "metrics": outcome.shown, "tenants": outcome.tenants,
                     "violations": violations, "breakdown": outcome.breakdown, "seed": chosen, **doubt})
         return
     _print(outcome, violations, f"{design} under workload {used.name!r}, seed {chosen}")
@@ -84,7 +84,7 @@ def _evaluate_robust(path: str, document: Any, study: Any, as_json: bool) -> Non
     outcome = seen.outcome
     violations = _beyond(outcome, study.budgets)
     if as_json:
-        print_json({"status": outcome.status, "metrics": outcome.metrics, "tenants": outcome.tenants,
+        print_json({"status": outcome.status, "metrics": outcome.shown, "tenants": outcome.tenants,
                     "violations": violations, "scenarios": outcome.scenarios, "worst_scenario": seen.scenario.name,
                     "breakdown": seen.within.breakdown, "seed": study.seed})
         return
@@ -177,9 +177,7 @@ def _print(outcome: Any, violations: dict[str, float], title: str) -> None:
     out(f"{title}: {outcome.status}")
     out()
     answers = {tenant: each for tenant, each in outcome.tenants.items() if "p99_ttft_s" in each}
-    for name, value in outcome.metrics.items():
-        if name in ANSWER_METRICS and not answers:
-            continue
+    for name, value in outcome.shown.items():
         unit = METRICS[name].unit if name in METRICS else ""
         out(f"  {name:<24} {value:>12.6g}  {unit.replace('-', '')}".rstrip())
     columns = ("p50_latency_s", "p99_latency_s", "p99_deadline_frac", "slo_violation_frac", "energy_per_inference_j")

@@ -24,7 +24,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, final
@@ -38,10 +38,10 @@ from dse.boxes_certificate import boxes_certificate
 from dse.certificate import CERTIFICATE, study_digest
 from dse.driver import _describe, _manifest, _pool, _sigterm_interrupts, _study_text, _uninterrupted
 from dse.estimate import estimate_of
-from dse.front import MOST_HARDWARE, check_bounded
+from dse.front import MOST_HARDWARE, FoundFront, check_bounded
 from dse.front_blocks import hardware_first, is_hardware
 from dse.front_bounds import dominates, rules_of
-from dse.objective import Result, Verdict, judge, minimised
+from dse.objective import Result, judge, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Progress, Snapshot
 from dse.runs import JOURNAL, TIMINGS, Journal, RunFolder, csv_text, timings_text, trial_columns, trial_row
@@ -107,63 +107,22 @@ def too_large(space: Space) -> str:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class AnytimeRun:
+class AnytimeRun(FoundFront):
     """What is known of a front.
 
     Parameters
     ----------
-    results, verdicts : simulated designs by number.
-    front : numbers of the feasible non-dominated ones, ordered by the first objective; ties: `ties`.
-    ties : designs equal in all objectives to one on the front, not listed in it.
-    exact : nothing is undecided and nothing failed.
     shares : state -> share of the space, as `Space.sample` draws from it [-].
     boxes : bounded.
-    gap : most hypervolume that any design not simulated could add, same unit as `hypervolume`; inf where that is not
-        known yet [-].
     """
 
-    study: Study
-    out: Path
-    results: tuple[Result, ...]
-    verdicts: tuple[Verdict, ...]
-    front: tuple[int, ...]
-    ties: int
-    exact: bool
     shares: dict[str, float]
     boxes: int
-    hypervolume: float
-    reference: dict[str, float | None]
-    gap: float
-    wall_s: float
-    workers: int
-    interrupted: bool = False
-    by_number: dict[int, int] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "by_number", {result.number: i for i, result in enumerate(self.results)})
-
-    @property
-    def n_failed(self) -> int:
-        return sum(result.state == "failed" for result in self.results)
-
-    @property
-    def n_feasible(self) -> int:
-        return sum(verdict.feasible for verdict in self.verdicts)
 
     @property
     def decided_frac(self) -> float:
         """Share of the space whose designs need no simulation any more [-]."""
         return 1.0 if self.exact else 1.0 - self.shares["open"]
-
-    @property
-    def gap_frac(self) -> float:
-        """`gap` over the hypervolume that is found [-]; inf where either is not known."""
-        if self.gap == 0.0:
-            return 0.0
-        return self.gap / self.hypervolume if self.hypervolume > 0.0 else math.inf
-
-    def result(self, number: int) -> Result:
-        return self.results[self.by_number[number]]
 
 
 def anytime_front(study: Study, out: Path | str, *, workers: int | None = None, resume: bool = False,

@@ -38,7 +38,7 @@ from dse.workers import Pool, Task
 from hwmodels.engine import DATAFLOWS
 from hwmodels.outcome import SEARCHED
 
-__all__ = ["MOST_HARDWARE", "FrontRun", "State", "check_bounded", "exact_front"]
+__all__ = ["MOST_HARDWARE", "FoundFront", "FrontRun", "State", "check_bounded", "exact_front"]
 
 Floats = NDArray[np.float64]
 
@@ -70,22 +70,18 @@ class State(IntEnum):
     SENT = 9
 
 
-@final
 @dataclass(frozen=True, kw_only=True)
-class FrontRun:
-    """An exact front, or what is known of it.
+class FoundFront:
+    """A front, and what is known of how far it is from the true one.
 
     Parameters
     ----------
     results, verdicts : simulated designs by number.
     front : numbers of the feasible non-dominated ones, ordered by the first objective; ties: `ties`.
     ties : designs equal in all objectives to one on the front, not listed in it.
-    exact : no block is left and nothing failed.
-    counts : state -> designs.
-    cuts : designs that part of their simulation discards.
-    gap : most hypervolume that undecided designs could add, same unit as `hypervolume`; inf where that is not known:
+    exact : nothing is undecided and nothing failed.
+    gap : most hypervolume that any undecided design could add, same unit as `hypervolume`; inf where that is not known:
         an objective has neither a budget nor a value yet, or no bound [-].
-    unreachable : budgets that no design can meet, with the best bound of their metric over all of them.
     """
 
     study: Study
@@ -95,16 +91,12 @@ class FrontRun:
     front: tuple[int, ...]
     ties: int
     exact: bool
-    size: int
-    counts: dict[str, int]
-    cuts: tuple[Cut, ...]
     hypervolume: float
     reference: dict[str, float | None]
     gap: float
     wall_s: float
     workers: int
     interrupted: bool = False
-    unreachable: dict[str, float] = field(default_factory=dict)
     by_number: dict[int, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -119,10 +111,6 @@ class FrontRun:
         return sum(verdict.feasible for verdict in self.verdicts)
 
     @property
-    def never_simulated_frac(self) -> float:
-        return 1.0 - (len(self.results) + len(self.cuts)) / self.size
-
-    @property
     def gap_frac(self) -> float:
         """`gap` over the hypervolume that is found [-]; inf where either is not known."""
         if self.gap == 0.0:
@@ -131,6 +119,29 @@ class FrontRun:
 
     def result(self, number: int) -> Result:
         return self.results[self.by_number[number]]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FrontRun(FoundFront):
+    """An exact front, or what is known of it.
+
+    Parameters
+    ----------
+    size : designs of the space.
+    counts : state -> designs.
+    cuts : designs that part of their simulation discards.
+    unreachable : budgets that no design can meet, with the best bound of their metric over all of them.
+    """
+
+    size: int
+    counts: dict[str, int]
+    cuts: tuple[Cut, ...]
+    unreachable: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def never_simulated_frac(self) -> float:
+        return 1.0 - (len(self.results) + len(self.cuts)) / self.size
 
 
 def exact_front(study: Study, out: Path | str, *, workers: int | None = None, resume: bool = False,

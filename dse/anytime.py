@@ -35,16 +35,16 @@ from numpy.typing import NDArray
 from dse.askers import Asker, make_asker
 from dse.boxes import Bounded, BoxEvaluator
 from dse.boxes_certificate import boxes_certificate
-from dse.certificate import CERTIFICATE, study_digest
-from dse.driver import _describe, _manifest, _pool, _sigterm_interrupts, _study_text, _uninterrupted
+from dse.certificate import CERTIFICATE
+from dse.driver import _describe, _pool
 from dse.estimate import estimate_of
-from dse.front import MOST_HARDWARE, FoundFront, check_bounded
+from dse.front import MOST_HARDWARE, FoundFront, check_bounded, run_front
 from dse.front_blocks import hardware_first, is_hardware
 from dse.front_bounds import dominates, rules_of
 from dse.objective import Result, judge, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Progress, Snapshot
-from dse.runs import JOURNAL, TIMINGS, Journal, RunFolder, csv_text, timings_text, trial_columns, trial_row
+from dse.runs import TIMINGS, Journal, RunFolder, csv_text, timings_text, trial_columns, trial_row
 from dse.samplers import make_sampler, pick_sampler
 from dse.study import Study
 from dse.workers import Pool
@@ -139,32 +139,13 @@ def anytime_front(study: Study, out: Path | str, *, workers: int | None = None, 
     ------
     InputError : the bounds do not know the study; the folder belongs to something else.
     """
-    start = time.monotonic()
+    end = time.monotonic() + budget_s
     check_bounded(study)
-    folder = RunFolder(Path(out), resume=resume)
-    try:
-        text = _study_text(study)
-        journal = Journal(folder.path / JOURNAL, {"kind": "dse-front-journal", "format": 1, "mode": "anytime",
-                                                  "study": study_digest(text)})
-        try:
-            manifest = _manifest(study, "front", "anytime", command)
-            folder.write("study.yaml", text)
-            folder.write_json("manifest.json", {**manifest, "state": "running"})
-            search = _Search(study, journal, progress, start + budget_s, math.inf if rounds is None else rounds)
-            interrupted = False
-            with _sigterm_interrupts():
-                try:
-                    search.go(workers)
-                except KeyboardInterrupt:
-                    interrupted = True
-            with _uninterrupted():
-                run = search.result(folder.path, time.monotonic() - start, interrupted)
-                _write(folder, run, search, manifest, text)
-        finally:
-            journal.close()
-    finally:
-        folder.discard_if_empty()
-        folder.close()
+
+    def go(journal: Journal) -> _Search:
+        return _Search(study, journal, progress, end, math.inf if rounds is None else rounds)
+
+    run: AnytimeRun = run_front(study, out, go, _write, workers=workers, resume=resume, command=command, mode="anytime")
     return run
 
 

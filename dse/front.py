@@ -38,7 +38,7 @@ from dse.workers import Pool, Task
 from hwmodels.engine import DATAFLOWS
 from hwmodels.outcome import SEARCHED
 
-__all__ = ["MOST_HARDWARE", "FoundFront", "FrontRun", "State", "check_bounded", "exact_front"]
+__all__ = ["MOST_HARDWARE", "FoundFront", "FrontRun", "State", "check_bounded", "exact_front", "run_front"]
 
 Floats = NDArray[np.float64]
 
@@ -160,18 +160,37 @@ def exact_front(study: Study, out: Path | str, *, workers: int | None = None, re
     ------
     InputError : the space cannot be enumerated; the folder belongs to something else.
     """
-    start = time.monotonic()
+    end = time.monotonic() + budget_s
     _check(study)
+
+    def go(journal: Journal) -> _Search:
+        return _Search(study, journal, progress, end, note)
+
+    run: FrontRun = run_front(study, out, go, _write, workers=workers, resume=resume, command=command)
+    return run
+
+
+def run_front(study: Study, out: Path | str, search_of: Callable[[Journal], Any], write: Callable[..., None], *,
+              workers: int | None, resume: bool, command: str, **mode: str) -> Any:
+    """The frame of a run: its folder and journal, Ctrl-C, and what is written at the end.
+
+    Parameters
+    ----------
+    search_of : journal -> the search, with `go(workers)` and `result(folder, wall_s, interrupted)`.
+    write : (folder, run, search, manifest, text of the study).
+    mode : what the journal says besides, if the front is not an exact one.
+    """
+    start = time.monotonic()
     folder = RunFolder(Path(out), resume=resume)
     try:
         text = _study_text(study)
-        journal = Journal(folder.path / JOURNAL, {"kind": "dse-front-journal", "format": 1,
+        journal = Journal(folder.path / JOURNAL, {"kind": "dse-front-journal", "format": 1, **mode,
                                                   "study": study_digest(text)})
         try:
-            manifest = _manifest(study, "front", "exact", command)
+            manifest = _manifest(study, "front", mode.get("mode", "exact"), command)
             folder.write("study.yaml", text)
             folder.write_json("manifest.json", {**manifest, "state": "running"})
-            search = _Search(study, journal, progress, start + budget_s, note)
+            search = search_of(journal)
             interrupted = False
             with _sigterm_interrupts():
                 try:
@@ -180,7 +199,7 @@ def exact_front(study: Study, out: Path | str, *, workers: int | None = None, re
                     interrupted = True
             with _uninterrupted():
                 run = search.result(folder.path, time.monotonic() - start, interrupted)
-                _write(folder, run, search, manifest, text)
+                write(folder, run, search, manifest, text)
         finally:
             journal.close()
     finally:

@@ -1,14 +1,20 @@
 """What a run says while it runs: a panel on a terminal, a line now and then elsewhere; always on stderr."""
 
+import contextlib
+import json
 import math
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, final
 
 from dse.console import note
 
-__all__ = ["Best", "Lines", "Panel", "Progress", "Snapshot", "default_progress"]
+__all__ = ["SNAPSHOT", "Best", "Kept", "Lines", "Panel", "Progress", "Snapshot", "default_progress"]
+
+SNAPSHOT = ".progress.json"
+"""In the folder of a run of `dse front`: its last snapshot. The journal does not know what bounds have decided."""
 
 
 @final
@@ -153,6 +159,37 @@ class Panel:
         for best in s.best:
             table.add_row("best", f"{best.metric} {best.value:.5g}   (trial {best.trial})")
         return Box(table, title=self._title, title_align="left")
+
+
+@final
+class Kept:
+    """Hands snapshots on and keeps the last one in the folder of the run, where `dse watch` finds it.
+
+    Parameters
+    ----------
+    folder : of the run; nothing is kept before it exists.
+    """
+
+    def __init__(self, shown: Progress, folder: Path) -> None:
+        self._shown, self._path = shown, folder / SNAPSHOT
+        self.every_s = shown.every_s
+
+    def start(self, title: str) -> None:
+        self._path.unlink(missing_ok=True)  # of an earlier session
+        self._shown.start(title)
+
+    def update(self, snapshot: Snapshot) -> None:
+        self._shown.update(snapshot)
+        s = snapshot
+        known = {"total": s.total, "done": s.done, "infeasible": s.infeasible, "unit": s.unit,
+                 "hypervolume": s.hypervolume, "gap": s.gap if math.isfinite(s.gap) else None}
+        with contextlib.suppress(OSError):  # a full disk stops the journal, which says so
+            temporary = self._path.with_suffix(".tmp")
+            temporary.write_text(json.dumps(known), encoding="utf-8")
+            temporary.replace(self._path)
+
+    def stop(self) -> None:
+        self._shown.stop()
 
 
 def default_progress() -> Progress:

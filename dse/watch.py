@@ -26,6 +26,7 @@ from dse.documents import load_study
 from dse.errors import InputError, Problem
 from dse.objective import Result, Verdict, judge, metric_of
 from dse.pareto import front_indices, hypervolume_curve, reference_point, thin
+from dse.progress import SNAPSHOT
 from dse.report.words import describe_hardware, describe_policy, label, quantity
 from dse.runs import JOURNAL
 from hwmodels.outcome import OBJECTIVES
@@ -125,12 +126,31 @@ class Follower:
         values = None if verdict.values is None else tuple(metric_of(result, o.metric) for o in self.study.objectives)
         return _Seen(result.number, values, verdict.feasible, result.state == "failed", text)
 
-    def _manifest(self) -> dict[str, Any]:
+    def _json(self, name: str) -> dict[str, Any]:
+        """A file of the run; empty while it is not there."""
         try:
-            found = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+            found = json.loads((self.folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
+
+    def _proof(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """What bounds say of the designs of `dse front`: shares of its space, and what those undecided could add."""
+        counts, shares, last = manifest.get("counts"), manifest.get("shares"), self._json(SNAPSHOT)
+        ended = {"designs": manifest.get("designs"), "gap": manifest.get("hypervolume_gap"),
+                 "gap_frac": manifest.get("hypervolume_gap_frac"), "exact": bool(manifest.get("exact"))}
+        if isinstance(counts, dict):
+            size = max(1, int(manifest.get("designs", 1)))
+            infeasible = sum(counts.get(key, 0) for key in ("budget_1", "budget_2", "cannot_run"))
+            return {**ended, "decided_frac": 1.0 - counts.get("open", 0) / size, "infeasible_frac": infeasible / size}
+        if isinstance(shares, dict):
+            decided = 1.0 if ended["exact"] else 1.0 - shares.get("open", 1.0)
+            return {**ended, "decided_frac": decided,
+                    "infeasible_frac": shares.get("budget", 0.0) + shares.get("cannot_run", 0.0)}
+        size = max(1, int(last.get("total", 1)))
+        return {"designs": size if last.get("unit") == "designs" else None, "exact": False, "gap": last.get("gap"),
+                "gap_frac": None, "decided_frac": last["done"] / size if "done" in last else None,
+                "infeasible_frac": last.get("infeasible", 0) / size}
 
     def _rate(self, done: int, manifest: dict[str, Any]) -> float:
         """Trials per second over the last minute; right after the start of watching over the whole run [1/s]."""
@@ -154,22 +174,25 @@ class Follower:
     def state(self) -> dict[str, Any]:
         """Everything that the page shows; figures are made anew only when trials have come."""
         with self._lock:
-            done, manifest = self.read(), self._manifest()
+            done, manifest = self.read(), self._json("manifest.json")
             if self._made[0] != done:
                 self._made = (done, self._figures())
             state = str(manifest.get("state", "running"))
             if state == "running" and not _alive(self.folder):
                 state = "stopped"
-            exact = (self.folder / "certificate.json").is_file() or manifest.get("sampler") == "front"
-            total = None if exact else min(int(manifest.get("trials", self.study.trials)),
+            proof = self._proof(manifest) if manifest.get("sampler") == "front" else None
+            if state == "complete" and proof and not proof["exact"]:
+                state = "unfinished"
+            total = None if proof else min(int(manifest.get("trials", self.study.trials)),
                                            manifest.get("space_size") or math.inf)
             rate = self._rate(done, manifest) if state == "running" else 0.0
             left = (total - done) / rate if rate and total is not None else math.inf
             return {
-                "name": self.study.name, "state": state, "exact": exact, "done": done, "total": total,
+                "name": self.study.name, "state": state, "proof": proof, "done": done, "total": total,
                 "failed": sum(s.failed for s in self._seen.values()),
                 "infeasible": sum(not s.feasible and not s.failed for s in self._seen.values()),
                 "rate_per_s": rate, "left_s": left if math.isfinite(left) else None,
+                "scenarios": len(self.study.scenarios) if self.study.robust else 0,
                 "report": (self.folder / "report.html").is_file() and state != "running",
                 "objectives": [{"metric": o.metric, "label": label(o.metric), "minimise": o.minimise,
                                 "unit": OBJECTIVES[o.metric.rpartition(".")[2]].unit,

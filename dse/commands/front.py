@@ -62,7 +62,7 @@ def _front(study: Path, out: Path | None, workers: int | None, budget_s: float |
     from dse.documents import load_study
     from dse.errors import InputError, NothingFeasible, PartialResult, Problem
     from dse.front import FrontRun, exact_front
-    from dse.progress import default_progress
+    from dse.progress import Kept, default_progress
 
     for name, value in (("--workers", workers), ("--budget-s", budget_s)):
         if value is not None and not value > 0:
@@ -70,9 +70,10 @@ def _front(study: Path, out: Path | None, workers: int | None, budget_s: float |
     loaded = load_study(study)
     line = shlex.join(["dse", *sys.argv[1:]])
     find: Callable[..., FrontRun | AnytimeRun] = anytime_front if too_large(loaded.space) else exact_front
-    run = find(loaded, out or Path("runs") / f"{loaded.name}-front", workers=workers or loaded.workers,
-               resume=resume, budget_s=math.inf if budget_s is None else budget_s,
-               progress=default_progress(), command=line, note=note)
+    folder = out or Path("runs") / f"{loaded.name}-front"
+    run = find(loaded, folder, workers=workers or loaded.workers, resume=resume,
+               budget_s=math.inf if budget_s is None else budget_s, progress=Kept(default_progress(), folder),
+               command=line, note=note)
     report = _report(run)
     if json_:
         print_json(_as_json(run, report))

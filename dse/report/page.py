@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dse.advice import advise, confidence_lines, ranked_front
+from dse.errors import InputError, Problem
 from dse.report.detail import constants_table, run_details, study_of
 from dse.report.insight import run_insight
 from dse.report.payload import embed, payload
@@ -97,7 +98,7 @@ def publish(run_dir: Path) -> Published:
 
     Raises
     ------
-    InputError : the folder is no finished run, or one of its files is corrupt.
+    InputError : the folder is no finished run, one of its files is corrupt, or it cannot be written to.
     """
     run = read_run(Path(run_dir))
     study = study_of(run)
@@ -105,6 +106,13 @@ def publish(run_dir: Path) -> Published:
     insight = run_insight(run, study, advise(run).trial)
     path = run.path / "report.html"
     part = path.with_name(".report.html.part")
-    part.write_text(render(run, found.details, found.breakdown, insight), encoding="utf-8")
-    part.replace(path)
+    text = render(run, found.details, found.breakdown, insight)
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise InputError(Problem(file=str(path), message=f"must be a file that can be written: {error.strerror}")
+                         ) from None
+    finally:
+        part.unlink(missing_ok=True)
     return Published(path, run, found.breakdown)

@@ -222,6 +222,15 @@ def test_command_prints_the_path_last(tmp_path):
     assert not list(run.glob(".report*"))
 
 
+def test_a_page_that_cannot_be_written_is_one_error(tmp_path):
+    run = synthetic.make_run(tmp_path / "run", 12)
+    (run / "report.html").mkdir()
+    done = command.dse("report", run)
+    assert done.returncode == 2
+    assert "report.html: must be a file that can be written: Is a directory" in done.stderr
+    assert [entry.name for entry in run.iterdir() if entry.name.endswith(".part")] == []
+
+
 def test_command_refuses_what_is_no_run(tmp_path):
     for path in (tmp_path / "none", tmp_path):
         done = dse(path)

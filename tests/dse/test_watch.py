@@ -20,6 +20,7 @@ from small_run import make_small_run, write_study
 
 from dse.errors import InputError
 from dse.pareto import front_indices
+from dse.progress import Kept, Lines, Snapshot
 from dse.report.rundata import read_run
 from dse.watch import Follower, serve
 
@@ -105,6 +106,33 @@ def test_states_of_a_run(run, tmp_path):
     assert found["report"] is False
     (folder / ".lock").write_text("4194304")  # beyond the largest process number
     assert Follower(folder).state()["state"] == "stopped"
+
+
+def test_what_bounds_have_decided(run, tmp_path):
+    """`dse front` while it runs (a snapshot is kept), when it was killed early, and at its end."""
+    folder = tmp_path / "front"
+    shutil.copytree(run, folder)
+    began = {"sampler": "front", "state": "running", "trials": 24}
+    (folder / "manifest.json").write_text(json.dumps(began))
+    assert Follower(folder).state()["proof"]["decided_frac"] is None
+    kept = Kept(Lines(), folder)
+    kept.start("a front")
+    kept.update(Snapshot(total=200, done=50, infeasible=20, unit="designs", gap=float("inf")))
+    found = Follower(folder).state()
+    assert (found["state"], found["total"], found["done"]) == ("running", None, 24)
+    assert found["proof"] == {"designs": 200, "exact": False, "gap": None, "gap_frac": None, "decided_frac": 0.25,
+                              "infeasible_frac": 0.1}
+    ended = {"state": "complete", "exact": False, "designs": 200, "hypervolume_gap": 0.5, "hypervolume_gap_frac": 0.1,
+             "counts": {"open": 20, "budget_1": 30, "budget_2": 8, "cannot_run": 2}}
+    (folder / "manifest.json").write_text(json.dumps(began | ended))
+    found = Follower(folder).state()
+    assert found["state"] == "unfinished"
+    assert (found["proof"]["decided_frac"], found["proof"]["infeasible_frac"]) == (0.9, 0.2)
+    (folder / "manifest.json").write_text(json.dumps(began | {
+        "state": "complete", "exact": True, "designs": None, "shares": {"open": 0.0, "budget": 0.25, "cannot_run": 0}}))
+    found = Follower(folder).state()
+    assert found["state"] == "complete"
+    assert (found["proof"]["decided_frac"], found["proof"]["infeasible_frac"]) == (1.0, 0.25)
 
 
 def test_four_addresses_and_no_other(run, tmp_path):

@@ -134,9 +134,14 @@ def design_space(workload: Workload, *, architectures: Sequence[str] | None = No
     kept = {name: space[name] for name in names}
     links = [Condition(c.parameter, c.parent, tuple(v for v in c.values if v in _values(kept[c.parent])))
              for c in conditions if c.parameter in kept]
+    chosen = _values(kept["architecture"])
+    homes = {kind for name in _values(kept["policy"]) for kind in POLICIES[name].architectures}
+    if not chosen & homes:
+        raise SpaceError("policies", f"able to run on {' or '.join(sorted(chosen))}", sorted(_values(kept["policy"])),
+                         hint=f"they run on {', '.join(sorted(homes))} alone")
     unfit: list[Clause] = []
     for classes in dict.fromkeys(POLICIES[name].architectures for name in sorted(_values(kept["policy"]))):
-        others = [name for name in sorted(_values(kept["architecture"])) if name not in classes]
+        others = [name for name in sorted(chosen) if name not in classes]
         if others:
             unfit.append({"architecture": others, "policy": [
                 name for name in sorted(_values(kept["policy"])) if POLICIES[name].architectures == classes]})

@@ -76,6 +76,8 @@ def test_default_space_is_enumerable_but_large() -> None:
     ({"domains": {"row": [16]}}, "did you mean 'rows'"),
     ({"domains": {"prema.quantum": [0.0]}}, "did you mean 'prema.quantum_s'"),
     ({"forbidden": [{"architecture": ["time_mux", "composable", "heterogeneous", "dedicated"]}]}, "forbidden"),
+    ({"architectures": ["composable"], "policies": ["lazy_batching"]},
+     r"policies: must be able to run on composable, got \['lazy_batching'\] \(they run on time_mux alone\)"),
 ])
 def test_bad_spaces_are_named(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(SpaceError, match=message):

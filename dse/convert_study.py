@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dse.convert import Reading, technology_record
+from dse.domain_schema import legal_values
 from dse.errors import did_you_mean
 from dse.located import Loc
 from dse.schema import MAX_REQUESTS, StudyFile
@@ -216,8 +217,8 @@ def _domain(reading: Reading, name: str, spec: Any) -> None:
             reading.report_got(loc, "a list of whole numbers, or {low, high, step} of them", hint=param.meaning)
         spec_default: tuple[Any, ...] = (float(low), float(high)) if low < high else (float(low),)
     else:
-        spec_default = _legal(name) or PARAMETERS[name][0]
-        found = [_broken_value(reading, at, value, spec_default, closed=bool(_legal(name)))
+        spec_default = legal_values(name) or PARAMETERS[name][0]
+        found = [_broken_value(reading, at, value, spec_default, closed=bool(legal_values(name)))
                  for value, at in _domain_values(spec, loc)]
         if any(found):
             return
@@ -242,21 +243,6 @@ def _domain_values(spec: Any, loc: Loc) -> list[tuple[Any, tuple[str | int, ...]
     if isinstance(spec, dict):
         return [(spec[key], (*loc, key)) for key in ("low", "high") if key in spec]
     return [(spec, tuple(loc))]
-
-
-def _legal(name: str) -> tuple[Any, ...]:
-    """All values a parameter can have (its default domain may hold fewer); empty for sizes and rates."""
-    from hwmodels.architectures import ARCHITECTURES
-    from hwmodels.design import SCHEDULERS
-    from hwmodels.engine import ALL_DATAFLOWS, NODES_NM
-    from hwmodels.policies import POLICIES
-    from spaces.designs import MAX_ENGINES
-
-    return {
-        "architecture": tuple(ARCHITECTURES), "policy": tuple(POLICIES), "scheduler": SCHEDULERS,
-        "dataflow": ALL_DATAFLOWS, "node_nm": NODES_NM, "subarrays": (4, 16, 64),
-        "engines": tuple(range(2, MAX_ENGINES + 1)),
-    }.get(name.rstrip("0123456789"), ())
 
 
 def _broken_value(reading: Reading, loc: Loc, value: Any, default: tuple[Any, ...], *, closed: bool) -> bool:

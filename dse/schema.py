@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Discriminator, GetJsonSchemaHandler, Tag, create_model, model_validator
 from pydantic_core import CoreSchema
 
+from dse.domain_schema import domains_schema
 from dse.errors import did_you_mean
 from dse.rules import Broken, Rule, anything, count, flag, number, one_of, record_fields, text, times
 from hwmodels import engine, network
@@ -337,6 +338,11 @@ class OwnConstant(Model):
     def _from_number(cls, value: Any) -> Any:
         return value if isinstance(value, dict | OwnConstant) else {"value": value}
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        mapping = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, dict(mapping)]}
+
 
 class TechnologyFile(Model):
     """Own constants of the cost model."""
@@ -480,6 +486,12 @@ class SpaceSection(Model):
     """Parameter -> list of values, {low, high, step} or {low, high, log}."""
     forbidden: list[dict[str, Annotated[Any, anything()]]] = []
     """Combinations of parameter values that are left out."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        section = handler.resolve_ref_schema(handler(core))
+        section["properties"]["domains"] = domains_schema()
+        return section
 
     @model_validator(mode="after")
     def _not_empty(self) -> "SpaceSection":

@@ -107,7 +107,10 @@ function changed(what) { for (const f of listeners) f(what); }
 function choose(trial) {
   if (!ROW.has(trial) || state.chosen === trial) return;
   state.chosen = trial;
-  try { history.replaceState(null, "", `#trial=${trial}`); } catch { /* a sandboxed frame has no history */ }
+  showChosen();
+}
+function showChosen() {
+  try { history.replaceState(null, "", `#trial=${state.chosen}`); } catch { /* a sandboxed frame has no history */ }
   changed("chosen");
 }
 function pick(trials) { state.picked = trials && trials.length ? new Set(trials) : null; changed("picked"); }
@@ -129,6 +132,22 @@ const glyph = (k) => el("span", { class: "glyph", style: `color:${colour(k)}`, "
 const TENANTS = Object.keys(C.tenants);
 
 const ready = (id) => $(id) && $(id)._fullLayout;
+
+// Figures are drawn once they come near the window, and all of them for paper: the page opens sooner.
+const awaited = new Map();
+const near = new IntersectionObserver((entries) => { for (const e of entries) if (e.isIntersecting) drawAwaited(e.target); }, { rootMargin: "600px" });
+function drawAwaited(node) {
+  near.unobserve(node);
+  const draw = awaited.get(node);
+  awaited.delete(node);
+  draw?.();
+}
+function whenNear(id, draw) {
+  if (ready(id)) { draw(); return; }
+  awaited.set($(id), draw);
+  near.observe($(id));
+}
+window.addEventListener("beforeprint", () => { for (const node of [...awaited.keys()]) drawAwaited(node); });
 function layout(extra) {
   const axis = { gridcolor: css("--faint"), zerolinecolor: css("--line"), linecolor: css("--line"), automargin: true, tickfont: { color: css("--soft") } };
   const { xaxis, yaxis, ...rest } = extra;

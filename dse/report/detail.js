@@ -197,7 +197,8 @@ function drawTenants(d, entries) {
       el("td", {}, l.deadline_s ? prefixed(l.deadline_s, "s") : "none"), el("td", { class: frac > 1 ? "over" : null }, frac === null ? "–" : percent(frac)), el("td", {}, at("slo_violation_frac") === null ? "–" : percent(at("slo_violation_frac"))), el("td", {}, `p${l.percentile}`), ...answers.map((m) => el("td", {}, show(m, at(m)))));
   });
   $("tenants").replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, ...head.map((h, k) => el("th", { class: k ? null : "t", scope: "col" }, h)))), el("tbody", {}, ...body)),
-    entries.some(few) ? el("p", { class: "hint" }, "* Fewer requests than the percentile needs: its tail is the slowest request seen. A longer duration_s makes it sharper.") : "");
+    entries.some(few) ? el("p", { class: "hint" }, "* Fewer requests than the percentile needs: its tail is the slowest request seen. A longer duration_s makes it sharper.") : "",
+    answers.length ? el("p", { class: "hint" }, "A request of a tenant with a p99 TTFT is one token; its latency counts from the arrival of the prompt.") : "");
 }
 
 function drawTimeline(d) {
@@ -309,7 +310,8 @@ function drawDesign() {
   const figures = ["floorplan", "breakdown", "limits", "roofline", "cdf", "timeline", "heat"];
   for (const id of figures) $(id).closest("figure").hidden = !d;
   if (d) {
-    drawFloorplan(d); drawBreakdown(d); drawLimits(d); drawRoofline(d); drawLatency(d); drawTimeline(d); drawHeat(d);
+    drawFloorplan(d); drawBreakdown(d); drawLimits(d); drawHeat(d);
+    whenNear("roofline", () => drawRoofline(d)); whenNear("cdf", () => drawLatency(d)); whenNear("timeline", () => drawTimeline(d));
   } else {
     const known = Object.keys(DATA.details).map(Number).filter((t) => ROW.has(t));
     $("no-detail").replaceChildren(known.length ? "Drawings were made for a spread of the front: " : "No design was drawn: the study could not be evaluated again when this page was made.",

@@ -83,7 +83,7 @@ function drawHistory() {
 function setupHistory() {
   if (DATA.insight.proof?.designs) $("history-axis").parentElement.hidden = true;
   $("history-axis").addEventListener("change", drawHistory);
-  drawHistory();
+  whenNear("history", drawHistory);
 }
 
 function drawSetbacks() {

@@ -132,6 +132,7 @@ function setDrag(mode) {
 function markScatter() {
   if (!ready("pareto")) return;
   const plot = $("pareto"), fresh = marks($("axis-x").value, $("axis-y").value), at = plot.data.length - 3;
+  if (fresh.every((t, k) => String(t.x) === String(plot.data[at + k].x) && String(t.y) === String(plot.data[at + k].y))) return;
   Plotly.restyle(plot, { x: fresh.map((t) => t.x), y: fresh.map((t) => t.y) }, [at, at + 1, at + 2]);
 }
 

@@ -11,7 +11,7 @@ async function unpackPlotly() {
 }
 
 function drawAll() {
-  drawClasses(); drawCards(); drawScatter(); drawBudgetAnswer(); drawGlance(); drawLadder(); drawImportance(); drawParallel(); drawRanking(); drawCompare(); drawDesign(); drawHistory();
+  drawClasses(); drawCards(); drawScatter(); drawBudgetAnswer(); drawGlance(); drawLadder(); drawImportance(); drawParallel(); drawRanking(); drawCompare(); drawDesign(); whenNear("history", drawHistory);
 }
 
 const PRINT_WIDTH = 690, PRINT_HALF = 330, PRINT_HEIGHT = 400;  // px between the margins of A4, of a column there, of the scatter
@@ -45,7 +45,7 @@ onChange((what) => {
   }
   if (what === "pinned") { markScatter(); markParallel(); drawRanking(); drawCompare(); drawGlance(); }
   if (what === "budgets") { drawScatter(); drawBudgetAnswer(); drawLadder(); drawParallel(); drawRanking(); drawGlance(); }
-  if (what !== "tenant" && ready("history")) drawHistory();
+  if (what !== "tenant" && ready("history")) drawHistory();  // else it is drawn later, as things are then
 });
 
 // The commands on the page name the folder that the page lies in.
@@ -77,6 +77,8 @@ async function start() {
     document.documentElement.classList.add("ready");
     return;
   }
+  const asked = Number(/^#trial=(\d+)$/.exec(location.hash)?.[1] ?? NaN);
+  state.chosen = ROW.has(asked) ? asked : ROW.has(DATA.advice.trial) ? DATA.advice.trial : C.trial[0];
   setupScatter();
   setupHistory();
   drawCompare();
@@ -88,8 +90,7 @@ async function start() {
   $("copy").addEventListener("click", copyYaml);
   let wait = 0;
   window.addEventListener("resize", () => { clearTimeout(wait); wait = setTimeout(() => { drawParallel(); if (detailOf()) drawHeat(detailOf()); }, 200); });
-  const asked = Number(/^#trial=(\d+)$/.exec(location.hash)?.[1] ?? NaN);
-  choose(ROW.has(asked) ? asked : ROW.has(DATA.advice.trial) ? DATA.advice.trial : C.trial[0]);
+  showChosen();
   document.documentElement.classList.add("ready");
 }
 start();

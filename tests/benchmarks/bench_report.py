@@ -16,6 +16,7 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
+from dse.report.detail import chosen_trials
 from dse.report.insight import run_insight
 from dse.report.page import render
 from dse.report.rundata import read_run
@@ -66,7 +67,7 @@ def main() -> None:
     synthetic = _synthetic()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as engine:
         run = read_run(synthetic.make_run(Path(folder) / "run", given.trials))
-        details = {int(t): synthetic.make_detail(run.params(run.row(int(t)))) for t in run.front["trial"][:15]}
+        details = {t: synthetic.make_detail(run.params(run.row(t)), t) for t in chosen_trials(run)}
         report, bare = run.path / "report.html", Path(folder) / "bare.html"
         report.write_text(render(run, details, insight=run_insight(run, None, -1)), encoding="utf-8")
         bare.write_text(f"<html><body><script>{get_plotlyjs()}</script></body></html>", encoding="utf-8")

@@ -62,6 +62,10 @@ def opened(browser, path, **options):
     page.on("request", lambda r: page.wrong.append(r.url) if not r.url.startswith(inside) else None)
     page.goto(path.as_uri())
     page.wait_for_selector("html.ready", timeout=60_000)
+    for plot in page.locator(".plot:visible").all():  # drawn once they come near the window
+        plot.scroll_into_view_if_needed()
+        page.wait_for_function("plot => plot.childElementCount > 0", arg=plot.element_handle())
+    page.evaluate("scrollTo(0, 0)")
     return page
 
 

@@ -14,7 +14,8 @@ at a time, each on one engine or on some units of a pool; at the end of a layer 
   layers if another task could have been chosen: under a `run_ahead` policy that takes an arrival or a completion.
 * Several engines: the best task (by policy) goes where it is expected to finish first, to an idle engine or, by
   waiting, to a busy one; then the next best. A busy engine is expected to be free when the task on it is done or, if
-  the policy has a key and prefers the new task, at the end of its layer. Moving to another engine saves and restores.
+  the policy has a key without `keeps` and prefers the new task, at the end of its layer. Moving to another engine saves
+  and restores.
 * A pool lends the best task at most an equal share of its idle units (`kernel_places.lendable`).
 * A policy of the third form (`assign`) says itself who starts where, with how many units at most and under which cap of
   the bandwidth, and which requests with `drop_late` are dropped. It sees the first `kernel_assign.VIEW` tasks that may
@@ -50,6 +51,7 @@ from hwmodels.errors import InvalidPolicy, InvalidWorkload
 from hwmodels.kernel_batch import run_batches
 from hwmodels.kernel_columns import Hardware, Lookups, depths, hardware, lookups
 from hwmodels.kernel_general import run_general
+from hwmodels.kernel_line import line_of
 from hwmodels.kernel_parts import (
     KEY,
     NEED_DENSITY,
@@ -71,7 +73,6 @@ from hwmodels.kernel_parts import (
 )
 from hwmodels.kernel_places import alone_s
 from hwmodels.kernel_prefetch import blocks, first_issued, run_prefetch
-from hwmodels.kernel_rank import line
 from hwmodels.kernel_single import run_single
 from hwmodels.kernel_tile import points_of, run_tile
 from hwmodels.policies import policy as named_policy
@@ -274,11 +275,15 @@ def simulate(table: CostTable, machine: Machine, trace: RequestTrace, policy: st
     return run(table, machine, trace, named_policy(policy), params, record=record)
 
 
+def _form(policy: Policy) -> int:
+    """One of `kernel_parts`."""
+    return KEY if policy.key is not None else RANK if policy.rank is not None else SELECT
+
+
 def _functions(policy: Policy, run_ahead: bool, quantum_s: float) -> tuple[Any, ...]:
     """What the loops take of a policy that says who comes first."""
-    form = KEY if policy.key is not None else RANK if policy.rank is not None else SELECT
     return ((policy.key or _no_key).pointer, (policy.rank or _no_rank).pointer, (policy.keeps or _no_keeps).pointer,
-            (policy.select or _no_select).pointer, form, run_ahead, policy.keeps is not None, quantum_s)
+            (policy.select or _no_select).pointer, _form(policy), run_ahead, policy.keeps is not None, quantum_s)
 
 
 def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
@@ -316,8 +321,8 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     run_ahead = policy.run_ahead and not (table.exit_frac is not None and visible.groups)
     watch = watch or unwatched()
     tasks = np.empty(count, dtype=TASK)
-    kinds = 1 if requests.engine.max(initial=-1) < 0 else len(machine.units) + 1
-    waiting = line(count if policy.rank is not None else 0, kinds)
+    kinds = 1 if single or requests.engine.max(initial=-1) < 0 else len(machine.units) + 1
+    waiting = line_of(_form(policy), count, kinds)
     children = children_of(requests.parent)
     known = tenants_of(whole, machine) if policy.stops or policy.prepare else None
     stops = policy.stops(table, machine, known, values) if policy.stops and known and count else None
@@ -340,13 +345,13 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     elif single and not general and policy.assign is None:
         run_single(hw, requests, columns, visible, *functions, values, rewind, record, watch, counters(watch), tasks,
                    waiting, *children, np.zeros(16), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64),
-                   scratch(count, 10, 3), out)
+                   scratch(count, 8, 2), out)
     elif count:
         shown, engines, levels = count if policy.assign else 0, len(machine.units), len(machine.level_units)
         run_general(hw, requests, columns, visible, *functions, values, (policy.assign or _no_assign).pointer,
                     policy.assign is not None, plan, record, watch, counters(watch), tasks, waiting,
                     np.zeros(shown, dtype=SEAT), np.zeros(engines, dtype=CHIP), *children, np.zeros(16),
-                    scratch(count, 17, 3), scratch(int(machine.units.sum()), 8, 8), scratch(engines + 1, 8, 3),
+                    scratch(count, 17, 2), scratch(int(machine.units.sum()), 8, 8), scratch(engines + 1, 8, 3),
                     np.empty((shown, engines, levels)), np.empty((shown, engines, levels)), out)
     events = int(out.totals[3])
     return TaskRecords(

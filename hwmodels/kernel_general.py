@@ -5,18 +5,18 @@ drops, one round of decisions, and the rates of the DRAM channel.
 
 A round of decisions hands out the idle units. The policy names the best waiting task; it goes to the place where it is
 expected to finish first, or keeps waiting for a busy engine if that ends sooner; then the next best, until
-no unit is idle, nobody is left, or `_PATIENCE` tasks chose to wait. The queue is sorted, by key or by order of
-admission, who comes first at its end: who runs comes and goes there, so that a long queue costs little more than a
-short one. Tasks of a policy that ranks stand in a line instead (`hwmodels.kernel_rank`).
+no unit is idle, nobody is left, or `_PATIENCE` tasks chose to wait. Tasks with numbers stand in a line
+(`hwmodels.kernel_line`). For other policies the queue is sorted by order of admission, who comes first at its end: who
+runs comes and goes there, so that a long queue costs little more than a short one.
 """
 
 import numpy as np
 
 from hwmodels.compiled import loop, piece
 from hwmodels.kernel_assign import VIEW, seat, show_running, show_waiting
-from hwmodels.kernel_parts import KEY, RANK, SELECT, admit, heap_pop, heap_push, overdue, refresh, removed
+from hwmodels.kernel_line import first_of, leave, stand, take, wait
+from hwmodels.kernel_parts import KEY, SELECT, admit, heap_pop, heap_push, overdue, refresh, removed
 from hwmodels.kernel_places import best_level, lendable, rates, to_place
-from hwmodels.kernel_rank import first_of, least_of, leave, stand, take, wait
 
 __all__ = ["run_general"]
 
@@ -25,16 +25,12 @@ _PATIENCE = 32
 
 
 @piece
-def _insert(queue, size, slot, tasks, keys, use_key):  # type: ignore[no-untyped-def]
-    """Let a task wait: by key, largest first, then, or without a key, latest first. The new size."""
+def _insert(queue, size, slot, tasks):  # type: ignore[no-untyped-def]
+    """Let a task wait, by order of admission, latest first. The new size."""
     at, high = 0, size
     while at < high:
         middle = (at + high) >> 1
-        other = queue[middle]
-        behind = tasks[other].order < tasks[slot].order
-        if use_key and keys[other] != keys[slot]:
-            behind = keys[other] < keys[slot]
-        if behind:
+        if tasks[queue[middle]].order < tasks[slot].order:
             high = middle
         else:
             at = middle + 1
@@ -55,7 +51,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
     ----------
     as in `kernel_single.run_single`, and
     seats, chip : scratch, shapes (n,) for a policy that assigns, else (0,), and (E,).
-    of_tasks, of_layers, of_engines : `kernel_parts.scratch` of n tasks (17, 3), all units (8, 8), E + 1 (8, 3); zeros.
+    of_tasks, of_layers, of_engines : `kernel_parts.scratch` of n tasks (17, 2), all units (8, 8), E + 1 (8, 3); zeros.
     lefts, needs : what a policy that assigns is shown of every task at every place, shape (len(seats), E, U).
     """
     # written-out columns: an attribute of a tuple of arrays costs a reference count at every use
@@ -67,7 +63,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
     zero = n - n  # not a literal: pieces would be compiled for those too
     n_engines = units.size
     use_key = form == KEY
-    listed = form == SELECT  # the policy is shown all candidates
+    listed = form == SELECT  # no numbers: the policy is shown the queue
     # tasks
     ints, floats = of_tasks
     request_of, free_slots, seen, queue, arriving = ints[0], ints[1], ints[2], ints[3], ints[4]
@@ -75,8 +71,8 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
     late_requests, late_slots, candidates = ints[8], ints[9], ints[10]
     held = ints[11]  # tasks whose layer ended in a pool since somebody last started
     picked, moved_on = ints[12], ints[13]  # 1: its place, layer or data are not those it was shown with
-    named, just, ran = ints[14], ints[15], ints[16]  # rank: 1 = best in this round, 2: starts; who ran until now
-    live, keys, late_keys = floats[0], floats[1], floats[2]  # bytes held since the last layer, -1 before the first
+    named, just, ran = ints[14], ints[15], ints[16]  # by number: 1 = best in this round, 2: starts; who ran until now
+    live, late_keys = floats[0], floats[1]  # bytes held since the last layer, -1 before the first
     for slot in range(n):
         request_of[slot], free_slots[slot], moved_on[slot] = -1, n - 1 - slot, 1
     n_free = n
@@ -121,7 +117,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                 break
         if n_just > 0 and tasks[just[0]].last_s != now:
             for p in range(n_just):
-                wait(rank, tasks, line, just[p], now, size, params)
+                wait(form, key, rank, tasks, line, just[p], now, size, params)
             n_just = 0
         n_arriving = 0
 
@@ -158,14 +154,12 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             tasks[slot].service_s += took
             if tasks[slot].layer < requests.layers[r]:
                 refresh(tasks[slot], requests.look[r], lookups, visible.groups)
-                if form == RANK:
+                if listed:
+                    size = _insert(queue, size, slot, tasks)
+                else:
                     just[n_just] = slot
                     n_just += 1
                     size += 1
-                else:
-                    if use_key:
-                        keys[slot] = key(tasks, slot, params)
-                    size = _insert(queue, size, slot, tasks, keys, use_key)
                 waits[requests.engine[r]] += 1
                 if units[e] > 1:
                     held[n_held] = slot
@@ -177,8 +171,8 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             epoch += 1
             if resident[e] == slot:
                 resident[e] = -1
-            if form == RANK:
-                leave(line, slot, now)
+            if not listed:
+                leave(form, line, slot, now)
             request_of[slot] = -1
             free_slots[n_free] = slot
             n_free += 1
@@ -217,13 +211,11 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             last_level[slot] = -1
             out.ready_s[r] = now
             admit(tasks[slot], order, now, r, requests, lookups, visible)
-            if use_key:
-                keys[slot] = key(tasks, slot, params)
-            if form == RANK:
-                stand(rank, tasks, line, slot, requests.engine[r] + 1, now, size + 1, params)
-                size += 1
+            if listed:
+                size = _insert(queue, size, slot, tasks)
             else:
-                size = _insert(queue, size, slot, tasks, keys, use_key)
+                stand(form, key, rank, tasks, line, slot, requests.engine[r] + 1, now, size + 1, params)
+                size += 1
             order += 1
             waits[requests.engine[r]] += 1
             if requests.drop_late[r]:
@@ -235,11 +227,11 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             n_late = heap_pop(late_keys, late_requests, late_slots, n_late)
             if request_of[slot] != r or not np.isnan(out.start_s[r]):
                 continue
-            if form == RANK:
-                leave(line, slot, now)
-                size -= 1
-            else:
+            if listed:
                 size = removed(queue, size, slot)
+            else:
+                leave(form, line, slot, now)
+                size -= 1
             waits[requests.engine[r]] -= 1
             request_of[slot] = -1
             free_slots[n_free] = slot
@@ -353,13 +345,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             patience, n_named = _PATIENCE, 0
             while waiting > 0 and spare > 0 and patience > 0:
                 position = 0
-                if use_key:
-                    to_ask -= 1
-                    slot = queue[to_ask]
-                    bound = requests.engine[request_of[slot]]
-                    if bound >= 0 and idle[bound] == 0:
-                        continue
-                elif form == RANK:
+                if not listed:
                     stays, n_ran = -1, 0  # the last one of those that ran until now
                     for p in range(n_just):
                         slot = just[p]
@@ -368,21 +354,18 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                             n_ran += 1
                             if stays < 0 or tasks[slot].order > tasks[stays].order:
                                 stays = slot
-                    if stays >= 0 and seen[stays] == epoch and now < asked_s + quantum_s:
+                    if stays >= 0 and not use_key and seen[stays] == epoch and now < asked_s + quantum_s:
                         slot = stays
                     else:
                         asked_s = now
-                        slot, value = -1, np.inf
-                        if n_ran > 0:
-                            slot, value = least_of(rank, tasks, ran, n_ran, now, waiting, params, line)
-                        slot = first_of(rank, tasks, line, slot, value, closed, now, waiting, params)
+                        slot = first_of(form, key, rank, tasks, line, ran, n_ran, closed, now, waiting, params)
                         if stays >= 0 and use_keeps and slot != stays and keeps(tasks, stays, slot, now, params) != 0:
                             slot = stays
                     named[slot] = 1
                     candidates[n_named] = slot
                     n_named += 1
                     if tasks[slot].last_s != now or live[slot] < 0.0:
-                        take(line, slot, now)
+                        take(form, line, slot, now)
                 else:
                     position = select(tasks, candidates, waiting, now, params, state)
                 if listed:
@@ -400,7 +383,8 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                         limit = idle[e]
                     else:
                         begin = free_at[e]
-                        if use_key and displaced[e] >= 0 and keys[slot] < key(tasks, displaced[e], params):
+                        if use_key and not use_keeps and displaced[e] >= 0 and (
+                                key(tasks, slot, params) < key(tasks, displaced[e], params)):
                             begin = layer_end[e]
                     seconds, level = best_level(
                         offset, any_left_s if bound < 0 else own_left_s, level_units, network, sample,
@@ -412,7 +396,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                 if best_e >= 0 and best_idle:
                     pick_slot[n_picks], pick_engine[n_picks], pick_level[n_picks] = slot, best_e, best_u
                     n_picks += 1
-                    named[slot] = 2 if form == RANK else 0
+                    named[slot] = 0 if listed else 2
                     idle[best_e] -= level_units[best_u]
                     spare -= level_units[best_u]
                 else:
@@ -444,7 +428,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                 prefers = named[slot] == 1  # a busy engine
                 named[slot] = 0
                 if prefers and (tasks[slot].last_s != now or live[slot] < 0.0):
-                    wait(rank, tasks, line, slot, now, size, params)
+                    wait(form, key, rank, tasks, line, slot, now, size, params)
         if n_picks == 0:
             if n_ended > 0:
                 rates(hw.dram_mode, hw.bytes_per_s, now, running, run_need, run_drawn, speed, new_speed, run_since,
@@ -460,7 +444,15 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             if tasks[slot].layer == 0:
                 out.start_s[request_of[slot]] = now
             picked[slot] = 1
-        if form == RANK:
+        if listed:
+            kept = to_ask if use_assign else 0
+            for q in range(kept, size):
+                slot = queue[q]
+                if picked[slot] == 0:
+                    queue[kept] = slot
+                    kept += 1
+            size = kept
+        else:
             kept = 0
             for p in range(n_just):
                 if picked[just[p]] == 0:
@@ -468,14 +460,6 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     kept += 1
             n_just = kept
             size -= n_picks
-        else:
-            kept = 0 if listed and not use_assign else to_ask
-            for q in range(kept, size):
-                slot = queue[q]
-                if picked[slot] == 0:
-                    queue[kept] = slot
-                    kept += 1
-            size = kept
         for x in range(n_held):
             slot = held[x]
             e = holds[slot]

@@ -7,9 +7,9 @@ that they could come first are asked for their numbers, so what is found is what
 a running task counts for nothing, because its number changes as it runs; when it waits again nothing is known of it,
 and it is asked at the next decision.
 
-Up to `SHORT` places are looked at one after the other. If there are more, `_BLOCK` of them are a leaf of a binary tree
-whose nodes hold bounds of all that is below, and the tree is searched from its root, the more promising side first: a
-decision looks at a few tasks of thousands. A leaf that is looked at gets a new bound.
+Up to `_FEW` tasks are all asked; up to `SHORT` places are looked at one after the other. If there are more, `_BLOCK` of
+them are a leaf of a binary tree whose nodes hold bounds of all that is below, and the tree is searched from its root,
+the more promising side first: a decision looks at a few tasks of thousands. A leaf that is looked at gets a new bound.
 
 Places are in order of admission. Who leaves empties a place; twice as many are handed out as there are tasks, anew when
 none is left or half of the tasks are gone. They are also handed out anew when there are more tasks than bounds hold
@@ -27,7 +27,10 @@ from numpy.typing import NDArray
 from hwmodels.compiled import merged, piece
 from hwmodels.policies.base import RANKED
 
-__all__ = ["SHORT", "Line", "first_of", "least_of", "leave", "line", "stand", "take", "wait"]
+__all__ = ["SHORT", "RankLine", "first_of", "leave", "rank_line", "stand", "take", "wait"]
+
+_FEW = 12
+"""So few tasks are all asked: to look at their bounds costs more than it saves."""
 
 SHORT = 32
 """Places that are looked at one after the other."""
@@ -67,7 +70,7 @@ _USED, _FIRST, _LEAVES = range(3)
 """What is kept of the tree of a kind: places in use, its first place, leaves."""
 
 
-class Line(NamedTuple):
+class RankLine(NamedTuple):
     """Tasks in the system and what is known of their numbers."""
 
     bounds: NDArray[np.float64]
@@ -91,14 +94,14 @@ class Line(NamedTuple):
     """(n + SHORT,) scratch for numbers."""
 
 
-def line(n: int, kinds: int) -> Line:
+def rank_line(n: int, kinds: int) -> RankLine:
     """For at most n tasks of so many kinds; nobody is there."""
     room = -(-(4 * n + 2 * _BLOCK * kinds + SHORT) // _BLOCK) * _BLOCK
-    return Line(bounds=np.empty((room, 3)), places=np.zeros((room, 4), dtype=np.int64),
-                nodes=np.empty((room // 8, 7)), record=np.array([0, SHORT, 0, 0, 0]),
-                trees=np.zeros((kinds, 3), dtype=np.int64), place_of=np.empty(n, dtype=np.int64),
-                slots=np.empty(2 * SHORT + 256, dtype=np.int64), spare=np.empty((n, 3), dtype=np.int64),
-                ranked=np.empty(n + SHORT, dtype=RANKED))
+    return RankLine(bounds=np.empty((room, 3)), places=np.zeros((room, 4), dtype=np.int64),
+                    nodes=np.empty((room // 8, 7)), record=np.array([0, SHORT, 0, 0, 0]),
+                    trees=np.zeros((kinds, 3), dtype=np.int64), place_of=np.empty(n, dtype=np.int64),
+                    slots=np.empty(2 * SHORT + 256, dtype=np.int64), spare=np.empty((n, 3), dtype=np.int64),
+                    ranked=np.empty(n + SHORT, dtype=RANKED))
 
 
 @merged
@@ -142,7 +145,7 @@ def _ask(rank, tasks, slots, count, now, size, most, params, ranked):  # type: i
 
 
 @merged
-def least_of(rank, tasks, slots, count, now, size, params, line):  # type: ignore[no-untyped-def]
+def _least_of(rank, tasks, slots, count, now, size, params, line):  # type: ignore[no-untyped-def]
     """(task, number) of the one that comes first of `slots[:count]`, in order of admission or not."""
     ranked = line.ranked
     rank(tasks, slots, count, now, size, size, params, ranked)
@@ -176,13 +179,10 @@ def _unknown(line, place):  # type: ignore[no-untyped-def]
 
 
 @piece
-def wait(rank, tasks, line, slot, now, size, params):  # type: ignore[no-untyped-def]
-    """A task that was taken waits again. In a short queue it is asked with others, at the next decision."""
+def _wait_below(rank, tasks, line, slot, now, size, params):  # type: ignore[no-untyped-def]
+    """As `wait`, below the nodes of a tree."""
     bounds, nodes, trees, slots, ranked = line.bounds, line.nodes, line.trees, line.slots, line.ranked
     place = line.place_of[slot]
-    if line.record[_TREES] == 0:
-        _unknown(line, place)
-        return
     slots[0] = slot
     _ask(rank, tasks, slots, 1, now, size, line.record[_MOST], params, ranked)
     least, fall, until = ranked[0].least, ranked[0].fall, ranked[0].until
@@ -199,6 +199,16 @@ def wait(rank, tasks, line, slot, now, size, params):  # type: ignore[no-untyped
                  earliest if earliest < until else until, now)
             nodes[base + node, _NEAR] = -np.inf
         node >>= 1
+
+
+@merged
+def wait(rank, tasks, line, slot, now, size, params):  # type: ignore[no-untyped-def]
+    """A task that was taken waits again. In a short queue it is asked with others, at the next decision."""
+    if line.record[_TREES] == 0:
+        bounds, place = line.bounds, line.place_of[slot]
+        bounds[place, _LEVEL], bounds[place, _SLOPE], bounds[place, _UNTIL] = np.inf, 0.0, -np.inf
+    else:
+        _wait_below(rank, tasks, line, slot, now, size, params)
 
 
 @piece
@@ -372,12 +382,9 @@ def _join(nodes, node, rows, first, last, now, of_nodes):  # type: ignore[no-unt
 
 
 @piece
-def take(line, slot, now):  # type: ignore[no-untyped-def]
-    """A waiting task runs, or is not to be found for another reason."""
+def _take_below(line, slot, now):  # type: ignore[no-untyped-def]
+    """As `take`, below the nodes of a tree."""
     nodes, trees, place = line.nodes, line.trees, line.place_of[slot]
-    _absent(line.bounds, place)
-    if line.record[_TREES] == 0:
-        return
     kind = line.places[place, _KIND]
     base = trees[kind, _FIRST] // _BLOCK * 2
     node = trees[kind, _LEAVES] + (place - trees[kind, _FIRST]) // _BLOCK
@@ -390,6 +397,14 @@ def take(line, slot, now):  # type: ignore[no-untyped-def]
         if slope == 0.0 and nodes[base + node, _SLOPE] == 0.0 and nodes[base + node, _LEVEL] == level:
             break  # another one is as good
         node >>= 1
+
+
+@merged
+def take(line, slot, now):  # type: ignore[no-untyped-def]
+    """A waiting task runs, or is not to be found for another reason."""
+    _absent(line.bounds, line.place_of[slot])
+    if line.record[_TREES] == 1:
+        _take_below(line, slot, now)
 
 
 @piece
@@ -447,21 +462,35 @@ def _search(rank, tasks, line, kind, best, value, order, closed, now, size, para
 
 
 @merged
-def first_of(rank, tasks, line, best, value, closed, now, size, params):  # type: ignore[no-untyped-def]
-    """The task that comes first of those that wait, and of `best`, which is not to be found among them.
+def first_of(rank, tasks, line, ran, n_ran, closed, now, size, params):  # type: ignore[no-untyped-def]
+    """The task that comes first of those that wait, and of `ran[:n_ran]`, which do not; -1 = there is none.
 
     Parameters
     ----------
-    best, value : a task and its number; -1, inf = none.
     closed : 0 for the kinds that can start.
     size : tasks to choose from, as `rank` is told.
     """
-    order = tasks[best].order if best >= 0 else -1
-    if line.record[_TREES] == 0:
-        best, value, order = _look(rank, tasks, line, 0, line.record[_TOTAL], best, value, order, closed, now, size,
-                                   params)
+    bounds, places, slots, trees, record = line.bounds, line.places, line.slots, line.trees, line.record
+    if record[_TREES] == 0 and record[_TOTAL] + n_ran <= _FEW:
+        for k in range(n_ran):
+            slots[k] = ran[k]
+        count = n_ran
+        for p in range(record[_TOTAL]):
+            if closed[places[p, _KIND]] == 0 and (bounds[p, _LEVEL] < np.inf or bounds[p, _UNTIL] < np.inf):
+                slots[count] = places[p, _SLOT]
+                count += 1
+        best, value = -1, np.inf
+        if count > 0:
+            best, value = _least_of(rank, tasks, slots, count, now, size, params, line)
         return best
-    for kind in range(line.trees.shape[0]):
+    best, value, order = -1, np.inf, -1
+    if n_ran > 0:
+        best, value = _least_of(rank, tasks, ran, n_ran, now, size, params, line)
+        order = tasks[best].order
+    if record[_TREES] == 0:
+        best, value, order = _look(rank, tasks, line, 0, record[_TOTAL], best, value, order, closed, now, size, params)
+        return best
+    for kind in range(trees.shape[0]):
         if closed[kind] == 0:
             best, value, order = _search(rank, tasks, line, kind, best, value, order, closed, now, size, params)
     return best

@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 
 from hwmodels.compiled import column, piece
 from hwmodels.errors import InvalidWorkload
+from hwmodels.kernel_line import first_of, leave, stand, take, wait
 from hwmodels.kernel_parts import (
-    KEY,
     NEED_LEFT,
     NEED_PATTERN,
     NEED_TRUTH,
-    RANK,
+    SELECT,
     admit,
     children_of,
     heap_pop,
@@ -41,7 +41,6 @@ from hwmodels.kernel_parts import (
     refresh,
     removed,
 )
-from hwmodels.kernel_rank import first_of, least_of, leave, stand, take, wait
 from hwmodels.policies.base import Stops
 from hwmodels.stops import KILL, kept_bytes, redone_tiles, undivided
 from hwmodels.tables import CostTable
@@ -121,19 +120,17 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
     n = len(requests.arrival_s)
     zero = n - n  # not a literal: pieces would be compiled for those too
     first_child, sibling = children_of(requests.parent)
-    use_key = form == KEY
     state = np.zeros(16)
     closed, ran = np.zeros(1, dtype=np.int64), np.empty(1, dtype=np.int64)
     request_of = np.full(n, -1, dtype=np.int64)
     free_slots = np.arange(n - 1, -1, -1)
     n_free = n
-    keys = np.empty(n if use_key else 0)
     seen = np.zeros(n, dtype=np.int64)
     saved = np.zeros(n, dtype=np.bool_)
     redo = np.zeros(n, dtype=np.int64)  # tiles to redo when it resumes
     kept = np.zeros(n)  # bytes on chip, or saved
     done_s = np.zeros(n)  # useful time, lost with a kill
-    queue = np.empty(n, dtype=np.int64)  # all tasks, in order of admission
+    queue = np.empty(n, dtype=np.int64)  # select: all tasks, in order of admission
     size = zero
     late_keys = np.empty(n)
     late_requests = np.empty(n, dtype=np.int64)
@@ -203,12 +200,10 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
             redo[slot], kept[slot], done_s[slot] = 0, 0.0, 0.0
             out.ready_s[r] = arrival_s[r] if parent[r] < 0 else now
             admit(tasks[slot], order, out.ready_s[r], r, requests, lookups, visible)
-            if use_key:
-                keys[slot] = key(tasks, slot, params)
-            if form == RANK:
-                stand(rank, tasks, line, slot, zero, now, size + 1, params)
-            else:
+            if form == SELECT:
                 queue[size] = slot
+            else:
+                stand(form, key, rank, tasks, line, slot, zero, now, size + 1, params)
             size += 1
             order += 1
             if requests.drop_late[r]:
@@ -220,11 +215,11 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
             n_late = heap_pop(late_keys, late_requests, late_slots, n_late)
             if request_of[slot] != r or not np.isnan(start_s[r]):
                 continue
-            if form == RANK:  # dropped; what follows it is never released
-                leave(line, slot, now)
-                size -= 1
-            else:
+            if form == SELECT:  # dropped; what follows it is never released
                 size = removed(queue, size, slot)
+            else:
+                leave(form, line, slot, now)
+                size -= 1
             request_of[slot] = -1
             free_slots[n_free] = slot
             n_free += 1
@@ -244,25 +239,16 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
             if resident >= 0:
                 _show(tasks[resident], look[r], lookups, visible.groups, tasks[resident].tile / tiles[row],
                       estimate_s[row], latency_s[row])
-                if use_key:
-                    keys[resident] = key(tasks, resident, params)
-            if use_key:
-                slot = queue[0]
-                for p in range(1, size):
-                    if keys[queue[p]] < keys[slot]:
-                        slot = queue[p]
-            elif form == RANK:
-                first, value = -1, np.inf
-                if resident >= 0:
-                    ran[0] = resident
-                    first, value = least_of(rank, tasks, ran, 1, now, size, params, line)
-                first = first_of(rank, tasks, line, first, value, closed, now, size, params)
+            if form == SELECT:
+                slot = queue[select(tasks, queue, size, now, params, state)]
+            else:
+                ran[0] = resident
+                first = first_of(form, key, rank, tasks, line, ran, 1 if resident >= 0 else 0, closed, now, size,
+                                 params)
                 if first != resident and (resident < 0 or not use_keeps or keeps(
                         tasks, resident, first, now, params) == 0):
-                    take(line, first, now)
+                    take(form, line, first, now)
                     slot = first
-            else:
-                slot = queue[select(tasks, queue, size, now, params, state)]
             asked_s = now
         r = request_of[slot]
         switched = slot != resident
@@ -287,13 +273,11 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
                     tasks[resident].layer = 0
                     tasks[resident].tile = 0
                     refresh(tasks[resident], look[request_of[resident]], lookups, visible.groups)
-                    if use_key:
-                        keys[resident] = key(tasks, resident, params)
                 else:
                     moved += kept[resident]
                     saved[resident] = True
-                if form == RANK:
-                    wait(rank, tasks, line, resident, now, size, params)
+                if form != SELECT:
+                    wait(form, key, rank, tasks, line, resident, now, size, params)
             row = first_row[r] + tasks[slot].layer
             if saved[slot]:
                 moved += kept[slot]
@@ -385,11 +369,11 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
         request_of[slot] = -1
         free_slots[n_free] = slot
         n_free += 1
-        if form == RANK:
-            leave(line, slot, now)
-            size -= 1
-        else:
+        if form == SELECT:
             size = removed(queue, size, slot)
+        else:
+            leave(form, line, slot, now)
+            size -= 1
     out.busy_s[0] = busy
     out.totals[0], out.totals[1], out.totals[2], out.totals[3] = total_bytes, total_overhead, decisions, events
     return spans[:events] if record else spans

@@ -5,12 +5,13 @@ Six forms (a policy gives exactly one):
 * `key(tasks, i, params) -> float`: a number per task, the lowest runs, ties by `order`. It may change while the task
   runs but not while it waits, so the kernel keeps the waiting tasks in a heap. With `run_ahead` the number of a running
   task never rises: then nothing can change between arrivals and completions, and the kernel skips those decisions.
+  With `keeps(tasks, runner, first, now, params) -> int` the task that has just run goes on, although another one comes
+  first, where that is not 0; it may write the memory of the runner.
 * `rank(tasks, queue, count, now, size, most, params, ranked)`: a number per task that also depends on the time and on
   how many tasks there are, `size`; the lowest runs, ties by `order`. It writes `ranked[p].value` for the tasks
   `queue[:count]`, some of all, and nothing else. So that long queues need not be looked at one by one, it can say what
   it knows of the number of a task as long as that waits: `RANKED`.
-  With `keeps(tasks, runner, first, now, params) -> int` the task that has just run goes on, although another one ranks
-  first, where that is not 0; it may write the memory of the runner.
+  It may have `keeps`, too.
 * `select(tasks, queue, count, now, params, state) -> int`: position in `queue[:count]` of the task to run. `queue`
   holds indices into `tasks`, in queue order. `state` (shape (16,)) is the policy's own array, zeros at the start.
 * `assign(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan)`: who
@@ -376,7 +377,7 @@ class Policy:
     needs : names out of `DECLARABLE`.
     prepare : for `assign`, `issue` and `batch`: (cost table, machine, tenants, values of the parameters) -> `plan`, an
         offline pass; by default the plan is empty. The policy may write to it.
-    keeps : for `rank`, or None.
+    keeps : for `key` and `rank`, or None.
     stops : for `key`, `rank` and `select`: the same arguments -> `Stops`; None = layer ends, checkpoint, the fastest.
     blocks : for `issue`: name of the parameter that says in how many equal blocks every layer with weights is cut; by
         default they are cut only where one would take more than half the buffer.
@@ -410,8 +411,8 @@ class Policy:
         forms = (self.key, self.rank, self.select, self.assign, self.issue, self.batch)
         if sum(form is not None for form in forms) != 1:
             raise InvalidPolicy(f"{self.name}.key, rank, select, assign, issue, batch", "exactly one given")
-        if self.keeps is not None and self.rank is None:
-            raise InvalidPolicy(f"{self.name}.keeps", "absent without `rank`")
+        if self.keeps is not None and ((self.rank is None and self.key is None) or self.run_ahead):
+            raise InvalidPolicy(f"{self.name}.keeps", "absent without `key` or `rank`, and with `run_ahead`")
         if self.issue is not None and self.machines != "single":
             raise InvalidPolicy(f"{self.name}.machines", "single: `issue` is for one undivided engine", self.machines)
         if self.blocks and (self.issue is None or self.blocks not in self.params):

@@ -5,18 +5,14 @@ while it runs. Two tasks of equal slack therefore alternate at every layer; `hys
 the engine until another is more urgent by that much.
 """
 
-import numpy as np
-
-from hwmodels.policies.base import Param, Policy, keeps, rank
+from hwmodels.policies.base import Param, Policy, keeps, key
 
 __all__ = ["POLICY"]
 
 
-@rank
-def _rank(tasks, queue, count, now, size, most, params, ranked):  # type: ignore[no-untyped-def]
-    for p in range(count):
-        ranked[p].value = tasks[queue[p]].deadline_s - tasks[queue[p]].remaining_s
-        ranked[p].until = np.inf
+@key
+def _key(tasks, i, params):  # type: ignore[no-untyped-def]
+    return tasks[i].deadline_s - tasks[i].remaining_s
 
 
 @keeps
@@ -34,6 +30,6 @@ POLICY = Policy(
     discipline="deadline",
     params={"hysteresis_s": Param(0.0, 0.0, 0.1, "slack by which another task must be more urgent to preempt [s]")},
     needs=("deadline_s", "remaining_s"),
-    rank=_rank,
+    key=_key,
     keeps=_keeps,
 )

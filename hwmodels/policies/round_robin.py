@@ -7,17 +7,14 @@ and somebody waits; the task then goes behind all that wait, those that arrive a
 
 import numpy as np
 
-from hwmodels.policies.base import Param, Policy, keeps, rank
+from hwmodels.policies.base import Param, Policy, keeps, key
 
 __all__ = ["POLICY"]
 
 
-@rank
-def _rank(tasks, queue, count, now, size, most, params, ranked):  # type: ignore[no-untyped-def]
-    for p in range(count):
-        task = tasks[queue[p]]
-        ranked[p].value = np.nextafter(task.last_s, np.inf) if task.layer > 0 else task.ready_s
-        ranked[p].until = np.inf
+@key
+def _key(tasks, i, params):  # type: ignore[no-untyped-def]
+    return np.nextafter(tasks[i].last_s, np.inf) if tasks[i].layer > 0 else tasks[i].ready_s
 
 
 @keeps
@@ -42,6 +39,6 @@ POLICY = Policy(
         "quantum_layers": Param(1.0, 1.0, 1000.0, "layers of one turn [-]"),
         "quantum_s": Param(0.0, 0.0, 1.0, "least duration of one turn; it ends at the next layer boundary [s]"),
     },
-    rank=_rank,
+    key=_key,
     keeps=_keeps,
 )

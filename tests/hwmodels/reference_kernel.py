@@ -306,23 +306,24 @@ class _Simulation:
         return min(found) if found else None
 
     def _best(self, candidates, now):
-        if self.key is not None:
-            return min(range(len(candidates)), key=lambda p: self.key(candidates, p, self.params))
-        if self.rank is not None:
+        if self.key is not None or self.rank is not None:
             return self._first(candidates, now)
         return self.select(candidates, list(range(len(candidates))), len(candidates), now, self.params, self.state)
 
     def _first(self, tasks, now):
-        """Who ranks first, or the one that has just run if that stays."""
+        """Who comes first, or the one that has just run if that stays."""
         ran = [i for i, t in enumerate(tasks) if (t.layer > 0 or t.tile > 0) and t.last_s == now]
-        if ran and tasks[ran[-1]].seen == self.epoch and now < self.asked_s + self.quantum_s:
+        if self.rank and ran and tasks[ran[-1]].seen == self.epoch and now < self.asked_s + self.quantum_s:
             return ran[-1]
         self.asked_s = now
-
         count = len(tasks)
-        ranked = [types.SimpleNamespace() for _ in tasks]
-        self.rank(tasks, list(range(count)), count, now, count, count, self.params, ranked)
-        first = min(range(count), key=lambda i: ranked[i].value if ranked[i].value < INF else INF)
+        if self.key:
+            numbers = [self.key(tasks, i, self.params) for i in range(count)]
+        else:
+            ranked = [types.SimpleNamespace() for _ in tasks]
+            self.rank(tasks, list(range(count)), count, now, count, count, self.params, ranked)
+            numbers = [row.value for row in ranked]
+        first = min(range(count), key=lambda i: numbers[i] if numbers[i] < INF else INF)
         if ran and first != ran[-1] and self.keeps and self.keeps(tasks, ran[-1], first, now, self.params):
             return ran[-1]
         return first
@@ -359,7 +360,7 @@ class _Simulation:
                     begin, expected = now, self._expected(task, e, idle[e] // takers if takers else 0, idle[e], now)
                 else:
                     begin, expected = free_at[e], self._expected(task, e, self.units[e], self.units[e], now)
-                    if (self.key and displaced[e]
+                    if (self.key and not self.keeps and displaced[e]
                             and self.key([task], 0, self.params) < self.key([displaced[e]], 0, self.params)):
                         begin = layer_end[e]
                 if expected and (best is None or (begin + expected[0], idle[e] == 0) < best[:2]):

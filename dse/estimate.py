@@ -6,6 +6,7 @@ A sampler knows an `Estimate` only: a pure function of points that costs far les
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -21,6 +22,7 @@ from hwmodels.errors import ModelError
 from hwmodels.outcome import SEARCHED
 from hwmodels.queueing import Station
 from hwmodels.technology import constants_of
+from hwmodels.workload import Workload
 from spaces.designs import decode_design
 from spaces.space import Params
 
@@ -30,7 +32,7 @@ Floats = NDArray[np.float64]
 
 
 class Estimated(NamedTuple):
-    """Of n points; NaN where nothing is known, inf where a design cannot be built or drops too many requests."""
+    """Of n points; NaN where nothing is known, inf where a design cannot be built."""
 
     values: Floats
     """(n, objectives) to be minimised."""
@@ -66,6 +68,7 @@ class DesignEstimate:
 
     def __init__(self, study: Study) -> None:
         self._study = study
+        self._workload = _without_drops(study.workload)
         self._names = tuple(dict.fromkeys([o.metric for o in study.objectives] + list(study.budgets)))
         self._known: dict[tuple[object, ...], _Hardware | None] = {}
         self._blocks: dict[tuple[str, str, float], SchedulerBlock] = {}
@@ -88,11 +91,11 @@ class DesignEstimate:
     def _requests(self) -> int:
         from hwmodels.traffic import generate
 
-        workload = self._study.workload
+        workload = self._workload
         return max(1, len(generate(workload, self._study.seed, np.ones(len(workload.tenants))).arrival_s))
 
     def _cost(self, new: dict[tuple[object, ...], Params]) -> None:
-        workload, chips = self._study.workload, {}
+        workload, chips = self._workload, {}
         for key, point in new.items():
             try:
                 design = decode_design(point, workload, self._study.technology)
@@ -128,8 +131,13 @@ class DesignEstimate:
         station = together.station
         quicker = together._replace(station=station._replace(time_s=QUICKER * station.time_s,
                                                              alone_s=QUICKER * station.alone_s))
-        return [analytic_metrics(one, cases, self._study.workload, seed=self._study.seed, metrics=self._names)
-                for one in (together, quicker)]
+        found = [analytic_metrics(one, cases, self._workload, seed=self._study.seed, metrics=self._names)
+                 for one in (together, quicker)]
+        if self._workload != self._study.workload:
+            for metric in (name for name in self._names if name.rpartition(".")[2] == "drop_frac"):
+                for each in found:
+                    each[metric] = np.full(len(points), np.nan)
+        return found
 
     def _block(self, scheduler: str, policy: str, engine: Engine) -> SchedulerBlock:
         key = scheduler, policy, engine.node_nm
@@ -145,6 +153,12 @@ class DesignEstimate:
             excess = found[metric] - bound if minimised(metric) else bound - found[metric]
             constraints[metric] = excess / (abs(bound) or 1.0)
         return Estimated(values, constraints)
+
+
+def _without_drops(workload: Workload) -> Workload:
+    """Late requests are served all the same: how late they are tells how overloaded a design is."""
+    tenants = [replace(tenant, service=replace(tenant.service, drop_late=False)) for tenant in workload.tenants]
+    return replace(workload, tenants=tuple(tenants))
 
 
 def _padded(column: Any, name: str, places: int) -> Any:

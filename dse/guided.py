@@ -2,119 +2,50 @@
 
 1. `archive` starts with points spread over the space (permuted Halton); `guided` has an estimate of every design
    (`dse.estimate`) and starts from the front that it predicts.
-2. Gaussian processes (`dse.process`) learn the logarithm of every objective and constraint; with estimates, the
-   logarithm of true / estimated, in units of its swing: how much the estimate depends on how long requests take. Near
-   overload that is a lot, and the estimate says little. Beyond `MOST_POINTS` results a linear regression over all of
-   them (`dse.surrogate`) carries the processes, which then look at the results nearest to the front only.
-3. A stock of candidates: points spread over the space, and moves around the front found so far and around the best
-   candidates. Those are proposed, in turn, that are expected to add most feasible hypervolume: a few draws of what each
-   may turn out to be. Points still being evaluated count with their predicted values.
-4. Later, a share of the proposals are moves around the front that no prediction has sorted out.
-5. Fits grow rarer and batches longer with the run, so that a trial stays cheap.
-
-Hypervolume is measured along random directions from a reference point beyond the front: the mean over directions of
-(distance to the front) ** objectives.
+2. Then there are several ways to propose, each in batches: what a stock of candidates (`dse.stock`) expects to add most
+   hypervolume, with estimates and without them, and moves around the front that no prediction has sorted out. They
+   are told all results alike. Each gets a share of the batches by how many of its late proposals joined the front:
+   where estimates mislead, or predictions do, the others take over.
+3. A few proposals come from anywhere in the space.
+4. Batches grow longer with the run, so that a trial stays cheap.
 
 References
 ----------
-J. Deng, Q. Zhang, IEEE Trans. Evol. Comput. 23(5), 2019, doi:10.1109/TEVC.2019.2891610 (hypervolume by directions).
-M. Emmerich, N. Beume, B. Naujoks, EMO 2005, doi:10.1007/978-3-540-31880-4_5 (hypervolume as the measure of a point).
+L. Paquete, M. Chiarandini, T. Stuetzle, 2004, doi:10.1007/978-3-642-17144-4_7 (moves around all of a front).
+A. Fialho et al., PPSN 2008, doi:10.1007/978-3-540-87700-4_18 (shares of operators by what they gained lately).
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dse.estimate import QUICKER, Estimate, Estimated
+from dse.estimate import Estimate
 from dse.moves import Moves
-from dse.pareto import Archive
 from dse.points import Codes, HaltonPoints, PointSampler
-from dse.process import MOST_POINTS, GaussianProcess
-from dse.surrogate import Features, Regression
+from dse.stock import History, Stock
 from spaces.space import Space
 
 __all__ = ["GuidedSampler"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-
-_FEWEST = 10  # results that a fit needs
 _BATCH = 4  # proposals at once, at first
 _BATCH_FRAC = 0.02  # of the results so far: later ones change less
-_SPREAD = 1000  # points of the first stock of a larger space; estimates take 1 to 3 ms each
-_WHOLE = 2000  # size of a space that is taken whole
-_KEPT = 1000  # candidates of a larger one
-_ROUNDS = 4  # of moves around the predicted front, before the first proposal
-_CHILDREN = 250  # in a round
-_MORE = 80  # new candidates for a batch, at least
-_MORE_EACH = 6  # for a proposal of it
-_SHORT = 300  # candidates that are looked at for a batch
-_DIRECTIONS = 100
-_REFERENCE = 1.1  # of the extent of the front: where hypervolume is measured from
-_DRAWS = 4  # of what a candidate may turn out to be
 _RANDOM_FRAC = 0.02  # proposals from the whole space: keeps every region reachable
-_LOCAL_FRAC = 0.2  # beyond MOST_POINTS results: moves around the front whatever is predicted of them
-_GROWTH = 1.06  # results until the next fit, at first
-_LATE = 300, 1.15  # results after which fits are this far apart
-_PRIOR = 0.2  # how far off the time of a request is thought to be before anything is known (logarithm)
-_MOST_SWING = 20.0
-_UNRUNNABLE = "status"  # constraint of a design that cannot run at all: its other values mean nothing
-_LARGE = 20.0  # limit of a transformed constraint
-_TINY = 1e-300
+_LEAST = 0.05  # share of a way to propose, however it fares
+_MEMORY = 50  # late proposals that count
+_FIRST = 1.0, 0.02  # what the first way and the others are thought to gain before they were tried
 
 
-class _Scale:
-    """Objectives and constraints as they are predicted: logarithms where all values are positive.
+@final
+class _Way:
+    """A way to propose: `choose(most)` gives points, the best first; `gain` is the share of them that joined the
+    front lately."""
 
-    A constraint is a violation relative to its bound, value / bound - 1 where the bound is an upper one: its logarithm
-    is that of 1 + violation. Others span decades on both sides of 0.
-    """
+    def __init__(self, choose: Callable[[int], list[Codes]], gain: float) -> None:
+        self.choose, self.gain = choose, gain
 
-    def __init__(self, values: Floats, names: Sequence[str], violations: Floats) -> None:
-        self.names = tuple(names)
-        self.objectives = values.shape[1]
-        self._logarithmic = np.asarray((values > 0.0).all(axis=0))
-        self._ratio = np.asarray((violations > -1.0).all(axis=0))
-
-    def values(self, values: Floats) -> Floats:
-        return np.where(self._logarithmic, np.log(np.maximum(values, _TINY)), values)
-
-    def violations(self, violations: Floats) -> Floats:
-        both = np.copysign(np.log1p(np.abs(violations)), violations)
-        return np.clip(np.where(self._ratio, np.log1p(np.maximum(violations, -1.0 + 1e-9)), both), -_LARGE, _LARGE)
-
-
-def _reach(points: Floats, reference: Floats, directions: Floats) -> Floats:
-    """Distance from the reference to the point's corner along every direction, at least 0, (n, directions)."""
-    reach = (reference - points)[:, None, 0] / directions[:, 0]
-    for k in range(1, points.shape[1]):
-        np.minimum(reach, (reference - points)[:, None, k] / directions[:, k], out=reach)
-    return np.maximum(reach, 0.0)
-
-
-def _power(values: Floats, exponent: int) -> Floats:
-    """values ** exponent by products: `pow` takes several times as long."""
-    result = values
-    for _ in range(exponent - 1):
-        result = result * values
-    return result
-
-
-def _best_layers(values: Floats, most: int) -> Ints:
-    """Rows of the first non-dominated layers, as many as it takes to have `most`."""
-    from moocore import is_nondominated
-
-    left = np.arange(len(values))
-    chosen: list[Ints] = []
-    while len(left) and sum(map(len, chosen)) < most:
-        front = is_nondominated(values[left], keep_weakly=True)
-        chosen.append(left[front])
-        left = left[~front]
-    return np.concatenate(chosen) if chosen else left
+    def learn(self, joined: bool) -> None:
+        self.gain += (joined - self.gain) / _MEMORY
 
 
 @final
@@ -128,304 +59,52 @@ class GuidedSampler(PointSampler):
 
     def __init__(self, space: Space, seed: int, estimate: Estimate | None = None) -> None:
         super().__init__(space, seed)
-        self._estimate = estimate
+        self._history = History()
         self._moves = Moves(space, self.rng)
         self._initial = HaltonPoints(space, seed)
-        self._queue: list[Codes] = []
-        self._unscreened: list[Codes] = []
-        self._scale: _Scale | None = None
-        self._process = GaussianProcess(space)
-        self._features = Features(space, self.rng)
-        self._regression: Regression | None = None
-        self._rows = np.empty((0, len(self._features.precision)))
-        # the stock: candidates, what is estimated and predicted of them
-        self._known: set[Codes] = set()
-        self._codes = np.empty((0, len(space.names)), dtype=np.int64)
-        self._prior = np.empty((0, 0))
-        self._swing = np.empty((0, 0))
-        self._mean = np.empty((0, 0))
-        self._spread = np.empty((0, 0))
-        # what was told
-        self._told: list[Codes] = []
-        self._values: list[Floats] = []
-        self._constraints: list[dict[str, float]] = []
-        self._runnable: list[int] = []
-        self._archive = Archive()
-        self._joined: list[int] = []
-        self._pending: dict[Codes, Floats] = {}
-        self._priors: dict[Codes, tuple[Floats, Floats]] = {}
-        self._fitted = 0
-        self._due = True
-
-    # --- learning ---------------------------------------------------------------------------------------------------
+        self._pending: dict[Codes, np.ndarray] = {}
+        stocks = [Stock(space, self.rng, self._history, self.seen, self._pending, one)
+                  for one in ([estimate, None] if estimate is not None else [None])]
+        choose = [*(stock.choose for stock in stocks), self._near]
+        self._ways = [_Way(one, _FIRST[min(i, 1)]) for i, one in enumerate(choose)]
+        self._origin: dict[Codes, _Way] = {}
+        self._queue: list[tuple[Codes, _Way]] = []
 
     def learn(self, codes: Codes, values: Sequence[float] | None, constraints: dict[str, float]) -> None:
         self._pending.pop(codes, None)
-        if values is None:
-            return
-        index = len(self._told)
-        self._told.append(codes)
-        self._values.append(np.array(values, dtype=float))
-        self._constraints.append(constraints)
-        if constraints.get(_UNRUNNABLE, 0.0) <= 0.0 and all(map(math.isfinite, values)):
-            self._runnable.append(index)
-        if self._archive.add(index, self._values[-1], sum(v for v in constraints.values() if v > 0.0)):
-            self._joined.append(index)
-        n = len(self._runnable)
-        growth = _GROWTH if self._fitted < _LATE[0] else _LATE[1]
-        self._due = self._due or n >= max(_FEWEST, self._fitted * growth)
-
-    def _fit(self) -> None:
-        """Learn from everything told."""
-        self._due = False
-        n = len(self._runnable)
-        if n < _FEWEST:
-            return
-        told = [self._told[i] for i in self._runnable]
-        values = np.array([self._values[i] for i in self._runnable])
-        if self._scale is None or self._estimate is None:
-            names = sorted({name for i in self._runnable for name in self._constraints[i]} - {_UNRUNNABLE})
-            self._scale = _Scale(values, names, self._violations(names))
-        targets = np.concatenate([self._scale.values(values),
-                                  self._scale.violations(self._violations(self._scale.names))], axis=1)
-        m = self._scale.objectives
-        deviation = targets
-        if self._estimate is not None:
-            if missing := [one for one in told if one not in self._priors]:
-                self._estimated(missing)
-            prior, swing = (np.array(column) for column in zip(*(self._priors[one] for one in told), strict=True))
-            deviation = (targets - prior) / swing
-            if not (known := np.isfinite(deviation).all(axis=1)).all():
-                told = [one for one, good in zip(told, known.tolist(), strict=True) if good]
-                targets, deviation = targets[known], deviation[known]
-                if len(told) < _FEWEST:
-                    return
-        codes = np.array(told, dtype=np.int64)
-        at = np.arange(len(told))
-        if len(told) > MOST_POINTS:
-            excess = np.maximum(targets[:, m:], 0.0).sum(axis=1)
-            at = np.sort(_best_layers(targets[:, :m] + excess[:, None], MOST_POINTS)[:MOST_POINTS])
-            self._regression = self._regression or Regression(self._features.precision)
-            if new := told[len(self._rows):]:
-                self._rows = np.concatenate([self._rows, self._features.rows(new)])
-            self._regression.fit(self._rows, deviation)
-            deviation = deviation - self._regression.predict(self._rows)
-        self._process.fit(codes[at], deviation[at])
-        self._fitted = n
-
-    def _violations(self, names: Sequence[str]) -> Floats:
-        found = [[self._constraints[i].get(name, 0.0) for name in names] for i in self._runnable]
-        return np.array(found).reshape(len(found), len(names))
-
-    # --- the stock --------------------------------------------------------------------------------------------------
-
-    def _estimated(self, new: Sequence[Codes]) -> tuple[Floats, Floats, Bools]:
-        """Targets as estimated, their swing, and which designs are worth a look; zeros and ones without estimates."""
-        if self._estimate is None:
-            assert self._scale is not None
-            shape = len(new), self._scale.objectives + len(self._scale.names)
-            return np.zeros(shape), np.ones(shape), np.ones(len(new), dtype=bool)
-        found = self._estimate([self.space.decode(codes) for codes in new])
-        good = np.asarray(~np.isinf(found.values).any(axis=1))
-        if self._scale is None:
-            names = sorted(found.constraints)
-            violations = np.array([found.constraints[name][good] for name in names]).T
-            self._scale = _Scale(found.values[good], names, violations.reshape(int(good.sum()), len(names)))
-        prior, swing = self._targets(found), np.ones(1)
-        if found.quicker is not None:
-            swing = (prior - self._targets(found.quicker)) / -math.log(QUICKER)
-        swing = np.broadcast_to(np.clip(np.abs(swing), 1.0, _MOST_SWING), prior.shape)
-        prior[~good] = np.nan  # more requests are dropped than a metric allows; there may be little wrong with it
-        self._priors.update(zip(new, zip(prior, swing, strict=True), strict=True))
-        return prior, swing, good
-
-    def _targets(self, found: Estimated) -> Floats:
-        """Estimates as they are predicted; what is not known is 0."""
-        assert self._scale is not None
-        violations = np.array([found.constraints[name] for name in self._scale.names]).T
-        both = [self._scale.values(np.where(np.isinf(found.values), 1.0, found.values)),
-                self._scale.violations(violations.reshape(len(found.values), len(self._scale.names)))]
-        return np.nan_to_num(np.concatenate(both, axis=1), nan=0.0)
-
-    def _add(self, candidates: Sequence[Codes]) -> None:
-        """Take candidates into the stock that were never in it."""
-        new = [codes for codes in dict.fromkeys(candidates) if codes not in self._known and codes not in self.seen]
-        if not new:
-            return
-        self._known.update(new)
-        prior, swing, good = self._estimated(new)
-        codes, prior, swing = np.array(new, dtype=np.int64)[good], prior[good], swing[good]
-        mean = self._predicted(codes, prior, swing)
-        width = prior.shape[1]
-        self._codes = np.concatenate([self._codes, codes])
-        self._prior, self._swing, self._mean, self._spread = (
-            np.concatenate([old.reshape(-1, width), one]) for old, one in (
-                (self._prior, prior), (self._swing, swing), (self._mean, mean),
-                (self._spread, np.full(mean.shape, np.nan))))
-
-    def _predicted(self, codes: Ints, prior: Floats, swing: Floats) -> Floats:
-        """Mean of the targets of some designs."""
-        if not self._fitted or not len(codes):
-            return prior
-        deviation = self._process.mean(codes)
-        if self._regression is not None:
-            deviation += self._regression.predict(self._features.rows(codes))
-        return prior + swing * deviation
-
-    def _spread_of(self, rows: Ints) -> Floats:
-        """Standard deviation of the targets of some candidates."""
-        return self._swing[rows] * (self._process.spread(self._codes[rows]) if self._fitted else _PRIOR)
-
-    def _grow(self, children: int) -> None:
-        """Moves around the archive and what is predicted to be best."""
-        parents = self._codes[:100]
-        new: list[Codes] = []
-        if len(self._archive.rows):
-            found = np.array([self._told[i] for i in self._archive.rows], dtype=np.int64)
-            parents = np.concatenate([found, parents])
-            for i in self._joined:
-                if i in self._archive.rows:
-                    new += self.space.neighbour_codes(self._told[i], self.rng)
-            self._joined = []
-        if len(parents):
-            first, second = self.rng.integers(len(parents), size=(2, children))
-            self._add(new + self._moves.children(parents[first], parents[second]))
-            self._sort()
-
-    def _sort(self) -> None:
-        """The best candidates to the front of the stock, by the mean of what is predicted; few others are kept."""
-        if not len(self._codes):
-            return
-        best = self._best()
-        for _ in range(2):  # what looks feasible within the usual error may not be within its own
-            new = best[np.isnan(self._spread[best, 0])]
-            if not len(new):
-                break
-            self._spread[new] = self._spread_of(new)
-            best = self._best()
-        rest = np.ones(len(self._codes), dtype=bool)
-        rest[best] = False
-        order = np.concatenate([best, np.flatnonzero(rest)])
-        most = _WHOLE if self.space.size() <= _WHOLE else _KEPT
-        if len(order) > 1.2 * most:
-            self._known.difference_update(map(tuple, self._codes[order[most:]].tolist()))
-            order = order[:most]
-        self._keep(order)
-
-    def _best(self) -> Ints:
-        """Rows of the stock that are looked at for a batch."""
-        assert self._scale is not None
-        m = self._scale.objectives
-        error = self._process.error if self._fitted else np.full(self._mean.shape[1], _PRIOR)
-        spread = np.where(np.isnan(self._spread), self._swing * error, self._spread)
-        excess = np.maximum(self._mean[:, m:] - spread[:, m:], 0.0).sum(axis=1)
-        within = np.flatnonzero(excess <= 0.0)
-        best = within[_best_layers(self._mean[within, :m], _SHORT)][:_SHORT]
-        if len(best) < _SHORT // 4:  # hardly anything is thought to be feasible: what is nearest to it
-            more = np.argsort(excess, kind="stable")[:_SHORT // 4]
-            best = np.concatenate([best, more[~np.isin(more, best)]])
-        return best
-
-    def _keep(self, rows: Ints | Bools) -> None:
-        self._codes, self._prior, self._swing = self._codes[rows], self._prior[rows], self._swing[rows]
-        self._mean, self._spread = self._mean[rows], self._spread[rows]
-
-    def _renew(self) -> None:
-        """Fit, and predict the stock anew."""
-        first = not len(self._known)
-        self._fit()
-        if first and self._estimate is None and not self._fitted:
-            return
-        if first and self.space.size() <= _WHOLE:
-            self._add(list(self.space.enumerate_codes()))
-        elif first:
-            self._add([self.space.sample_evenly_codes(self.rng) for _ in range(_SPREAD)])
-        else:
-            self._mean = self._predicted(self._codes, self._prior, self._swing)
-            self._spread = np.full(self._mean.shape, np.nan)
-        self._sort()
-        for _ in range(_ROUNDS if first else 1):
-            self._grow(_CHILDREN)
-
-    # --- proposing --------------------------------------------------------------------------------------------------
+        way = self._origin.pop(codes, None)
+        joined = values is not None and self._history.add(codes, values, constraints)
+        if way is not None:
+            way.learn(joined)
 
     def propose(self) -> Sequence[int]:
-        while self._queue and self._queue[-1] in self.seen:  # by another driver
+        while self._queue and self._queue[-1][0] in self.seen:  # by another driver
             self._queue.pop()
-        if not self._queue:
-            if self._due:
-                self._renew()
-            if self._scale is None or (self._estimate is None and not self._fitted):
-                return self.space.spread_codes(self._initial.coordinates())
-            self._queue = self._choose()
-        chance = self.rng.random()
-        if not self._queue or chance < _RANDOM_FRAC:
+        if not self._queue and not self._refill():
+            return self.space.spread_codes(self._initial.coordinates())
+        if not self._queue or self.rng.random() < _RANDOM_FRAC:
             return self.space.sample_evenly_codes(self.rng)
-        if self._fitted > MOST_POINTS and chance < _RANDOM_FRAC + _LOCAL_FRAC and (near := self._near()):
-            return near
-        return self._queue.pop()
+        codes, way = self._queue.pop()
+        self._origin[codes] = way
+        return codes
 
-    def _near(self) -> Codes | None:
-        """A new point around the front: what a wrong prediction would keep out for ever."""
-        while self._unscreened and self._unscreened[-1] in self.seen:
-            self._unscreened.pop()
-        if not self._unscreened:
-            front = np.array([self._told[i] for i in self._archive.rows], dtype=np.int64)
-            first, second = self.rng.integers(len(front), size=(2, _MORE))
-            self._unscreened = [codes for codes in self._moves.children(front[first], front[second])
-                                if codes not in self.seen]
-        return self._unscreened.pop() if self._unscreened else None
+    def _refill(self) -> bool:
+        """Whether there is enough known to choose a batch."""
+        most = max(_BATCH, int(_BATCH_FRAC * len(self._history.codes)))
+        gains = np.array([way.gain for way in self._ways])
+        shares = _LEAST + (1.0 - _LEAST * len(gains)) * gains / max(gains.sum(), 1e-9)
+        first = int(self.rng.choice(len(shares), p=shares / shares.sum()))
+        for way in (self._ways[first], *self._ways):
+            if chosen := way.choose(most):
+                self._queue = [(codes, way) for codes in reversed(chosen)]
+                return True
+        return self._history.scale is not None
 
-    def _choose(self) -> list[Codes]:
-        """A batch: what is expected to add most."""
-        assert self._scale is not None
-        m = self._scale.objectives
-        batch = max(_BATCH, int(_BATCH_FRAC * len(self._told)))
-        self._grow(max(_MORE, _MORE_EACH * batch))
-        codes: list[Codes] = [(*one,) for one in self._codes[:_SHORT].tolist()]
-        if not codes:
+    def _near(self, most: int) -> list[Codes]:
+        """New points around the front: what a wrong prediction would keep out for ever."""
+        front = self._history.front()
+        if self._history.scale is None or not len(front):
             return []
-        predicted, spread = self._mean[:_SHORT], self._spread[:_SHORT]
-        if len(new := np.flatnonzero(np.isnan(spread[:, 0]))):
-            spread[new] = self._spread_of(new)
-        noise = self.rng.standard_normal((_DRAWS, *predicted.shape))
-        drawn = predicted + spread * (noise[:, :, self._process.same] if self._fitted else noise)
-        feasible = np.asarray((drawn[:, :, m:] <= 0.0).all(axis=2))
-        objectives = predicted[:, :m]
-        excess = np.maximum(predicted[:, m:], 0.0).sum(axis=1)
-        members = [value[None] for value in self._pending.values()]
-        if self._archive.feasible:
-            members.append(self._scale.values(self._archive.values))
-        known = np.concatenate(members) if members else np.empty((0, m))
-        within = objectives[excess <= 0.0] if (excess <= 0.0).any() else objectives
-        front = np.concatenate([known, within])
-        front = front[_best_layers(front, 1)]
-        low, high = front.min(axis=0), front.max(axis=0)
-        span = np.maximum(high - low, 1e-9)
-        directions = np.abs(self.rng.standard_normal((_DIRECTIONS, m))) + 1e-3
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        reference = np.full(m, _REFERENCE)
-        shape = _DRAWS, len(codes), _DIRECTIONS
-        reach = _reach((drawn[:, :, :m].reshape(-1, m) - low) / span, reference, directions).reshape(shape)
-        reach *= feasible[:, :, None]
-        expected = _reach((objectives - low) / span, reference, directions)
-        best = _reach((known - low) / span, reference, directions).max(axis=0, initial=0.0)
-        taken = np.zeros(len(codes), dtype=bool)
-        chosen: list[Codes] = []
-        gain = (_power(np.maximum(reach, best), m) - _power(best, m)).mean(axis=0)
-        for _ in range(min(batch, len(codes))):
-            added = gain.mean(axis=1)
-            if not added[~taken].any():  # nothing is thought to add: what comes nearest to it
-                added = -excess - (best - expected).min(axis=1)
-            at = int(np.argmax(np.where(taken, -np.inf, added)))
-            chosen.append(codes[at])
-            taken[at] = True
-            self._pending[codes[at]] = objectives[at]
-            moved = np.flatnonzero(expected[at] > best)
-            best[moved] = expected[at, moved]
-            further = np.maximum(reach[:, :, moved], best[moved])
-            gain[:, moved] = (_power(further, m) - _power(best[moved], m)).mean(axis=0)
-        left = np.ones(len(self._codes), dtype=bool)
-        left[np.flatnonzero(taken)] = False
-        self._keep(left)
-        return chosen[::-1]
+        first, second = self.rng.integers(len(front), size=(2, 2 * most))
+        around = dict.fromkeys(self._moves.children(front[first], front[second]))
+        return [codes for codes in around if codes not in self.seen][:most]

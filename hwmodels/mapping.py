@@ -214,7 +214,8 @@ def search_columns(problems: Columns, objective: str = "latency", alternatives: 
         alone, nothing = np.arange(count), np.zeros(count)
         alternatives = Alternatives(np.ones(count), alone, alone, nothing, nothing, alone)
     results = np.zeros((count, tables.N_RESULT))
-    kernel.search_all(*problems, *alternatives, OBJECTIVES.index(objective), prune, results)
+    kernel.search_all(*problems, *alternatives, OBJECTIVES.index(objective), prune,
+                      kernel.workspace(problems.ints, alternatives.option, alternatives.case), results)
     return results
 
 

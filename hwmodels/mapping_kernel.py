@@ -5,11 +5,13 @@ an option runs some of them one after the other, and of the options of a case on
 row ends once its option cannot be the fastest any more.
 """
 
-import numpy as np
-from numba import njit
+from typing import NamedTuple
 
-from hwmodels.compiled import part
-from hwmodels.mapping_latency import grouped_bound, latency_cycles, step_sizes
+import numpy as np
+from numpy.typing import NDArray
+
+from hwmodels.compiled import loop, piece
+from hwmodels.mapping_latency import N_STEP_SIZES, grouped_bound, latency_cycles, step_sizes
 from hwmodels.mapping_tables import (
     F_BA,
     F_BO,
@@ -53,6 +55,8 @@ from hwmodels.mapping_tables import (
     L_LAST,
     L_LAST_U,
     L_LAST_V,
+    L_LEAST_U,
+    L_LEAST_V,
     L_READS,
     L_TILE,
     L_TRIPS,
@@ -69,8 +73,13 @@ from hwmodels.mapping_tables import (
     M_SIZE,
     M_TB,
     M_TRIPS,
+    M_TX,
+    M_TY,
     M_U,
     M_V,
+    N_LINE,
+    N_M,
+    N_RESULT,
     POSITION,
     R_COMPUTE,
     R_ENERGY,
@@ -82,6 +91,7 @@ from hwmodels.mapping_tables import (
     R_STEPS,
     R_TAIL,
     R_TB,
+    R_TK,
     R_TN,
     R_TRAFFIC,
     R_TX,
@@ -96,18 +106,57 @@ from hwmodels.mapping_tables import (
     line_table,
     m_sums,
     m_table,
+    most_candidates,
     orders,
     reloads,
     unit,
 )
 
-__all__ = ["search_all"]
+__all__ = ["Workspace", "search_all", "workspace"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 _SLACK = 1.0 + 1e-12
 """Bounds and exact values are rounded differently."""
 
 
-@part
+class Workspace(NamedTuple):
+    """Arrays that a search of P problems on N nests, for O options of C cases, writes to."""
+
+    ms: Floats
+    """Candidates of m, of one nest at a time; ns and ks the same."""
+    ns: Floats
+    ks: Floats
+    tiles: Ints
+    """(3, most candidates of an axis)"""
+    steps: Ints
+    """(13, 6) tile, trips, and what `latency_cycles` needs."""
+    sizes: Floats
+    fastest: Floats
+    """(C,) cycles of the fastest option so far."""
+    spent: Floats
+    """(O,) cycles of its problems so far."""
+    left: Ints
+    """(O,) problems still to be searched."""
+    limits: Floats
+    """(P,) cycles that a problem had to stay below."""
+
+
+def workspace(ints: Ints, option: Ints, case: Ints) -> Workspace:
+    """Arrays for `search_all`."""
+    most = [most_candidates(ints[:, axis]) for axis in (I_B, I_OY, I_OX, I_N, I_C)]
+    b, y, x, n, k = most
+    return Workspace(
+        ms=np.empty(((b * y * x).max(initial=0), N_M)), ns=np.empty((n.max(initial=0), N_LINE)),
+        ks=np.empty((k.max(initial=0), N_LINE)),
+        tiles=np.empty((3, max(int(axis.max(initial=0)) for axis in most)), dtype=np.int64),
+        steps=np.zeros((13, 6), dtype=np.int64), sizes=np.zeros(N_STEP_SIZES),
+        fastest=np.full(int(case.max(initial=-1)) + 1, np.inf), spent=np.zeros(len(case)),
+        left=np.bincount(option, minlength=len(case)), limits=np.empty(len(option)))
+
+
+@piece
 def _primary(objective, latency, energy, traffic):
     if objective == 0:
         return latency
@@ -118,7 +167,7 @@ def _primary(objective, latency, energy, traffic):
     return latency * energy
 
 
-@part
+@piece
 def _compare(objective, latency, energy, traffic, result):
     """-1, 0, 1: is a mapping better than, equal to or worse than the best: objective, then energy, traffic, latency.
 
@@ -139,7 +188,7 @@ def _compare(objective, latency, energy, traffic, result):
     return 0
 
 
-@part
+@piece
 def _earlier(tile, order, result):
     """Last tie-break: smaller tiles, in the order b, y, x, n, k, then the earlier loop order."""
     for d in range(5):
@@ -148,7 +197,7 @@ def _earlier(tile, order, result):
     return order < result[R_ORDER]
 
 
-@part
+@piece
 def _worse(objective, latency, energy, traffic, floor, result):
     """True if a lower bound on all three already exceeds the best mapping's objective.
 
@@ -164,8 +213,8 @@ def _worse(objective, latency, energy, traffic, floor, result):
 
 
 # Longer than a screen: one tile under every order, over local variables; see `hwmodels.kernel_single`.
-@part
-def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, trips, scratch, q):
+@piece
+def _consider(ints, floats, units, objective, m, n, k, x_edge, result, steps, q):
     """Evaluate one tile (rows of the tables) under every order; keep it in `result` if it is better."""
     groups = float(ints[I_G])
     qm, qn, qk = m[M_TRIPS], n[L_TRIPS], k[L_TRIPS]
@@ -194,6 +243,7 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
     energy0 = floats[F_E0] + groups * (
         x_reads * n[L_READS] * floats[F_EX] + weights * m[M_READS] * floats[F_EW]
         + mn * (k[L_READS] * floats[F_EYW] + (k[L_READS] - 1.0) * floats[F_EYR]))
+    tile, trips = steps[11], steps[12]
     for d in range(3):
         tile[d], trips[d] = int(m[M_TB + d]), int(m[M_QB + d])
     tile[3], trips[3], tile[4], trips[4] = int(n[L_TILE]), int(n[L_TRIPS]), int(k[L_TILE]), int(k[L_TRIPS])
@@ -245,7 +295,7 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
                 limit = np.inf  # better whatever its latency, which must then be whole
             elif objective == 3:
                 limit = result[R_LATENCY] * result[R_ENERGY] / energy if energy > 0.0 else np.inf
-            exact = latency_cycles(ints, units, tile, trips, order, limit * _SLACK, head, tail, scratch, q, fresh)
+            exact = latency_cycles(ints, units, tile, trips, order, limit * _SLACK, head, tail, steps, q, fresh)
             fresh = False
             if exact > latency:
                 latency = exact
@@ -264,8 +314,8 @@ def _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, tri
         result[R_USED] = cap_x + cap_w + cap_y
 
 
-@part
-def _try_line(ints, floats, units, objective, prune, m, n, ks, stride, x_edge, result, tile, trips, scratch, q):
+@piece
+def _try_line(ints, floats, units, objective, prune, m, n, ks, stride, x_edge, result, steps, q):
     """`_consider` every `stride`-th k tile with the given m and n tiles."""
     groups, cycles = float(ints[I_G]), 1.0 / floats[F_BPC]
     um, vm, un, vn = m[M_U], m[M_V], n[L_U], n[L_V]
@@ -322,27 +372,71 @@ def _try_line(ints, floats, units, objective, prune, m, n, ks, stride, x_edge, r
                     x_reads * n[L_READS] * floats[F_EX] + weights * m[M_READS] * floats[F_EW]
                     + outputs * (k[L_READS] * floats[F_EYW] + (k[L_READS] - 1.0) * floats[F_EYR]))
             if _worse(objective, bound, energy, moved * floats[F_BPC], floats[F_FLOOR], result):
+                if objective == 0:  # neither may a smaller tile be fast enough
+                    rest = groups * (um * un * k[L_LEAST_U] + vm * vn * k[L_LEAST_V]) + store
+                    if moved - beside_partial > rest:
+                        rest = moved - beside_partial
+                    if rest > result[R_LATENCY] * _SLACK:
+                        break
                 continue
-        _consider(ints, floats, units, objective, m, n, k, x_edge, result, tile, trips, scratch, q)
+        _consider(ints, floats, units, objective, m, n, k, x_edge, result, steps, q)
 
 
-@part
-def _least_sums(table):
-    """Least sums of u, v and reads among the candidates of n or k."""
-    u, v, reads = np.inf, np.inf, np.inf
+@piece
+def _least_reads(table):
+    """Least sum of reads among the candidates of n or k."""
+    reads = np.inf
     for i in range(len(table)):
-        u, v, reads = min(u, table[i, L_U]), min(v, table[i, L_V]), min(reads, table[i, L_READS])
-    return u, v, reads
+        if table[i, L_READS] < reads:
+            reads = table[i, L_READS]
+    return reads
+
+
+@piece
+def _row_of_m(table, result):
+    for i in range(len(table)):
+        if table[i, M_TX] == result[R_TX] and table[i, M_TY] == result[R_TY] and table[i, M_TB] == result[R_TB]:
+            return i
+    return 0
+
+
+@piece
+def _row_of(table, tile):
+    for i in range(len(table)):
+        if table[i, L_TILE] == tile:
+            return i
+    return 0
+
+
+@piece
+def _clear(result):
+    for i in range(N_RESULT):
+        result[i] = 0.0
+
+
+@piece
+def _start(ints, floats, units, ms, ns, ks, objective, seeds, results, x_edge, result, steps, q):
+    """A good mapping to begin with: the best of those that other problems of the nest, rows `seeds` of `results`, have;
+    if none fits, of some spread over all candidates."""
+    for p in seeds:
+        if results[p, R_STATUS] > 0.0:
+            _consider(ints, floats, units, objective, ms[_row_of_m(ms, results[p])], ns[_row_of(ns, results[p, R_TN])],
+                      ks[_row_of(ks, results[p, R_TK])], x_edge, result, steps, q)
+    if result[R_STATUS] > 0.0:
+        return
+    coarse_m, coarse_n, coarse_k = ceil_div(len(ms), 10), ceil_div(len(ns), 5), ceil_div(len(ks), 5)
+    for i in range(len(ms) - 1, -1, -coarse_m):
+        for j in range(len(ns) - 1, -1, -coarse_n):
+            _try_line(ints, floats, units, objective, True, ms[i], ns[j], ks, coarse_k, x_edge, result, steps, q)
 
 
 # Longer than a screen: the loops over m and n with their bounds, over local variables; see `hwmodels.kernel_single`.
-@part
-def _search(ints, floats, units, ms, ns, ks, objective, prune, limit, result):
+@piece
+def _search(ints, floats, units, ms, ns, ks, objective, prune, limit, seeds, results, result, steps, q):
     """The best mapping of one problem into `result` (R_* columns; status 0 = no tile fits, or none within `limit`)."""
-    result[:] = 0.0
+    _clear(result)
     result[R_LATENCY], result[R_ENERGY], result[R_TRAFFIC] = limit, np.inf, np.inf
-    tile, trips = np.empty(5, dtype=np.int64), np.empty(5, dtype=np.int64)
-    scratch, q = np.zeros((11, 6), dtype=np.int64), step_sizes(floats, ints)
+    step_sizes(floats, ints, q)
     outputs = float(ints[I_B]) * ints[I_OY] * ints[I_OX]
     x_edge = outputs * ints[I_C] * ints[I_FF]
     groups, cycles = float(ints[I_G]), 1.0 / floats[F_BPC]
@@ -350,14 +444,10 @@ def _search(ints, floats, units, ms, ns, ks, objective, prune, limit, result):
     weights = float(ints[I_N]) * ints[I_C] * ints[I_FF]
     w_all = weights * floats[F_BW] * floats[F_DW]
     y_all = mn * floats[F_BO] * floats[F_DY]
-    uk, vk, rk = _least_sums(ks)
-    un, vn, rn = _least_sums(ns)
+    uk, vk, rk = ks[-1, L_LEAST_U], ks[-1, L_LEAST_V], _least_reads(ks)
+    un, vn, rn = ns[-1, L_LEAST_U], ns[-1, L_LEAST_V], _least_reads(ns)
     if prune:
-        coarse_m, coarse_n, coarse_k = ceil_div(len(ms), 10), ceil_div(len(ns), 5), ceil_div(len(ks), 5)
-        for i in range(len(ms) - 1, -1, -coarse_m):
-            for j in range(len(ns) - 1, -1, -coarse_n):
-                _try_line(ints, floats, units, objective, True, ms[i], ns[j], ks, coarse_k, x_edge, result, tile,
-                          trips, scratch, q)
+        _start(ints, floats, units, ms, ns, ks, objective, seeds, results, x_edge, result, steps, q)
     for i in range(len(ms)):
         m = ms[i]
         x_all = m[M_INPUT] * ints[I_C] * floats[F_BX] * floats[F_DX]
@@ -393,24 +483,27 @@ def _search(ints, floats, units, ms, ns, ks, objective, prune, limit, result):
                 if _worse(objective, latency, fixed + groups * x_reads * n[L_READS] * floats[F_EX]
                           + floats[F_ED] * traffic, traffic, floats[F_FLOOR], result):
                     continue
-            _try_line(ints, floats, units, objective, prune, m, n, ks, 1, x_edge, result, tile, trips, scratch, q)
+            _try_line(ints, floats, units, objective, prune, m, n, ks, 1, x_edge, result, steps, q)
     if result[R_STATUS] > 0.0:
         result[R_SRAM] = _sram_bytes(ints, floats, units, result, x_edge)
     else:
-        result[:] = 0.0
+        _clear(result)
 
 
-@part
+@piece
+def _line_reads(units, role, size, tile):
+    """Sum over the tiles of n or k of what scales their accesses at the array's edge."""
+    trips = ceil_div(size, tile)
+    _, _, full = unit(units, role, 1, tile, 1)
+    _, _, edge = unit(units, role, 1, size - (trips - 1) * tile, 1)
+    return (trips - 1) * full + edge
+
+
+@piece
 def _sram_bytes(ints, floats, units, result, x_edge):
     """Bytes at the array's edge and at the DRAM port of the buffer [byte]."""
-    sizes = (ints[I_N], ints[I_C])
-    reads = np.empty(2)
-    for d in range(2):
-        t = int(result[R_TN + d])
-        trips = ceil_div(sizes[d], t)
-        _, _, full = unit(units, 1 + d, 1, t, 1)
-        _, _, edge = unit(units, 1 + d, 1, sizes[d] - (trips - 1) * t, 1)
-        reads[d] = (trips - 1) * full + edge
+    n_reads = _line_reads(units, 1, ints[I_N], int(result[R_TN]))
+    k_reads = _line_reads(units, 2, ints[I_C], int(result[R_TK]))
     tb, ty, tx = int(result[R_TB]), int(result[R_TY]), int(result[R_TX])
     b, oy, ox = ints[I_B], ints[I_OY], ints[I_OX]
     qb, qy, qx = ceil_div(b, tb), ceil_div(oy, ty), ceil_div(ox, tx)
@@ -420,12 +513,12 @@ def _sram_bytes(ints, floats, units, result, x_edge):
                   * extent_sum(tx, qx, ox, ints[I_SX], ints[I_HX], ints[I_PX]) * ints[I_C])
     weights = float(ints[I_N]) * ints[I_C] * ints[I_FF]
     mn = float(b) * oy * ox * ints[I_N]
-    edge = ints[I_G] * (x_edge * reads[0] * floats[F_BX] + weights * rm * floats[F_BW]
-                        + mn * (2.0 * reads[1] - 1.0) * floats[F_BA])
+    edge = ints[I_G] * (x_edge * n_reads * floats[F_BX] + weights * rm * floats[F_BW]
+                        + mn * (2.0 * k_reads - 1.0) * floats[F_BA])
     return edge + result[R_X] + result[R_W] + result[R_YREAD] + result[R_YWRITE]
 
 
-@part
+@piece
 def _equal(a, b):
     same = True
     for d in range(len(a)):
@@ -433,8 +526,9 @@ def _equal(a, b):
     return same
 
 
-@njit(cache=True, error_model="numpy")
-def search_all(ints, units, nest, floats, times, option, case, least, beside, sequence, objective, prune, results):
+@loop
+def search_all(ints, units, nest, floats, times, option, case, least, beside, sequence, objective, prune, work,
+               results):
     """The best mapping of P problems, which O options run for C cases.
 
     Parameters
@@ -448,23 +542,21 @@ def search_all(ints, units, nest, floats, times, option, case, least, beside, se
     objective : 0 latency, 1 energy, 2 dram_bytes, 3 edp. For latency, options slower than another one of their case
         are given up: status 0.
     prune : False tries every candidate (tests).
+    work : `workspace` of the above.
     results : written, (P, N_RESULT); status 0 = no tile fits, or given up.
     """
-    fastest = np.full(case.max() + 1 if len(case) else 0, np.inf)
-    spent, left = np.zeros(len(case)), np.zeros(len(case), dtype=np.int64)
-    for p in range(len(option)):
-        left[option[p]] += 1
-    limits = np.empty(len(option))
-    ms, ns, ks = np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0))
+    fastest, spent, left, limits = work.fastest, work.spent, work.left, work.limits
+    ms, ns, ks = work.ms, work.ns, work.ks
     known, first = -1, 0
     for position in range(len(sequence)):
         p = sequence[position]
         o, result = option[p], results[p]
         if nest[p] != known:
             known, first = nest[p], position
-            ms, ns, ks = m_table(ints[known], units[known]), line_table(
-                ints[known, I_N], ints[known, I_STEP_N], units[known], 1), line_table(
-                ints[known, I_C], ints[known, I_STEP_K], units[known], 2)
+            own, form = ints[known], units[known]
+            ms = work.ms[: m_table(own, form, work.tiles, work.ms)]
+            ns = work.ns[: line_table(own[I_N], own[I_STEP_N], form, 1, work.tiles[0], work.ns)]
+            ks = work.ks[: line_table(own[I_C], own[I_STEP_K], form, 2, work.tiles[0], work.ks)]
         limit = np.inf
         if objective == 0 and prune and fastest[case[o]] < np.inf:
             limit = (fastest[case[o]] * (1.0 + 1e-9) - spent[o]) / times[p]
@@ -475,9 +567,11 @@ def search_all(ints, units, nest, floats, times, option, case, least, beside, se
             if _equal(floats[e], floats[p]) and (results[e, R_STATUS] > 0.0 or limits[e] >= limit):
                 again = e
         if again >= 0:
-            result[:] = results[again]
+            for i in range(N_RESULT):
+                result[i] = results[again, i]
         else:
-            _search(ints[known], floats[p], units[known], ms, ns, ks, objective, prune, limit, result)
+            _search(ints[known], floats[p], units[known], ms, ns, ks, objective, prune, limit,
+                    sequence[first:position], results, result, work.steps, work.sizes)
         if result[R_STATUS] > 0.0:
             spent[o] += times[p] * result[R_LATENCY]
         else:

@@ -3,9 +3,7 @@
 Steps are of few kinds, see `hwmodels.mapping`; `hwmodels.mapping_walk` adds up every single one.
 """
 
-import numpy as np
-
-from hwmodels.compiled import part
+from hwmodels.compiled import piece
 from hwmodels.mapping_tables import (
     F_BA,
     F_BO,
@@ -46,15 +44,16 @@ from hwmodels.mapping_tables import (
     unit,
 )
 
-__all__ = ["grouped_bound", "latency_cycles", "lay_out", "operands_changed", "step_sizes"]
+__all__ = ["N_STEP_SIZES", "grouped_bound", "latency_cycles", "lay_out", "operands_changed", "step_sizes"]
 
 # layout of the per-mapping table of `latency_cycles`: values by kind of index (0 first, 1 middle, 2 last)
 _Q_ROWS, _Q_COLS, _Q_B, _Q_Y, _Q_X, _Q_N, _Q_K, _Q_UN, _Q_VN, _Q_UK, _Q_VK = range(0, 33, 3)
 _Q_UM, _Q_VM = 33, 41
 _Q_SIZE = 49
+N_STEP_SIZES = _Q_SIZE + 4
 
 
-@part
+@piece
 def lay_out(order, loops):
     """Loop at each depth (0 = groups, 1..3 = b, y, x, 4 = n, 5 = k), outermost first."""
     loops[0] = 0
@@ -71,7 +70,7 @@ def lay_out(order, loops):
             depth += 1
 
 
-@part
+@piece
 def operands_changed(loops, counts, at):
     """Which operands (X, W, Y) change when the loop at depth `at` advances and those inside restart."""
     x, w, y = False, False, False
@@ -90,7 +89,7 @@ def operands_changed(loops, counts, at):
     return x, w, y
 
 
-@part
+@piece
 def _class_of(which, trips, even):
     """(index, count) of class `which` of a loop: first, middle, last but one, last; count 0 if the class is empty.
 
@@ -106,12 +105,12 @@ def _class_of(which, trips, even):
     return 1, (middle if middle > 0 else 0)
 
 
-@part
+@piece
 def _kind(index, trips):
     return 2 if index == trips - 1 else (0 if index == 0 else 1)
 
 
-@part
+@piece
 def _fill_table(ints, units, tile, trips, q):
     """Sizes, input extents and compute factors of the tiles of one mapping, by kind of index."""
     for kind in range(3):
@@ -137,7 +136,7 @@ def _fill_table(ints, units, tile, trips, q):
                                                      int(q[_Q_X + 1 + lx]))
 
 
-@part
+@piece
 def _slot_cycles(q, widths, counts, loops, index, kinds, changes):
     """As `_slot`, from the table `q`; `kinds` is scratch, `widths` = cycles per element of X, W, Y partial, Y final."""
     for loop in range(6):
@@ -180,18 +179,16 @@ def _slot_cycles(q, widths, counts, loops, index, kinds, changes):
     return compute if compute > moved else moved
 
 
-@part
-def step_sizes(floats, ints):
-    """Scratch of `latency_cycles`, with cycles per element of X, W, partial and final Y behind it."""
-    q = np.zeros(_Q_SIZE + 4)
+@piece
+def step_sizes(floats, ints, q):
+    """Prepare the scratch `q` of `latency_cycles`: behind it, cycles per element of X, W, partial and final Y."""
     q[_Q_SIZE] = floats[F_BX] * floats[F_DX] / floats[F_BPC]
     q[_Q_SIZE + 1] = floats[F_BW] * floats[F_DW] * ints[I_FF] / floats[F_BPC]
     q[_Q_SIZE + 2] = floats[F_BA] / floats[F_BPC]
     q[_Q_SIZE + 3] = floats[F_BO] * floats[F_DY] / floats[F_BPC]
-    return q
 
 
-@part
+@piece
 def latency_cycles(ints, units, tile, trips, order, limit, head, tail, scratch, q, fresh):
     """Latency in cycles by kinds of steps; stops early with a partial sum once it exceeds `limit`."""
     loops, counts, index, kinds, even = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
@@ -241,7 +238,7 @@ def latency_cycles(ints, units, tile, trips, order, limit, head, tail, scratch, 
     return total
 
 
-@part
+@piece
 def grouped_bound(order, qm, qn, qk, m, n, k, outputs, size_n, size_k, groups, head_x, head_w, tail, x, w, y_read,
                    y_write):
     """Lower bound of the latency: steps grouped by the index of the innermost loop that has more than one trip.

@@ -8,8 +8,9 @@ m are rows of columns M_*, those of n and k rows of columns L_*.
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from hwmodels.compiled import part
+from hwmodels.compiled import piece
 
 # ints of a problem
 (I_B, I_OY, I_OX, I_N, I_C, I_FF, I_SY, I_SX, I_HY, I_HX, I_PY, I_PX, I_G, I_BUFFERS, I_ONTHEFLY, I_STEP_N, I_STEP_K,
@@ -34,18 +35,19 @@ POSITION = np.array([[0, 1, 2], [1, 0, 2], [0, 2, 1], [1, 2, 0], [2, 0, 1], [2, 
 # outputs of the last tile, input region of the first, u and v of the last tile
 (M_TB, M_TY, M_TX, M_QB, M_QY, M_QX, M_TRIPS, M_SIZE, M_INPUT, M_INPUT_MAX, M_U, M_V, M_READS, M_LAST, M_HEAD, M_LAST_U,
  M_LAST_V) = range(17)
-# candidates of n or k: tile, trips, sums of u, v, reads, last tile and its u, v
-L_TILE, L_TRIPS, L_U, L_V, L_READS, L_LAST, L_LAST_U, L_LAST_V = range(8)
+# candidates of n or k: tile, trips, sums of u, v, reads, last tile and its u, v, least u and v sums up to this tile
+L_TILE, L_TRIPS, L_U, L_V, L_READS, L_LAST, L_LAST_U, L_LAST_V, L_LEAST_U, L_LEAST_V = range(10)
+N_LINE, N_M = 10, 17
 
 SPATIAL, STREAM, STREAM_OVERLAPPED, STRIPS, LOADED = 0, 1, 2, 3, 4
 
 
-@part
+@piece
 def ceil_div(a, b):
     return -(-a // b)
 
 
-@part
+@piece
 def unit(units, role, b, y, x):
     """Factors (u, v, reads) of one tile's role: compute = u_m u_n u_k + v_m v_n v_k; `reads` scales edge accesses."""
     code = units[role, 0]
@@ -68,34 +70,49 @@ def unit(units, role, b, y, x):
     return b * strips * x * units[role, 2], strips * units[role, 3], strips
 
 
-@njit(cache=True, error_model="numpy")
-def tile_candidates(size, step):
-    """Ascending tile sizes: the smallest for each reachable trip count, and each rounded up to a multiple of `step`."""
-    found = np.empty(4 * int(np.sqrt(size)) + 8, dtype=np.int64)
+@piece
+def fill_candidates(size, step, found):
+    """Write ascending tile sizes: the smallest for each reachable trip count, and each rounded up to a multiple of
+    `step`; return how many. `found` has room for `most_candidates`."""
     count = 0
     trips = 1
-    while trips <= size:
+    while True:
         tile = ceil_div(size, trips)
-        found[count] = tile
-        count += 1
-        if step > 1:
-            rounded = ceil_div(tile, step) * step
-            if rounded < size:
-                found[count] = rounded
-                count += 1
+        rounded = ceil_div(tile, step) * step if step > 1 else tile
+        for value in (rounded, tile):
+            if value >= size and value != tile:
+                continue
+            at = count  # of descending sizes; the new one is among the smallest
+            while at > 0 and found[at - 1] < value:
+                at -= 1
+            if at > 0 and found[at - 1] == value:
+                continue
+            for later in range(count, at, -1):
+                found[later] = found[later - 1]
+            found[at] = value
+            count += 1
         if tile == 1:
             break
         trips = ceil_div(size, tile - 1)
-    ordered = np.sort(found[:count])
-    distinct = 1
-    for i in range(1, count):
-        if ordered[i] != ordered[distinct - 1]:
-            ordered[distinct] = ordered[i]
-            distinct += 1
-    return ordered[:distinct].copy()
+    for at in range(count // 2):
+        found[at], found[count - 1 - at] = found[count - 1 - at], found[at]
+    return count
 
 
-@part
+def most_candidates(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At least as many as `fill_candidates` finds for axes of these sizes, whatever the step."""
+    found: NDArray[np.int64] = np.minimum(sizes, 4 * (np.sqrt(sizes).astype(np.int64) + 1))
+    return found
+
+
+@njit(cache=True, error_model="numpy")
+def tile_candidates(size, step):
+    """As `fill_candidates`, as an array of its own."""
+    found = np.empty(4 * (int(np.sqrt(size)) + 1), dtype=np.int64)
+    return found[: fill_candidates(size, step, found)].copy()
+
+
+@piece
 def extent(tile, index, trips, size, stride, halo, pad):
     """Rows of the input that tile `index` fetches; the first and the last tile do not fetch the padding."""
     outputs = tile if index < trips - 1 else size - (trips - 1) * tile
@@ -107,7 +124,7 @@ def extent(tile, index, trips, size, stride, halo, pad):
     return rows if rows > 1 else 1
 
 
-@part
+@piece
 def extent_sum(tile, trips, size, stride, halo, pad):
     total = extent(tile, 0, trips, size, stride, halo, pad)
     if trips > 1:
@@ -117,7 +134,7 @@ def extent_sum(tile, trips, size, stride, halo, pad):
     return total
 
 
-@part
+@piece
 def extent_max(tile, trips, size, stride, halo, pad):
     if trips > 2:
         return (tile - 1) * stride + halo
@@ -126,12 +143,12 @@ def extent_max(tile, trips, size, stride, halo, pad):
     return largest if largest > last else last
 
 
-@part
-def line_table(size, step, units, role):
-    """Candidates of n or k: shape (candidates, 8)."""
-    tiles = tile_candidates(size, step)
-    table = np.empty((len(tiles), 8))
-    for i in range(len(tiles)):
+@piece
+def line_table(size, step, units, role, tiles, table):
+    """Write the candidates of n or k, L_* columns; return how many. `tiles` is scratch."""
+    count = fill_candidates(size, step, tiles)
+    least_u, least_v = np.inf, np.inf
+    for i in range(count):
         tile = tiles[i]
         trips = ceil_div(size, tile)
         u, v, r = unit(units, role, 1, tile, 1)
@@ -141,10 +158,15 @@ def line_table(size, step, units, role):
         table[i, L_V] = (trips - 1) * v + ev
         table[i, L_READS] = (trips - 1) * r + er
         table[i, L_LAST], table[i, L_LAST_U], table[i, L_LAST_V] = size - (trips - 1) * tile, eu, ev
-    return table
+        if table[i, L_U] < least_u:
+            least_u = table[i, L_U]
+        if table[i, L_V] < least_v:
+            least_v = table[i, L_V]
+        table[i, L_LEAST_U], table[i, L_LEAST_V] = least_u, least_v
+    return count
 
 
-@part
+@piece
 def m_sums(units, b, y, x, tb, ty, tx, qb, qy, qx):
     su, sv, sr = 0.0, 0.0, 0.0
     for kb in range(2):
@@ -170,22 +192,21 @@ def m_sums(units, b, y, x, tb, ty, tx, qb, qy, qx):
     return su, sv, sr
 
 
-@part
-def m_table(ints, units):
-    """Candidates of m: shape (candidates, 17)."""
+@piece
+def m_table(ints, units, tiles, table):
+    """Write the candidates of m, M_* columns; return how many. `tiles`, three rows, is scratch."""
     b, oy, ox = ints[I_B], ints[I_OY], ints[I_OX]
-    tbs = tile_candidates(b, 1)
-    tys = tile_candidates(oy, ints[I_STEP_M])
-    txs = tile_candidates(ox, 1)
-    table = np.empty((len(tbs) * len(tys) * len(txs), 17))
+    tbs, tys, txs = tiles[0], tiles[1], tiles[2]
+    many_b, many_y, many_x = (fill_candidates(b, 1, tbs), fill_candidates(oy, ints[I_STEP_M], tys),
+                              fill_candidates(ox, 1, txs))
     row = 0
-    for ib in range(len(tbs)):
+    for ib in range(many_b):
         qb = ceil_div(b, tbs[ib])
-        for iy in range(len(tys)):
+        for iy in range(many_y):
             qy = ceil_div(oy, tys[iy])
             rows = extent_sum(tys[iy], qy, oy, ints[I_SY], ints[I_HY], ints[I_PY])
             row_max = extent_max(tys[iy], qy, oy, ints[I_SY], ints[I_HY], ints[I_PY])
-            for ix in range(len(txs)):
+            for ix in range(many_x):
                 qx = ceil_div(ox, txs[ix])
                 cols = extent_sum(txs[ix], qx, ox, ints[I_SX], ints[I_HX], ints[I_PX])
                 col_max = extent_max(txs[ix], qx, ox, ints[I_SX], ints[I_HX], ints[I_PX])
@@ -202,10 +223,10 @@ def m_table(ints, units):
                 t[M_HEAD] = (float(tbs[ib]) * extent(tys[iy], 0, qy, oy, ints[I_SY], ints[I_HY], ints[I_PY])
                          * extent(txs[ix], 0, qx, ox, ints[I_SX], ints[I_HX], ints[I_PX]))
                 row += 1
-    return table
+    return row
 
 
-@part
+@piece
 def orders(qm, qn, qk, which):
     """The `which`-th loop order that is no duplicate of an earlier one, or -1."""
     ones = (qm == 1) + (qn == 1) + (qk == 1)
@@ -220,7 +241,7 @@ def orders(qm, qn, qk, which):
     return which if which < 6 else -1
 
 
-@part
+@piece
 def reloads(order, qm, qn, qk):
     """Times each operand is fetched: (X, W, Y); see `hwmodels.mapping`."""
     pm, pn, pk = POSITION[order, 0], POSITION[order, 1], POSITION[order, 2]

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from hwmodels.compiled import part
+from hwmodels.compiled import piece
 from hwmodels.mapping_latency import lay_out, operands_changed
 from hwmodels.mapping_tables import (
     F_BA,
@@ -35,12 +35,12 @@ from hwmodels.mapping_tables import (
 __all__ = ["latency_walk"]
 
 
-@part
+@piece
 def _tile_at(index, trips, tile, size):
     return tile if index < trips - 1 else size - (trips - 1) * tile
 
 
-@part
+@piece
 def _x_bytes(ints, floats, tile, trips, ib, iy, ix, ik):
     rows = extent(tile[1], iy, trips[1], ints[I_OY], ints[I_SY], ints[I_HY], ints[I_PY])
     cols = extent(tile[2], ix, trips[2], ints[I_OX], ints[I_SX], ints[I_HX], ints[I_PX])
@@ -48,19 +48,19 @@ def _x_bytes(ints, floats, tile, trips, ib, iy, ix, ik):
             * _tile_at(ik, trips[4], tile[4], ints[I_C]))
 
 
-@part
+@piece
 def _w_bytes(ints, floats, tile, trips, i_n, ik):
     return (floats[F_BW] * floats[F_DW] * ints[I_FF] * _tile_at(i_n, trips[3], tile[3], ints[I_N])
             * _tile_at(ik, trips[4], tile[4], ints[I_C]))
 
 
-@part
+@piece
 def _y_elements(ints, tile, trips, ib, iy, ix, i_n):
     return (float(_tile_at(ib, trips[0], tile[0], ints[I_B])) * _tile_at(iy, trips[1], tile[1], ints[I_OY])
             * _tile_at(ix, trips[2], tile[2], ints[I_OX]) * _tile_at(i_n, trips[3], tile[3], ints[I_N]))
 
 
-@part
+@piece
 def _step_compute(ints, units, tile, trips, ib, iy, ix, i_n, ik):
     um, vm, _ = unit(units, 0, _tile_at(ib, trips[0], tile[0], ints[I_B]),
                      _tile_at(iy, trips[1], tile[1], ints[I_OY]), _tile_at(ix, trips[2], tile[2], ints[I_OX]))
@@ -69,7 +69,7 @@ def _step_compute(ints, units, tile, trips, ib, iy, ix, i_n, ik):
     return um * un * uk + vm * vn * vk
 
 
-@part
+@piece
 def _slot(ints, floats, units, tile, trips, counts, loops, index, other):
     """Cycles of one step: its compute, beside the loads of the next step and the stores of the one before."""
     compute = _step_compute(ints, units, tile, trips, index[1], index[2], index[3], index[4], index[5])
@@ -103,7 +103,7 @@ def _slot(ints, floats, units, tile, trips, counts, loops, index, other):
     return compute if compute > moved else moved
 
 
-@part
+@piece
 def _ends(ints, floats, tile, trips):
     """Un-overlapped cycles: (load of the first step, store of the last)."""
     head = _x_bytes(ints, floats, tile, trips, 0, 0, 0, 0) + _w_bytes(ints, floats, tile, trips, 0, 0)

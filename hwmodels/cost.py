@@ -1,4 +1,4 @@
-"""What every layer of a network costs on an engine.
+"""What every layer of a network costs on an engine. Networks that are costed together share the work.
 
 Model
 -----
@@ -22,6 +22,7 @@ A vector layer's first and last elements are not charged apart.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from math import ceil
 from typing import NamedTuple
 
@@ -41,6 +42,7 @@ from hwmodels.layer_options import (
     VECTOR,
     Costed,
     LayerMapping,
+    Mappings,
     Options,
     chosen_rows,
     options,
@@ -49,7 +51,8 @@ from hwmodels.layer_ways import Ways, layer_ways, least_bytes
 from hwmodels.mapping import OBJECTIVES
 from hwmodels.network import Network
 
-__all__ = ["COMPUTE", "DRAM", "LIMITS", "NOC", "SRAM", "VECTOR", "LayerCosts", "LayerMapping", "layer_costs"]
+__all__ = ["COMPUTE", "DRAM", "LIMITS", "NOC", "SRAM", "VECTOR", "LayerCosts", "LayerMapping", "layer_costs",
+           "networks_costs"]
 
 _FOREVER = 1e300
 
@@ -89,7 +92,7 @@ class LayerCosts(NamedTuple):
     piece_tiles: NDArray[np.int64]
     accumulator_bytes: NDArray[np.float64]
     reload_bytes: NDArray[np.float64]
-    mappings: Sequence[LayerMapping]
+    mappings: Mappings
     unsupported: tuple[str, ...]
     """Why layers cannot run, one sentence each; empty if all can."""
 
@@ -104,18 +107,23 @@ def _best(made: Options, n_cases: int, scores: tuple[NDArray[np.float64], NDArra
     return found
 
 
-def _choose(cases: Cases, best: list[int],
+def _choose(numbers: Sequence[tuple[int, int, int, int]], best: list[int],
             scores: tuple[list[float], list[float]]) -> tuple[tuple[float, float], list[int]] | None:
-    """Score and case of every layer, by dynamic programming over the outputs that stay; None if some layer cannot run.
+    """Score of a network and the case of every layer, by dynamic programming over the outputs that stay; None if some
+    layer cannot run.
+
+    Parameters
+    ----------
+    numbers : of the network's layers, as in `Cases`.
     """
     totals: dict[int, tuple[float, float]] = {0: (0.0, 0.0)}
     came_from: list[dict[int, int]] = []
-    for numbers in cases.numbers:
+    for cases in numbers:
         following: dict[int, tuple[float, float]] = {}
         came: dict[int, int] = {}
         for incoming, score in totals.items():
             for outgoing in (0, 1):
-                number = numbers[2 * incoming + outgoing]
+                number = cases[2 * incoming + outgoing]
                 option = best[number] if number >= 0 else -1
                 if option < 0:
                     continue
@@ -127,8 +135,8 @@ def _choose(cases: Cases, best: list[int],
     if 0 not in totals:
         return None
     path, outgoing = [], 0
-    for numbers, came in zip(reversed(cases.numbers), reversed(came_from), strict=True):
-        path.append(numbers[2 * came[outgoing] + outgoing])
+    for cases, came in zip(reversed(numbers), reversed(came_from), strict=True):
+        path.append(cases[2 * came[outgoing] + outgoing])
         outgoing = came[outgoing]
     return totals[0], path[::-1]
 
@@ -140,8 +148,7 @@ def _sentences(network: Network, engine: Engine, chosen: list[int]) -> tuple[str
                  for layer, option in zip(network, chosen, strict=True) if option < 0)
 
 
-def _table(costed: Costed, path: list[int], chosen: list[int], cases: Cases, ways: Ways, engine: Engine,
-           sentences: tuple[str, ...]) -> LayerCosts:
+def _table(costed: Costed, path: list[int], chosen: list[int], cases: Cases, ways: Ways, engine: Engine) -> LayerCosts:
     """The chosen options as a record; -1 gives a layer that cannot run."""
     case, at = np.array(path), np.array(chosen)
     tiles, mappings = costed.details(at, case, cases, ways, engine.sram_bytes)
@@ -170,39 +177,71 @@ def _table(costed: Costed, path: list[int], chosen: list[int], cases: Cases, way
         accumulator_bytes=tiles.accumulator_bytes,
         reload_bytes=tiles.reload_bytes,
         mappings=mappings,
-        unsupported=sentences,
+        unsupported=(),
     )
     for values in table[:-2]:
         values.setflags(write=False)
     return table
 
 
-def _costs(network: Network, engine: Engine, objective: str,
-           weights_bytes: float) -> tuple[tuple[float, ...], LayerCosts]:
-    cases = layer_cases(network, engine.sram_bytes, engine.inter_layer_reuse, weights_bytes)
-    ways = layer_ways(network, engine)
+def _costs(networks: tuple[Network, ...], engine: Engine, objective: str,
+           weights_bytes: float) -> list[tuple[tuple[float, ...], LayerCosts]]:
+    """Score and costs of every network, all costed together."""
+    cases = layer_cases(networks, engine.sram_bytes, engine.inter_layer_reuse, weights_bytes)
+    ways = layer_ways(networks, engine)
     costed = options(cases, ways, engine, objective)
     scores = costed.options.score(objective)
-    best = _best(costed.options, len(cases.layer), scores)
-    found = _choose(cases, best, (scores[0].tolist(), scores[1].tolist()))
-    if found is None:
-        path = [numbers[0] for numbers in cases.numbers]
-        chosen = [best[number] if number >= 0 else -1 for number in path]
-        return (_FOREVER,), _table(costed, path, chosen, cases, ways, engine, _sentences(network, engine, chosen))
-    score, path = found
-    return score, _table(costed, path, [best[number] for number in path], cases, ways, engine, ())
+    best, known = _best(costed.options, len(cases.layer), scores), (scores[0].tolist(), scores[1].tolist())
+    ends = list(accumulate(len(network) for network in networks))
+    parts = list(zip((0, *ends), ends, networks, strict=False))
+    totals: list[tuple[float, ...]] = []
+    path: list[int] = []
+    sentences: list[tuple[str, ...]] = []
+    for first, last, network in parts:
+        numbers = cases.numbers[first:last]
+        found = _choose(numbers, best, known)
+        if found is None:
+            own = [of_layer[0] for of_layer in numbers]
+            chosen = [best[number] if number >= 0 else -1 for number in own]
+            totals.append((_FOREVER,))
+            sentences.append(_sentences(network, engine, chosen))
+        else:
+            score, own = found
+            totals.append(score)
+            sentences.append(())
+        path += own
+    chosen = [best[number] if number >= 0 else -1 for number in path]
+    table = _table(costed, path, chosen, cases, ways, engine)
+    return [(total, LayerCosts._make([*(column[first:last] for column in table[:-2]), table.mappings.part(first, last),
+                                      why]))
+            for (first, last, _), total, why in zip(parts, totals, sentences, strict=True)]
+
+
+def _stay(network: Network, engine: Engine) -> float:
+    """Bytes of the weights of a network that never leave the chip, 0 if they do not fit."""
+    weights = sum(layer.parameters * layer.weight_bits / 8.0 for layer in network) if engine.weights_stay else 0.0
+    return weights if weights < engine.sram_bytes else 0.0
 
 
 @lru_cache(maxsize=4096)
-def _cached(network: Network, engine: Engine, objective: str) -> LayerCosts:
-    score, costs = _costs(network, engine, objective, 0.0)
-    if engine.weights_stay:
-        weights = sum(layer.parameters * layer.weight_bits / 8.0 for layer in network)
-        if 0.0 < weights < engine.sram_bytes:
-            kept_score, kept = _costs(network, engine, objective, weights)
-            if kept_score < score:
-                return kept
-    return costs
+def _record(network: Network, engine: Engine, objective: str) -> list[LayerCosts]:
+    """Where the costs of a network are kept: one record, or none yet."""
+    return []
+
+
+def networks_costs(networks: Sequence[Network], engine: Engine, *,
+                   objective: str = "latency") -> tuple[LayerCosts, ...]:
+    """`layer_costs` of several networks: faster than one after the other, with the same results."""
+    if objective not in OBJECTIVES:
+        raise ModelError("objective", f"one of {', '.join(OBJECTIVES)}", objective)
+    records = {network: _record(network, engine, objective) for network in networks}
+    missing = tuple(network for network, record in records.items() if not record)
+    if missing:
+        for network, fetched in zip(missing, _costs(missing, engine, objective, 0.0), strict=True):
+            weights = _stay(network, engine)
+            kept = _costs((network,), engine, objective, weights)[0] if weights else fetched
+            records[network].append(kept[1] if kept[0] < fetched[0] else fetched[1])
+    return tuple(records[network][0] for network in networks)
 
 
 def layer_costs(network: Network, engine: Engine, *, objective: str = "latency") -> LayerCosts:
@@ -221,6 +260,4 @@ def layer_costs(network: Network, engine: Engine, *, objective: str = "latency")
     ------
     ModelError : unknown objective.
     """
-    if objective not in OBJECTIVES:
-        raise ModelError("objective", f"one of {', '.join(OBJECTIVES)}", objective)
-    return _cached(network, engine, objective)
+    return networks_costs((network,), engine, objective=objective)[0]

@@ -1,6 +1,6 @@
 """The one function everything turns on: a design and a workload in, metrics out.
 
-    networks + engines --layer_costs--> CostTable        (cached: depends on the hardware and the networks only)
+    networks + engines --costs--------> CostTable        (cached: depends on the hardware and the networks only)
     traffic + seed ----generate-------> RequestTrace
     CostTable + RequestTrace + policy --simulate--> TaskRecords --> metrics
 
@@ -9,7 +9,7 @@ The analytic fidelity takes layer bounds for the cost table and a queue of reque
 Pure, deterministic, picklable; no I/O.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, final
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hwmodels.analytic import analytic_records, stations
 from hwmodels.area import SchedulerBlock
 from hwmodels.batch import BatchColumns, batch_columns
-from hwmodels.cost import LIMITS, LayerCosts, layer_costs
+from hwmodels.cost import LIMITS, LayerCosts, networks_costs
 from hwmodels.design import Chip, Design, EngineSlot
 from hwmodels.engine import Engine
 from hwmodels.errors import ModelError
@@ -56,14 +56,19 @@ class PreparedChip(NamedTuple):
     """Why the workload cannot run, or ''."""
 
 
-def _fastest(network: Network, engines: tuple[Engine, ...]) -> LayerCosts:
-    """Costs of a network where every layer takes the engine that runs it fastest (first on ties)."""
-    options = [layer_costs(network, engine) for engine in engines]
+def _fastest(networks: Sequence[Network], engines: tuple[Engine, ...]) -> list[LayerCosts]:
+    """Costs of networks where every layer takes the engine that runs it fastest (first on ties)."""
+    return [_fastest_layers(options) for options in zip(*(networks_costs(networks, engine) for engine in engines),
+                                                        strict=True)]
+
+
+def _fastest_layers(options: Sequence[LayerCosts]) -> LayerCosts:
+    """Of the costs of a network on several engines, those of the fastest engine of every layer."""
     runnable = [option for option in options if not option.unsupported]
     if len(runnable) < 2:
         return runnable[0] if runnable else options[0]
     best = np.argmin(np.stack([option.latency_s for option in runnable]), axis=0)
-    rows = np.arange(len(network))
+    rows = np.arange(len(best))
 
     def pick(field: str) -> object:
         columns = [getattr(option, field) for option in runnable]
@@ -91,10 +96,12 @@ def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...]
     at = 0
     batches: list[BatchColumns] = []
     for e, slot in enumerate(slots):
-        served = {n for name, n in tenant_networks if not slot.tenants or name in slot.tenants}
-        for n in sorted(served):
+        served = sorted({n for name, n in tenant_networks if not slot.tenants or name in slot.tenants})
+        own = [workload_networks[n] for n in served]
+        levels_costs = [_fastest(own, engines) for _, engines in slot.levels]
+        for i, n in enumerate(served):
             for u, (_, engines) in enumerate(slot.levels):
-                cost = _fastest(workload_networks[n], engines)
+                cost = levels_costs[u][i]
                 costs[n, e, u] = cost
                 if cost.unsupported:
                     continue
@@ -102,7 +109,7 @@ def _table(slots: tuple[EngineSlot, ...], workload_networks: tuple[Network, ...]
                 at += len(workload_networks[n])
                 parts.append(cost)
                 if most > 1:
-                    many = [_fastest(workload_networks[n].with_batch(b), engines) for b in range(1, most + 1)]
+                    many = _fastest([workload_networks[n].with_batch(b) for b in range(1, most + 1)], engines)
                     batches.append(batch_columns(many, static=engines[0].batching == "static"))
                 exit_frac += [layer.exit_frac for layer in workload_networks[n]]
 

@@ -1,4 +1,4 @@
-"""What may be on chip around every layer of a network: the cases that each layer is costed in.
+"""What may be on chip around every layer of some networks: the cases that each layer is costed in.
 
 The output of a layer may stay on chip for the next one. Then its bytes are reserved in the buffer during both layers,
 the next one does not fetch it, and it is not written unless a later layer needs it too. An element-wise layer that is
@@ -27,12 +27,13 @@ _CONTENT = attrgetter(*(field.name for field in fields(Layer) if field.name not 
 
 
 class Cases(NamedTuple):
-    """The C different cases of a network's layers, columns of shape (C,); layers of equal content share theirs."""
+    """The C different cases of the layers of some networks, columns of shape (C,); layers of equal content share
+    theirs. L layers: those of the first network, then those of the next."""
 
     numbers: tuple[tuple[int, int, int, int], ...]
-    """Per layer of the network its cases: nothing on chip, the output, the input, both; -1 where there is none."""
-    out_bytes: tuple[float, ...]
-    """Per layer of the network, of its output."""
+    """(L,) cases of every layer: nothing on chip, the output, the input, both; -1 where there is none."""
+    out_bytes: Floats
+    """(L,) of its output."""
     weights_stay: bool
     """Weights are on chip before any layer starts."""
     layer: Ints
@@ -100,34 +101,36 @@ def _edges(network: Network, sram_bytes: int, inter_layer_reuse: bool) -> list[_
 
 
 @lru_cache(maxsize=256)
-def _distinct(network: Network) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
-    """Layers of different content, and which of them every layer of the network is."""
+def _distinct(networks: tuple[Network, ...]) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
+    """Layers of different content, and which of them every layer of the networks is."""
     numbers: dict[tuple[object, ...], int] = {}
-    which = tuple(numbers.setdefault(_CONTENT(layer), len(numbers)) for layer in network)
-    first = {number: layer for layer, number in zip(reversed(network.layers), reversed(which), strict=True)}
+    layers = [layer for network in networks for layer in network]
+    which = tuple(numbers.setdefault(_CONTENT(layer), len(numbers)) for layer in layers)
+    first = {number: layer for layer, number in zip(reversed(layers), reversed(which), strict=True)}
     return tuple(first[number] for number in range(len(numbers))), which
 
 
-def distinct_layers(network: Network) -> tuple[Layer, ...]:
+def distinct_layers(networks: tuple[Network, ...]) -> tuple[Layer, ...]:
     """The layers of different content, in order of first use."""
-    return _distinct(network)[0]
+    return _distinct(networks)[0]
 
 
 @lru_cache(maxsize=512)
-def layer_cases(network: Network, sram_bytes: int, inter_layer_reuse: bool, weights_bytes: float) -> Cases:
+def layer_cases(networks: tuple[Network, ...], sram_bytes: int, inter_layer_reuse: bool,
+                weights_bytes: float) -> Cases:
     """The cases that fit the buffer.
 
     Parameters
     ----------
     weights_bytes : of the buffer, for weights that never leave it; 0 if they do.
     """
-    edges = _edges(network, sram_bytes, inter_layer_reuse)
-    layers, which = _distinct(network)
+    edges = [edge for network in networks for edge in _edges(network, sram_bytes, inter_layer_reuse)]
+    layers, which = _distinct(networks)
     nothing = _Edge(False, True, 0.0, 0.0)
     rows: dict[tuple[int, int, int, bool, float, float], int] = {}
     numbers = []
-    for index, layer in enumerate(which):
-        before, after = edges[index - 1] if index else nothing, edges[index]
+    before = nothing  # the last layer of a network has no edge to the first of the next
+    for layer, after in zip(which, edges, strict=True):
         of_layer = [-1, -1, -1, -1]
         for incoming in ((0, 1) if before.can_stay else (0,)):
             for outgoing in ((0, 1) if after.can_stay else (0,)):
@@ -137,15 +140,15 @@ def layer_cases(network: Network, sram_bytes: int, inter_layer_reuse: bool, weig
                     row = (layer, incoming, outgoing, after.stored, reserved, before.out_bytes if incoming else 0.0)
                     of_layer[2 * incoming + outgoing] = rows.setdefault(row, len(rows))
         numbers.append((of_layer[0], of_layer[1], of_layer[2], of_layer[3]))
+        before = after
     table = np.array(list(rows), dtype=np.float64).reshape(-1, 6)
     own = table[:, 0].astype(np.int64)
     waits, stays, stored = table[:, 1:4].T > 0.0
-
     is_matrix = np.array([layer.is_matrix for layer in layers])[own]
     return Cases(
-        numbers=tuple(numbers), out_bytes=tuple(edge.out_bytes for edge in edges), weights_stay=weights_bytes > 0.0,
-        layer=own, matrix=np.flatnonzero(is_matrix), streamed=np.flatnonzero(~is_matrix), input_on_chip=waits,
-        output_on_chip=stays, written=~stays | stored,
+        numbers=tuple(numbers), out_bytes=np.array([edge.out_bytes for edge in edges]),
+        weights_stay=weights_bytes > 0.0, layer=own, matrix=np.flatnonzero(is_matrix),
+        streamed=np.flatnonzero(~is_matrix), input_on_chip=waits, output_on_chip=stays, written=~stays | stored,
         fetched=~(waits | np.array([layer.op == "recurrent" for layer in layers])[own]),
         reserved_bytes=table[:, 4].copy(), resident_bytes=table[:, 5].copy(),
         repeat=np.array([layer.repeat for layer in layers])[own],

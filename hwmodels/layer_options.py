@@ -1,4 +1,4 @@
-"""Every way to run the layers of a network on an engine, costed together: one column entry per option.
+"""Every way to run the layers of some networks on an engine, costed together: one column entry per option.
 
 A *case* (`hwmodels.layer_cases`) is a layer and what is on chip around it. A vector layer has one option per case. A
 matrix layer has one per form (`hwmodels.layer_ways`) and, where it repeats, one more that keeps the weights on chip
@@ -52,7 +52,7 @@ class LayerMapping(NamedTuple):
 
 
 class Mappings(Sequence[LayerMapping]):
-    """How the layers of a network run; a record is made when it is read.
+    """How L layers run; a record is made when it is read.
 
     Parameters
     ----------
@@ -69,6 +69,10 @@ class Mappings(Sequence[LayerMapping]):
 
     def __len__(self) -> int:
         return len(self.forms)
+
+    def part(self, first: int, last: int) -> "Mappings":
+        """Those of the layers [first, last)."""
+        return Mappings(self.forms[first:last], self.on_chip[first:last], self.first[first : last + 1], self.rows)
 
     @overload
     def __getitem__(self, index: int) -> LayerMapping: ...
@@ -240,8 +244,8 @@ def _runs(cases: Cases, ways: Ways, sram_bytes: int) -> _Runs:
                  room=np.where(split, rest[own], room[own])[run])
 
 
-def _problems(cases: Cases, ways: Ways, runs: _Runs, engine: Engine) -> Columns:
-    """The searches of the runs."""
+def _problems(cases: Cases, ways: Ways, runs: _Runs, engine: Engine, vector: Floats) -> Columns:
+    """The searches of the runs; `vector` cycles of each form."""
     each, case, nest = _energies_of(engine), runs.case[runs.option], runs.nest
     floats = np.ones((len(nest), tables.N_FLOATS))
     sizes = ways.element_bytes[nest]
@@ -252,7 +256,8 @@ def _problems(cases: Cases, ways: Ways, runs: _Runs, engine: Engine) -> Columns:
     floats[:, tables.F_BPC] = engine.dram_bytes_per_s / engine.freq_hz
     floats[:, tables.F_DX], floats[:, tables.F_DY] = cases.fetched[case], cases.written[case]
     floats[:, tables.F_DW] = runs.weights_fetched
-    floats[:, tables.F_FLOOR], floats[:, tables.F_E0] = ways.floor_cycles[nest], ways.fixed_j[nest]
+    floats[:, tables.F_FLOOR] = np.where(ways.once, vector, 0.0)[ways.form[nest]]
+    floats[:, tables.F_E0] = ways.fixed_j[nest]
     floats[:, tables.F_ED] = each.dram_byte + each.sram_byte
     floats[:, tables.F_EX : tables.F_EYW + 1] = sizes[:, :3] * each.sram_byte
     floats[:, tables.F_EYR] = floats[:, tables.F_EYW]
@@ -271,9 +276,10 @@ def options(cases: Cases, ways: Ways, engine: Engine, objective: str) -> Costed:
 def _matrix(cases: Cases, ways: Ways, engine: Engine, objective: str) -> tuple[Options, Columns, Ints, Floats]:
     runs = _runs(cases, ways, engine.sram_bytes)
     form = runs.form
-    problems = _problems(cases, ways, runs, engine)
+    vector = -(-ways.epilogue_ops // engine.vector_lanes).astype(np.float64)
+    problems = _problems(cases, ways, runs, engine, vector)
     cycles_per_byte = engine.freq_hz / engine.dram_bytes_per_s
-    vector = ways.vector_cycles[form]
+    vector = vector[form]
     extra = np.zeros(len(form)) if cases.weights_stay else ways.extra_bytes[form]
     counts = runs.times.astype(np.float64)
     found = search_columns(problems, objective, Alternatives(

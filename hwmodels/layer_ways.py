@@ -1,7 +1,7 @@
-"""The ways to run the matrix layers of a network on an array: forms and their nests, as columns.
+"""The ways to run the matrix layers of some networks on an array: forms and their nests, as columns.
 
-A way does not depend on the buffer, the DRAM channel or the clock, so it is kept for all engines that differ in those
-alone.
+A way does not depend on the buffer, the DRAM channel, the clock or, unless convolutions may run on it, the vector unit:
+it is kept for all engines that differ in those alone.
 """
 
 from dataclasses import replace
@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from hwmodels import mapping_tables as tables
 from hwmodels.area import accumulator_bits
 from hwmodels.engine import DATAFLOWS, PRECISION_BITS, Engine
-from hwmodels.engines import forms
+from hwmodels.engines import Form, forms
 from hwmodels.engines.common import nest_of, untiled_cycles
 from hwmodels.engines.precision import unsupported
 from hwmodels.engines.sparsity import stored_weight_frac, work_frac
-from hwmodels.engines.vector import vector_cycles
 from hwmodels.layer_cases import distinct_layers
 from hwmodels.network import Layer, Network
 from hwmodels.technology import (
@@ -38,7 +37,7 @@ class Ways(NamedTuple):
     """F forms with N nests; columns of shape (F,) unless another one is given."""
 
     first_form: Ints
-    """(D + 1,) of every distinct layer of the network, and the end; none for vector layers and those that cannot run.
+    """(D + 1,) of every distinct layer of the networks, and the end; none for vector layers and those that cannot run.
     """
     kinds: tuple[str, ...]
     """Kind of engine and mode of each form."""
@@ -46,8 +45,10 @@ class Ways(NamedTuple):
     """(F + 1,) of every form, and the end."""
     untiled_cycles: Floats
     """Closed form, all nests and repeats."""
-    vector_cycles: Floats
-    """Of the epilogue."""
+    epilogue_ops: Ints
+    """Of the vector unit, beside the array."""
+    once: NDArray[np.bool_]
+    """The layer does not repeat."""
     extra_bytes: Floats
     """Parameters outside the loop nest."""
     weight_bytes: Floats
@@ -56,7 +57,7 @@ class Ways(NamedTuple):
     moving_j: Floats
     """Hops between PEs and scratchpads inside them."""
     operations: Floats
-    """Of the vector unit."""
+    """Of the vector unit, all of them."""
     on_vector: NDArray[np.bool_]
     """The vector unit computes the products."""
     starved: NDArray[np.bool_]
@@ -71,8 +72,8 @@ class Ways(NamedTuple):
     """(N, 4) input, weight, accumulator, output."""
     fixed_j: Floats
     """(N,) energy of one repeat whatever the mapping."""
-    floor_cycles: Floats
-    """(N,) latency is no less."""
+    form: Ints
+    """(N,) whose nest it is."""
     rank: Ints
     """(N,) order in which to search: layer by layer, the form with the fewest cycles first."""
 
@@ -93,67 +94,89 @@ def least_bytes(layer: Layer, engine: Engine) -> float:
     return (inputs + weights + accumulator * (factor if m or n or many else 1.0)) / 8.0
 
 
-def layer_ways(network: Network, engine: Engine) -> Ways:
-    """The ways to run the distinct layers of `network` on `engine`; see `hwmodels.layer_cases.distinct_layers`."""
+def layer_ways(networks: tuple[Network, ...], engine: Engine) -> Ways:
+    """The ways to run the distinct layers of `networks` on `engine`; see `hwmodels.layer_cases.distinct_layers`."""
     if engine.dataflow in DATAFLOWS:  # a kind of another package may look at anything
-        engine = replace(engine, sram_bytes=1, dram_bytes_per_s=1.0, freq_hz=1.0)
-    return _ways(network, engine)
+        lanes = engine.vector_lanes if "vector_unit" in engine.depthwise_modes else 1
+        engine = replace(engine, sram_bytes=1, dram_bytes_per_s=1.0, freq_hz=1.0, vector_lanes=lanes)
+    return _ways(networks, engine)
+
+
+class _LayerWork(NamedTuple):
+    """What all forms of a layer have in common."""
+
+    number: int
+    """Of the layer."""
+    macs: float
+    """Multiply-accumulates that are left where zeros are skipped."""
+    weight_bytes: float
+    extra_bytes: float
+    mac_j: float
+    per_cycle: int
+    """Multiply-accumulates of the array per cycle, at most."""
+    together: float
+    """Stored weights / all weights."""
+
+
+def _layer_work(number: int, layer: Layer, engine: Engine) -> _LayerWork:
+    native = PRECISION_BITS[engine.precision]
+    macs, stored = layer.macs * work_frac(layer, engine), stored_weight_frac(layer, engine)
+    products = max(1, native // layer.weight_bits) * max(1, native // layer.input_bits)
+    return _LayerWork(
+        number=number, macs=macs, weight_bytes=layer.weight_elements * layer.weight_bits / 8.0 * stored,
+        extra_bytes=layer.extra_parameters * layer.weight_bits / 8.0,
+        mac_j=macs * mac_energy_j(engine.node_nm, engine.precision, corner=constants_of(engine),
+                                  weight_bits=min(64, layer.weight_bits), input_bits=min(64, layer.input_bits)),
+        per_cycle=engine.pes * (products if engine.multi_precision == "packed" else 1), together=stored)
+
+
+def _form_numbers(form: Form, layer: Layer, work: _LayerWork, engine: Engine, hop_j: float,
+                  scratchpad_j: float) -> tuple[float, ...]:
+    """Of a form: layer, repeats, and the columns of `Ways` from `untiled_cycles` to `useful_cycles`."""
+    if form.kind == "vector":  # the vector unit computes the products
+        fixed, moving, operations, useful = 0.0, 0.0, layer.vector_ops + layer.macs, layer.macs / engine.vector_lanes
+    else:
+        fixed, operations, useful = work.mac_j, layer.vector_ops, work.macs / work.per_cycle
+        moving = work.macs * (form.hop_bytes_per_mac * hop_j + form.register_file_bytes_per_mac * scratchpad_j)
+    return (work.number, layer.repeat, layer.repeat * untiled_cycles(form), layer.vector_ops, work.extra_bytes,
+            work.weight_bytes, fixed, moving, operations, form.kind == "vector", form.stream_stretch > 1.0, useful)
 
 
 @lru_cache(maxsize=512)
-def _ways(network: Network, engine: Engine) -> Ways:
-    constants, native = constants_of(engine), PRECISION_BITS[engine.precision]
-    hop_j = hop_energy_j_per_byte(engine.node_nm, engine.precision, corner=constants)
-    scratchpad_j = register_file_energy_j_per_byte(engine.node_nm, corner=constants)
-    sums = _sum_bits(engine) / 8.0
+def _ways(networks: tuple[Network, ...], engine: Engine) -> Ways:
+    hop_j = hop_energy_j_per_byte(engine.node_nm, engine.precision, corner=constants_of(engine))
+    scratchpad_j = register_file_energy_j_per_byte(engine.node_nm, corner=constants_of(engine))
+    sums, setup = _sum_bits(engine) / 8.0, (2 if engine.double_buffered_sram else 1,
+                                            engine.im2col == "on_the_fly" or engine.dataflow == "rs")
     first_form, first_nest, kinds = [0], [0], []
     numbers: list[tuple[float, ...]] = []
     ints: list[tuple[int, ...]] = []
     units: list[tuple[tuple[float, ...], ...]] = []
-    floats: list[tuple[float, ...]] = []
-    for index, layer in enumerate(distinct_layers(network)):
+    element_bytes: list[tuple[float, ...]] = []
+    for index, layer in enumerate(distinct_layers(networks)):
         if layer.is_matrix and not unsupported(layer, engine):
-            work, stored = work_frac(layer, engine), stored_weight_frac(layer, engine)
-            vector = float(vector_cycles(layer.vector_ops, engine))
-            mac = layer.macs * work * mac_energy_j(engine.node_nm, engine.precision, corner=constants,
-                                                   weight_bits=min(64, layer.weight_bits),
-                                                   input_bits=min(64, layer.input_bits))
-            products = max(1, native // layer.weight_bits) * max(1, native // layer.input_bits)
-            peak = engine.pes * (products if engine.multi_precision == "packed" else 1)
-            weights = layer.weight_elements * layer.weight_bits / 8.0 * stored
-            extra = layer.extra_parameters * layer.weight_bits / 8.0
-            output_bytes = layer.output_bits / 8.0
+            work, output_bytes = _layer_work(index, layer, engine), layer.output_bits / 8.0
             for form in forms(layer, engine):
-                on_vector = form.kind == "vector"
-                moving = 0.0 if on_vector else layer.macs * work * (
-                    form.hop_bytes_per_mac * hop_j + form.register_file_bytes_per_mac * scratchpad_j)
-                fixed = 0.0 if on_vector else mac
-                numbers.append((
-                    layer.repeat * untiled_cycles(form), vector, extra, weights, fixed, moving,
-                    layer.vector_ops + (layer.macs if on_vector else 0), on_vector, form.stream_stretch > 1.0,
-                    layer.macs * (1.0 if on_vector else work) / (engine.vector_lanes if on_vector else peak), index))
+                numbers.append(_form_numbers(form, layer, work, engine, hop_j, scratchpad_j))
                 for nest, together in zip(form.nests, form.together, strict=True):
-                    ints.append((*nest[1:], nest.groups, 2 if engine.double_buffered_sram else 1,
-                                 engine.im2col == "on_the_fly" or engine.dataflow == "rs", form.steps[1],
-                                 form.steps[2], form.steps[0]))
+                    ints.append((*nest[1:], nest.groups, *setup, form.steps[1], form.steps[2], form.steps[0]))
                     units.append(form.units)
-                    floats.append((layer.input_bits / 8.0, layer.weight_bits / 8.0 * stored / together,
-                                   max(sums, output_bytes), output_bytes, (fixed + moving) / layer.repeat,
-                                   vector if layer.repeat == 1 else 0.0))
+                    element_bytes.append((layer.input_bits / 8.0, layer.weight_bits / 8.0 * work.together / together,
+                                          max(sums, output_bytes), output_bytes))
                 kinds.append(form.kind)
                 first_nest.append(len(ints))
         first_form.append(len(kinds))
-    untiled, vectors, extras, weight, fixed_j, moving_j, operations, on_vectors, starved, useful, of_layer = np.array(
-        numbers, dtype=np.float64).reshape(-1, 11).T
+    of_layer, repeat, untiled, epilogue, extra, weights, mac_j, moving_j, operations, on_vector, starved, useful = (
+        np.array(numbers, dtype=np.float64).reshape(-1, 12).T)
     starts = np.array(first_nest)
     form_of = np.repeat(np.arange(len(kinds)), np.diff(starts))
     rank = np.empty(len(ints), dtype=np.int64)
     rank[np.lexsort((form_of, untiled[form_of], of_layer[form_of]))] = np.arange(len(ints))
-    rows = np.array(floats, dtype=np.float64).reshape(-1, 6)
     return Ways(
         first_form=np.array(first_form), kinds=tuple(kinds), first_nest=starts, untiled_cycles=untiled,
-        vector_cycles=vectors, extra_bytes=extras, weight_bytes=weight, mac_j=fixed_j, moving_j=moving_j,
-        operations=operations, on_vector=on_vectors > 0.0, starved=starved > 0.0, useful_cycles=useful,
-        ints=np.array(ints, dtype=np.int64).reshape(-1, tables.N_INTS),
-        units=np.array(units, dtype=np.float64).reshape(-1, 3, 5), element_bytes=rows[:, :4], fixed_j=rows[:, 4],
-        floor_cycles=rows[:, 5], rank=rank)
+        epilogue_ops=epilogue.astype(np.int64), once=repeat == 1.0, extra_bytes=extra, weight_bytes=weights,
+        mac_j=mac_j, moving_j=moving_j, operations=operations, on_vector=on_vector > 0.0, starved=starved > 0.0,
+        useful_cycles=useful, ints=np.array(ints, dtype=np.int64).reshape(-1, tables.N_INTS),
+        units=np.array(units, dtype=np.float64).reshape(-1, 3, 5),
+        element_bytes=np.array(element_bytes, dtype=np.float64).reshape(-1, 4),
+        fixed_j=((mac_j + moving_j) / repeat)[form_of], form=form_of, rank=rank)

@@ -35,7 +35,7 @@ def problems_of(name: str, engine: Engine) -> tuple[Columns, Alternatives]:
 
     layer_options.search_columns = keep  # type: ignore[assignment]
     try:
-        cost._costs(network(name), engine, "latency", 0.0)
+        cost._costs((network(name),), engine, "latency", 0.0)
     finally:
         layer_options.search_columns = plain
     return found[0]
@@ -75,7 +75,7 @@ def main() -> None:
     cold = []
     for engine in engines():
         _ways.cache_clear()
-        cold.append(cpu_s(cost._costs, resnet, engine, "latency", 0.0))
+        cold.append(cpu_s(cost._costs, (resnet,), engine, "latency", 0.0))
     one = engines()[0]
     layer_costs(resnet, one)
     start = time.perf_counter()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwmodels.cost import COMPUTE, DRAM, LIMITS, SRAM, VECTOR, LayerCosts, layer_costs
+from hwmodels.cost import COMPUTE, DRAM, LIMITS, SRAM, VECTOR, LayerCosts, _record, layer_costs, networks_costs
 from hwmodels.engine import Engine
 from hwmodels.engines.systolic import product_cycles
 from hwmodels.errors import ModelError
@@ -304,6 +304,19 @@ def test_equal_content_is_computed_once():
     assert layer_costs(one, engine()) is layer_costs(other, engine())
     with pytest.raises(ValueError, match="read-only"):
         layer_costs(one, engine()).cycles[0] = 0
+
+
+@settings(deadline=None, max_examples=25)
+@given(ENGINES, st.booleans(), st.sampled_from(OBJECTIVES))
+def test_networks_cost_together_what_they_cost_alone(here, stay, objective):
+    nets = (chain(*EVERY_KIND[:8]), chain(FIRST, CONV, *EVERY_KIND[8:]), alone(replace(CONV, weight_bits=16)))
+    here = replace(here, weights_stay=stay)
+    together = networks_costs(nets, here, objective=objective)
+    _record.cache_clear()
+    for one, net in zip(together, nets, strict=True):
+        other = layer_costs(net, here, objective=objective)
+        assert all(np.array_equal(a, b) for a, b in zip(one[:-2], other[:-2], strict=True))
+        assert (list(one.mappings), one.unsupported) == (list(other.mappings), other.unsupported)
 
 
 def test_unknown_objective():

@@ -5,13 +5,22 @@ import itertools
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwmodels.engines.systolic import product_cycles
 from hwmodels.errors import ModelError
-from hwmodels.mapping import OBJECTIVES, Nest, Problem, search_mappings, walked_latency_cycles
+from hwmodels.mapping import (
+    OBJECTIVES,
+    Nest,
+    Problem,
+    columns,
+    search_columns,
+    search_mappings,
+    walked_latency_cycles,
+)
 from hwmodels.mapping_tables import ORDERS, tile_candidates
 
 DATA = Path(__file__).parents[1] / "data" / "costmodel"
@@ -306,6 +315,16 @@ def test_a_mapping_does_not_depend_on_its_neighbours():
     together = search_mappings(probs, "latency")
     assert together == [search_mappings([prob], "latency")[0] for prob in probs]
     assert together[::-1] == search_mappings(probs[::-1], "latency")
+
+
+@settings(deadline=None, max_examples=40)
+@given(LARGER, DATAFLOWS, st.permutations([64.0, 400.0, 3000.0, 50000.0]),
+       st.sampled_from(OBJECTIVES))
+def test_problems_of_one_nest_find_what_each_finds_alone(nest, dataflow, rooms, objective):
+    many = columns([problem(nest, dataflow, sram_bytes=room, fetched=(float(room < 3000.0), 1.0, 1.0))
+                    for room in rooms])
+    one_nest = many._replace(ints=many.ints[:1], units=many.units[:1], nest=many.nest * 0)
+    assert np.array_equal(search_columns(one_nest, objective), search_columns(many, objective))
 
 
 def test_nothing_fits_is_none():

@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
+from dse.completion import formats
+
 __all__ = ["command"]
 
 
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
     format_: Annotated[str, typer.Option("--format", help="yaml, json, csv ...; an unknown one lists them all.",
-                                         show_default=False)],
+                                         autocompletion=formats, show_default=False)],
     out: Annotated[Path, typer.Option(help="New file, or new folder where there are several files.",
                                       show_default=False)],
     trial: Annotated[int | None, typer.Option(help="One trial. Default: the whole front, best first.",

@@ -12,7 +12,7 @@ Rows = list[dict[str, Any]]
 
 def command(
     topic: Annotated[str, typer.Argument(
-        metavar="TOPIC",
+        metavar="TOPIC", autocompletion=lambda incomplete: [name for name in _TOPICS if name.startswith(incomplete)],
         help="architectures, dataflows, policies, networks, workloads, lengths, samplers, metrics, "
              "or objectives (metrics, and what only a study's objectives and budgets have).")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dse.completion import samplers
+
 if TYPE_CHECKING:
     from dse.driver import RunResult
     from dse.study import Study
@@ -22,7 +24,7 @@ def command(
     seed: Annotated[int | None, typer.Option(help="Seed of sampler and traffic (instead of the study's).",
                                              show_default=False)] = None,
     sampler: Annotated[str | None, typer.Option(help="See `dse list samplers` (instead of the study's).",
-                                                show_default=False)] = None,
+                                                autocompletion=samplers, show_default=False)] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that evaluate; 1: this one, without Ray. Default: one "
                                                      "per core, once that pays.", show_default=False)] = None,
     ray_address: Annotated[str | None, typer.Option(help="Address of a running Ray cluster to use.",

@@ -4,11 +4,14 @@ from typing import Annotated
 
 import typer
 
+from dse.completion import kinds
+
 __all__ = ["command"]
 
 
 def command(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="workload, engine, design or study.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", autocompletion=kinds,
+                                        help="workload, engine, design, study or technology.")],
 ) -> None:
     """Print the JSON schema of a kind of file, for completion and checks in an editor.
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dse.completion import policies
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -20,7 +22,7 @@ def command(
              "of the Dysta artefact.")],
     requests: Annotated[str, typer.Option(
         help="CSV request,arrival_s,network,sample,priority,deadline_s; deadlines are absolute.")],
-    policy: Annotated[str, typer.Option(help="A policy of `dse list policies`.")],
+    policy: Annotated[str, typer.Option(help="A policy of `dse list policies`.", autocompletion=policies)],
     settings: Annotated[list[str] | None, typer.Option("--set", help="Parameter of the policy, key=value.")] = None,
     compat: Annotated[str | None, typer.Option(
         help="dysta-artifact: the public artefact's quirks and clock; dysta-corrected: its formulas on a clock that "

@@ -53,6 +53,18 @@ def test_every_command_has_help(capsys, name):
     assert f"Usage: dse {name}" in out
 
 
+@pytest.mark.parametrize(("words", "offered"), [
+    ("dse expl", ["explain"]), ("dse export run --form", ["--format"]),
+    ("dse export run --format s", ["scalesim", "stream"]), ("dse run s.yaml --sampler ns", ["nsga2", "nsga3"]),
+    ("dse list pol", ["policies"]), ("dse schema t", ["technology"]),
+])
+def test_completion_in_a_shell(capsys, monkeypatch, words, offered):
+    monkeypatch.setenv("_DSE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert run(capsys)[:2] == (0, "\n".join(offered) + "\n")
+
+
 def test_version(capsys):
     from importlib.metadata import version
 

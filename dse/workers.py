@@ -260,6 +260,8 @@ class RayPool:
         except Exception as error:
             message = f"must be the address of a running Ray cluster, got {address!r}"
             hint = f"{type(error).__name__}: {_first_line(error)}"
+            if "RAY_AUTH_MODE" not in os.environ:
+                hint += "; a cluster that asks for a token wants RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN here, too"
             raise InputError(Problem(field="--ray-address", message=message, hint=hint)) from None
 
     def _start_here(self, cpus: int, quiet: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 function drawCounts() {
   const n = DATA.counts, proof = DATA.insight.proof;
-  const tried = proof?.designs ? `${n.trials.toLocaleString("en")} of ${proof.designs.toLocaleString("en")} designs simulated${proof.exact ? ", the rest proven" : ""}`
+  const tried = proof?.shares ? `${n.trials.toLocaleString("en")} designs simulated` : proof?.designs ? `${n.trials.toLocaleString("en")} of ${proof.designs.toLocaleString("en")} designs simulated${proof.exact ? ", the rest proven" : ""}`
     : `${n.trials.toLocaleString("en")} trials`;
   $("counts").textContent = `${tried}, ${n.feasible.toLocaleString("en")} feasible, ${n.front} on the ${proof?.exact ? "exact " : ""}front` +
     (n.failed ? `, ${n.failed} failed` : "");

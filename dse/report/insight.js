@@ -60,7 +60,7 @@ const parameterName = (name) => name.replace(/_(bytes_per_s|bytes|hz|nm)(\d*)$/,
 // --- the search ---
 function drawHistory() {
   const h = DATA.history, proof = DATA.insight.proof;
-  if (proof?.designs) { drawProof(proof); return; }
+  if (proof?.file) { drawProof(proof); return; }
   const time = $("history-axis").value === "time", at = time ? h.spent_s : h.trials;
   // Where the designs of the front were found: marks on the curve that can be clicked.
   const order = [...C.trial].sort((a, b) => a - b), place = new Map(order.map((t, k) => [t, k + 1]));
@@ -81,7 +81,7 @@ function drawHistory() {
   plot.on("plotly_selected", (e) => { if (e) pick(e.points.map((p) => p.customdata).filter((t) => t !== undefined)); });
 }
 function setupHistory() {
-  if (DATA.insight.proof?.designs) $("history-axis").parentElement.hidden = true;
+  if (DATA.insight.proof?.file) $("history-axis").parentElement.hidden = true;
   $("history-axis").addEventListener("change", drawHistory);
   whenNear("history", drawHistory);
 }
@@ -95,16 +95,20 @@ function drawSetbacks() {
 
 // How every design of the space was decided by `dse front`.
 const DECIDED = { simulated: ["simulated", 0], budget_1: ["beyond a budget, from quick bounds", 5], budget_2: ["beyond a budget, from exact layer costs", 1], cannot_run: ["cannot run a network", 7],
-  dominated_1: ["dominated, from quick bounds", 4], dominated_2: ["dominated, from exact layer costs", 2], failed: ["failed", 3], open: ["undecided", 6] };
+  dominated_1: ["dominated, from quick bounds", 4], dominated_2: ["dominated, from exact layer costs", 2], budget_3: ["beyond a budget, from part of a simulation", 5], dominated_3: ["dominated, from part of a simulation", 4],
+  budget: ["beyond a budget", 1], dominated: ["dominated", 2], failed: ["failed", 3], open: ["undecided", 6] };
 function drawProof(p) {
-  const known = Object.entries(p.counts).filter(([, n]) => typeof n === "number" && n > 0), total = p.designs;
+  // Designs counted, or shares of a space that cannot be enumerated.
+  const known = Object.entries(p.counts ?? p.shares).filter(([, n]) => typeof n === "number" && n > 0), total = p.counts ? p.designs : 1;
+  const said = p.counts ? (n) => n.toLocaleString("en") : (n) => percent(n), least = p.gap === null || p.gap === undefined ? "an unknown amount" : three(p.gap);
   const left = total - sum(known.filter(([k]) => k !== "simulated" && k !== "failed")), rest = known.filter(([k]) => k !== "simulated" && k !== "failed");
-  const parts = [["simulated", left], ...rest.sort((a, b) => b[1] - a[1])], name = (k) => DECIDED[k]?.[0] ?? k.replaceAll("_", " "), shade = (k) => colour(DECIDED[k]?.[1] ?? 3);
+  const parts = [...(left > 1e-9 ? [["simulated", left]] : []), ...rest.sort((a, b) => b[1] - a[1])], name = (k) => DECIDED[k]?.[0] ?? k.replaceAll("_", " "), shade = (k) => colour(DECIDED[k]?.[1] ?? 3);
   const block = el("div", {}, el("p", {}, el("b", {}, p.exact ? "This front is exact: " : "This front is not complete yet: "),
-    p.exact ? `every one of the ${total.toLocaleString("en")} designs of the space was simulated or proven not to be on it.`
-      : `${(p.counts.open ?? 0).toLocaleString("en")} designs are undecided; they could add at most ${p.gap === null || p.gap === undefined ? "an unknown amount" : three(p.gap)} of hypervolume.`),
-  el("div", { class: "stack" }, el("span", {}, "designs"), bar(parts, total, name, shade, (v) => v.toLocaleString("en"))),
-  el("table", {}, el("tbody", {}, ...parts.map(([k, n]) => el("tr", {}, el("td", { class: "t" }, el("i", { class: "chip", style: `background:${shade(k)}` }), name(k)), el("td", {}, n.toLocaleString("en")), el("td", {}, percent(n / total)))))),
+    p.exact ? `every ${p.counts ? `one of the ${said(total)} designs` : "design"} of the space was simulated or proven not to be on it.`
+      : p.counts ? `${said(p.counts.open ?? 0)} designs are undecided; they could add at most ${least} of hypervolume.`
+        : `the designs of ${said(p.shares.open)} of the space are undecided; any of them could add at most ${least} of hypervolume.`),
+  el("div", { class: "stack" }, el("span", {}, p.counts ? "designs" : "space"), bar(parts, total, name, shade, said)),
+  el("table", {}, el("tbody", {}, ...parts.map(([k, n]) => el("tr", {}, el("td", { class: "t" }, el("i", { class: "chip", style: `background:${shade(k)}` }), name(k)), ...(p.counts ? [el("td", {}, said(n))] : []), el("td", {}, percent(n / total)))))),
   el("p", { class: "hint" }, `The proof is in ${p.file}; anyone can check it: `, el("code", {}, `dse front --check ${DATA.path}`)));
   $("history").style.height = "auto";
   $("history").replaceChildren(block);

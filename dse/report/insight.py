@@ -100,12 +100,14 @@ def proof(run: RunData) -> dict[str, Any]:
 
     Returns
     -------
-    `exact`, `designs`, `counts` by how a design was decided, `gap` of the hypervolume, `file` of the certificate.
+    `exact`, `gap` of the hypervolume, `file` of the certificate; `designs` and `counts` by how a design was decided,
+    or, of a space too large to enumerate, `shares` of it.
     """
     manifest: Mapping[str, Any] = run.manifest
-    if not (run.path / "certificate.json").is_file() or not isinstance(manifest.get("counts"), dict):
+    known = {key: manifest[key] for key in ("counts", "shares") if isinstance(manifest.get(key), dict)}
+    if not (run.path / "certificate.json").is_file() or not known:
         return {}
-    return {"exact": bool(manifest.get("exact")), "designs": manifest.get("designs"), "counts": manifest["counts"],
+    return {"exact": bool(manifest.get("exact")), "designs": manifest.get("designs"), **known,
             "gap": manifest.get("hypervolume_gap"), "file": "certificate.json"}
 
 

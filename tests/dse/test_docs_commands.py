@@ -111,7 +111,7 @@ def test_the_main_command_of_the_readme(tmp_path):
 
 
 @pytest.mark.parametrize(("said", "short"), [
-    ("python tests/benchmarks/bench_search.py", "--quick --spaces rugged --samplers random --seeds 2"),
+    ("python tests/benchmarks/bench_search.py", "--spaces smooth --samplers random --seeds 1 --budget 200"),
     ("python tests/benchmarks/bench_anytime.py small_edge 120", None),
 ])
 def test_the_commands_of_the_search_page(said, short):
@@ -142,10 +142,13 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def test_the_commands_of_the_cluster_page(tmp_path):
+def test_the_commands_of_the_cluster_page(tmp_path, monkeypatch):
     """On this machine, with ports and folders of its own; `ray stop` would end the clusters of others as well."""
     lines = "".join(blocks("studies/CLUSTER.md", "console")).splitlines()
-    head, node, run, resume, stop, *_ = lines
+    token, head, node, run, resume, stop, *_ = lines
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
+    assert token == "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=TOKEN"
     assert (head, node, stop) == ("ray start --head --port 6379", "ray start --address FIRST:6379", "ray stop")
     first = f"127.0.0.1:{free_port()}"
     ray = str(Path(sys.executable).with_name("ray"))

@@ -372,6 +372,24 @@ def test_an_exact_front_shows_its_proof(browser, tmp_path):
     page.close()
 
 
+def test_a_front_of_boxes_shows_what_is_missing(browser, tmp_path):
+    folder = synthetic.make_run(tmp_path / "run", 60)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest |= {"exact": False, "hypervolume_gap": 0.25,
+                 "shares": {"open": 0.5, "budget": 0.3, "dominated": 0.2, "simulated": 0.0}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "certificate.json").write_text("{}")
+    run = read_run(folder)
+    (folder / "report.html").write_text(render(run, {}, insight=run_insight(run, None, -1)), encoding="utf-8")
+    page = opened(browser, folder / "report.html")
+    assert page.inner_text("#counts").startswith("60 designs simulated, ")
+    assert "the designs of 50 % of the space are undecided; any of them could add at most 0.25" in page.inner_text(
+        "#history")
+    assert page.locator("#history tbody tr").count() == 3
+    assert page.wrong == []
+    page.close()
+
+
 def test_a_link_opens_its_trial(browser, run, ranked):
     page = browser.new_page()
     page.goto((run.path / "report.html").as_uri() + f"#trial={ranked[3]}")

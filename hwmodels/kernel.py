@@ -16,13 +16,15 @@ at a time, each on one engine or on some units of a pool; at the end of a layer 
   waiting, to a busy one; then the next best. A busy engine is expected to be free when the task on it is done or, if
   the policy has a key without `keeps` and prefers the new task, at the end of its layer. Moving to another engine saves
   and restores.
+* A policy with `sends` names the engine that each task waits for; those sent elsewhere do not count when a pool is
+  shared. A task that is alone in the system, or that cannot run where it is sent, is free to go anywhere.
 * A pool lends the best task at most an equal share of its idle units (`kernel_places.lendable`).
-* A policy of the third form (`assign`) says itself who starts where, with how many units at most and under which cap of
+* A policy that assigns says itself who starts where, with how many units at most and under which cap of
   the bandwidth, and which requests with `drop_late` are dropped. It sees the first `kernel_assign.VIEW` tasks that may
   use an idle engine; where it asks for more than is idle a task gets what is idle, in queue order. If nothing runs and
   it starts nobody, the first task that can runs on its best place: the machine never stops for good.
-* A policy of the fourth form (`issue`) decides on loads instead: `hwmodels.kernel_prefetch`.
-* A policy of the fifth form (`batch`) computes requests of one network together: see `hwmodels.kernel_batch`.
+* A policy that issues decides on loads instead: `hwmodels.kernel_prefetch`.
+* A policy that batches computes requests of one network together: see `hwmodels.kernel_batch`.
 * DRAM: running layers whose needs exceed the bandwidth are slowed, see `hwmodels.tables`.
 * A request with `drop_late` that has not started at its deadline is dropped, with all that would follow it.
 * On one undivided engine a policy may stop tasks inside layers, or kill them: `hwmodels.kernel_tile`.
@@ -93,6 +95,7 @@ from hwmodels.policies.base import (
     key,
     rank,
     select,
+    sends,
 )
 from hwmodels.tables import CostTable, Machine, TaskRecords
 from hwmodels.workload import RequestTrace
@@ -123,6 +126,11 @@ def _no_rank(tasks, queue, count, now, size, most, params, ranked):  # type: ign
 @keeps
 def _no_keeps(tasks, runner, first, now, params):  # type: ignore[no-untyped-def]
     return 0
+
+
+@sends
+def _no_sends(tasks, seats, i, bytes_per_s, params, plan):  # type: ignore[no-untyped-def]
+    pass
 
 
 @select
@@ -321,7 +329,9 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
     run_ahead = policy.run_ahead and not (table.exit_frac is not None and visible.groups)
     watch = watch or unwatched()
     tasks = np.empty(count, dtype=TASK)
-    kinds = 1 if single or requests.engine.max(initial=-1) < 0 else len(machine.units) + 1
+    fast = single and not general and policy.assign is None and policy.sends is None
+    anywhere = requests.engine.max(initial=-1) < 0 and policy.sends is None
+    kinds = 1 if fast or anywhere else len(machine.units) + 1
     waiting = line_of(_form(policy), count, kinds)
     children = children_of(requests.parent)
     known = tenants_of(whole, machine) if policy.stops or policy.prepare else None
@@ -342,16 +352,18 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         spans = run_tile(hw, points_of(table, trace, stops), requests, columns, visible, *functions, values, stops.how,
                          record, watch, counters(watch), tasks, waiting, out)
         out = out._replace(spans=spans)
-    elif single and not general and policy.assign is None:
+    elif fast:
         run_single(hw, requests, columns, visible, *functions, values, rewind, record, watch, counters(watch), tasks,
                    waiting, *children, np.zeros(16), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64),
                    scratch(count, 8, 2), out)
     elif count:
-        shown, engines, levels = count if policy.assign else 0, len(machine.units), len(machine.level_units)
+        engines, levels = len(machine.units), len(machine.level_units)
+        shown, seated = count if policy.assign else 0, count if policy.assign or policy.sends else 0
         run_general(hw, requests, columns, visible, *functions, values, (policy.assign or _no_assign).pointer,
-                    policy.assign is not None, plan, record, watch, counters(watch), tasks, waiting,
-                    np.zeros(shown, dtype=SEAT), np.zeros(engines, dtype=CHIP), *children, np.zeros(16),
-                    scratch(count, 17, 2), scratch(int(machine.units.sum()), 8, 8), scratch(engines + 1, 8, 3),
+                    policy.assign is not None, (policy.sends or _no_sends).pointer, policy.sends is not None, plan,
+                    record, watch, counters(watch), tasks, waiting, np.zeros(seated, dtype=SEAT),
+                    np.zeros(engines, dtype=CHIP), *children, np.zeros(16), scratch(count, 18, 2),
+                    scratch(int(machine.units.sum()), 8, 8), scratch(engines + 1, 8, 3),
                     np.empty((shown, engines, levels)), np.empty((shown, engines, levels)), out)
     events = int(out.totals[3])
     return TaskRecords(

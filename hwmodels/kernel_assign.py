@@ -1,4 +1,4 @@
-"""What the general loop does for policies of the third form (`assign`): show them the places, and seat the tasks."""
+"""What the general loop does for policies that assign: show them the places, and seat the tasks."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from hwmodels.kernel_places import to_place
 __all__ = ["VIEW", "seat", "show_running", "show_waiting"]
 
 VIEW = 64
-"""Waiting tasks that a policy of the third form sees at once: the first in queue order that may use an idle engine. A
+"""Waiting tasks that a policy that assigns sees at once: the first in queue order that may use an idle engine. A
 scheduler has a queue of finite length, and its work must not grow with the backlog."""
 
 

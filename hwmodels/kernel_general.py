@@ -4,17 +4,17 @@ Order of what happens at one instant: ends of layers (engine, then request), fol
 drops, one round of decisions, and the rates of the DRAM channel.
 
 A round of decisions hands out the idle units. The policy names the best waiting task; it goes to the place where it is
-expected to finish first, or keeps waiting for a busy engine if that ends sooner; then the next best, until
-no unit is idle, nobody is left, or `_PATIENCE` tasks chose to wait. Tasks with numbers stand in a line
-(`hwmodels.kernel_line`). For other policies the queue is sorted by order of admission, who comes first at its end: who
-runs comes and goes there, so that a long queue costs little more than a short one.
+expected to finish first, or keeps waiting for a busy engine if that ends sooner, or goes where the policy sends it;
+then the next best, until no unit is idle, nobody is left, or `_PATIENCE` tasks chose to wait. Tasks with numbers stand
+in a line (`hwmodels.kernel_line`). For other policies the queue is sorted by order of admission, who comes first at its
+end: who runs comes and goes there, so that a long queue costs little more than a short one.
 """
 
 import numpy as np
 
 from hwmodels.compiled import loop, piece
 from hwmodels.kernel_assign import VIEW, seat, show_running, show_waiting
-from hwmodels.kernel_line import first_of, leave, stand, take, wait
+from hwmodels.kernel_line import first_of, leave, stand, take, turn, wait
 from hwmodels.kernel_parts import KEY, SELECT, admit, heap_pop, heap_push, overdue, refresh, removed
 from hwmodels.kernel_places import best_level, lendable, rates, to_place
 
@@ -40,19 +40,33 @@ def _insert(queue, size, slot, tasks):  # type: ignore[no-untyped-def]
     return size + 1
 
 
+@piece
+def _sent(sends, tasks, seats, slot, bound, bytes_per_s, params, plan, places):  # type: ignore[no-untyped-def]
+    """The engine that a task waits for, -1 = any; `bound`, the one that its tenant may use, if it cannot run there."""
+    seats[slot].to_engine, seats[slot].cap_bytes_per_s = -1, np.inf
+    sends(tasks, seats, slot, bytes_per_s, params, plan)
+    e = seats[slot].to_engine
+    if 0 <= e < places.shape[0] and (bound < 0 or bound == e):
+        for u in range(places.shape[1]):
+            if places[e, u] >= 0:
+                return e
+    return bound
+
+
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
 @loop
 def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, run_ahead, use_keeps, quantum_s, params,  # type: ignore[no-untyped-def]
-                assign, use_assign, plan, record, watch, counts, tasks, line, seats, chip, first_child, sibling, state,
-                of_tasks, of_layers, of_engines, lefts, needs, out):
+                assign, use_assign, sends, use_sends, plan, record, watch, counts, tasks, line, seats, chip,
+                first_child, sibling, state, of_tasks, of_layers, of_engines, lefts, needs, out):
     """Serve all requests; writes `out`.
 
     Parameters
     ----------
     as in `kernel_single.run_single`, and
-    seats, chip : scratch, shapes (n,) for a policy that assigns, else (0,), and (E,).
-    of_tasks, of_layers, of_engines : `kernel_parts.scratch` of n tasks (17, 2), all units (8, 8), E + 1 (8, 3); zeros.
-    lefts, needs : what a policy that assigns is shown of every task at every place, shape (len(seats), E, U).
+    sends : function of the policy, if `use_sends`.
+    seats, chip : scratch, shapes (n,) for a policy that assigns or sends, else (0,), and (E,).
+    of_tasks, of_layers, of_engines : `kernel_parts.scratch` of n tasks (18, 2), all units (8, 8), E + 1 (8, 3); zeros.
+    lefts, needs : what a policy that assigns is shown of every task at every place, shape (n, E, U), else (0, E, U).
     """
     # written-out columns: an attribute of a tuple of arrays costs a reference count at every use
     n_layers, offset, units, level_units = hw.n_layers, hw.offset, hw.units, hw.level_units
@@ -72,6 +86,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
     held = ints[11]  # tasks whose layer ended in a pool since somebody last started
     picked, moved_on = ints[12], ints[13]  # 1: its place, layer or data are not those it was shown with
     named, just, ran = ints[14], ints[15], ints[16]  # by number: 1 = best in this round, 2: starts; who ran until now
+    target = ints[17]  # engine that it waits for, -1 = any
     live, late_keys = floats[0], floats[1]  # bytes held since the last layer, -1 before the first
     for slot in range(n):
         request_of[slot], free_slots[slot], moved_on[slot] = -1, n - 1 - slot, 1
@@ -154,13 +169,17 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             tasks[slot].service_s += took
             if tasks[slot].layer < requests.layers[r]:
                 refresh(tasks[slot], requests.look[r], lookups, visible.groups)
+                if use_sends:
+                    target[slot] = _sent(sends, tasks, seats, slot, requests.engine[r], hw.bytes_per_s, params, plan,
+                                         offset[requests.network[r], requests.sample[r]])
+                    turn(line, slot, target[slot] + 1)
                 if listed:
                     size = _insert(queue, size, slot, tasks)
                 else:
                     just[n_just] = slot
                     n_just += 1
                     size += 1
-                waits[requests.engine[r]] += 1
+                waits[target[slot]] += 1
                 if units[e] > 1:
                     held[n_held] = slot
                     n_held += 1
@@ -211,13 +230,17 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             last_level[slot] = -1
             out.ready_s[r] = now
             admit(tasks[slot], order, now, r, requests, lookups, visible)
+            target[slot] = requests.engine[r]
+            if use_sends:
+                target[slot] = _sent(sends, tasks, seats, slot, target[slot], hw.bytes_per_s, params, plan,
+                                     offset[requests.network[r], requests.sample[r]])
             if listed:
                 size = _insert(queue, size, slot, tasks)
             else:
-                stand(form, key, rank, tasks, line, slot, requests.engine[r] + 1, now, size + 1, params)
+                stand(form, key, rank, tasks, line, slot, target[slot] + 1, now, size + 1, params)
                 size += 1
             order += 1
-            waits[requests.engine[r]] += 1
+            waits[target[slot]] += 1
             if requests.drop_late[r]:
                 n_late = heap_push(late_keys, late_requests, late_slots, n_late, requests.deadline_s[r], r, slot)
         if n_arriving > 0:
@@ -232,7 +255,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             else:
                 leave(form, line, slot, now)
                 size -= 1
-            waits[requests.engine[r]] -= 1
+            waits[target[slot]] -= 1
             request_of[slot] = -1
             free_slots[n_free] = slot
             n_free += 1
@@ -240,6 +263,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
         # one round of decisions
         n_picks = 0
         spare = 0
+        alone = use_sends and size == 1 and running == 0
         for e in range(n_engines):
             spare += idle[e]
             free_at[e], layer_end[e], unsaved[e] = now, now, 0.0
@@ -328,6 +352,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             waiting = 0
             if not listed:
                 waiting = unbound
+                left[-1] = unbound
                 for e in range(n_engines):
                     left[e] = bound_here[e] if idle[e] > 0 else 0
                     closed[e + 1] = 0 if idle[e] > 0 else 1
@@ -349,7 +374,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     stays, n_ran = -1, 0  # the last one of those that ran until now
                     for p in range(n_just):
                         slot = just[p]
-                        if closed[requests.engine[request_of[slot]] + 1] == 0 and named[slot] == 0:
+                        if closed[target[slot] + 1] == 0 and named[slot] == 0:
                             ran[n_ran] = slot
                             n_ran += 1
                             if stays < 0 or tasks[slot].order > tasks[stays].order:
@@ -372,14 +397,16 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     slot = candidates[position]
                 r = request_of[slot]
                 network, sample, bound = requests.network[r], requests.sample[r], requests.engine[r]
+                own = bound if alone else target[slot]
                 continues = live[slot] >= 0.0 and tasks[slot].last_s == now
                 best, best_e, best_u, best_idle = np.inf, -1, -1, False
                 for e in range(n_engines):
-                    if bound >= 0 and bound != e:
+                    if own >= 0 and own != e:
                         continue
                     begin, lend, limit = now, units[e], units[e]
                     if idle[e] > 0:
-                        lend = lendable(idle[e], waiting, level_units[0])
+                        sharing = left[e] + left[-1] if use_sends and not alone else waiting
+                        lend = lendable(idle[e], sharing, level_units[0])
                         limit = idle[e]
                     else:
                         begin = free_at[e]
@@ -408,7 +435,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                 full = best_e if best_e >= 0 and idle[best_e] == 0 else -2
                 waiting -= 1
                 if not listed:
-                    left[bound] -= 1
+                    left[target[slot]] -= 1
                     if full >= 0:  # those bound to it need not be asked any more
                         waiting -= left[full]
                         left[full] = 0
@@ -474,7 +501,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             slot, e, u = pick_slot[p], pick_engine[p], pick_level[p]
             picked[slot] = 0
             r = request_of[slot]
-            waits[requests.engine[r]] -= 1
+            waits[target[slot]] -= 1
             layer = tasks[slot].layer
             continues = layer > 0 and tasks[slot].last_s == now
             overhead, moved = to_place(engine_bytes_per_s[e], hw.reconfigure_s, hw.switch_s, engine_level[e],
@@ -508,6 +535,8 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             run_end[running] = now + duration
             run_need[running] = (moved + dram_bytes[row]) / duration if duration > 0.0 else 0.0
             run_drawn[running] = run_need[running]
+            if use_sends and not alone and seats[slot].cap_bytes_per_s < run_need[running]:
+                run_drawn[running] = seats[slot].cap_bytes_per_s
             if use_assign:
                 seats[slot].engine, seats[slot].units = e, level_units[u]
                 seats[slot].need_bytes_per_s = run_need[running]

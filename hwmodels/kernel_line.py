@@ -20,7 +20,7 @@ from hwmodels.kernel_rank import stand as stand_by_rank
 from hwmodels.kernel_rank import take as take_by_rank
 from hwmodels.kernel_rank import wait as wait_by_rank
 
-__all__ = ["Line", "first_of", "leave", "line_of", "stand", "take", "wait"]
+__all__ = ["Line", "first_of", "leave", "line_of", "stand", "take", "turn", "wait"]
 
 
 class Line(NamedTuple):
@@ -36,6 +36,12 @@ def line_of(form: int, n: int, kinds: int) -> Line:
 
 
 @merged
+def turn(line, slot, kind):  # type: ignore[no-untyped-def]
+    """A task with a key that does not wait is of another kind from now on."""
+    line.keyed.places[slot, 0] = kind
+
+
+@merged
 def stand(form, key, rank, tasks, line, slot, kind, now, size, params):  # type: ignore[no-untyped-def]
     """A task has come and waits.
 
@@ -45,7 +51,7 @@ def stand(form, key, rank, tasks, line, slot, kind, now, size, params):  # type:
     size : tasks to choose from, as `rank` is told.
     """
     if form == KEY:
-        line.keyed.places[slot, 0] = kind
+        turn(line, slot, kind)
         wait_by_key(key, tasks, line.keyed, slot, params)
     else:
         stand_by_rank(rank, tasks, line.ranked, slot, kind, now, size, params)

@@ -74,7 +74,8 @@ def _forms(policies: Sequence[str]) -> list[str]:
     found: dict[tuple[bool, ...], str] = {}
     for name in policies:
         policy = named_policy(name)
-        form = (policy.assign is None, policy.issue is None, policy.batch is None, policy.stops is None)
+        form = (policy.assign is None and policy.sends is None, policy.issue is None, policy.batch is None,
+                policy.stops is None)
         found.setdefault(form, name)
     return list(found.values())
 
@@ -92,8 +93,8 @@ def _functions(policies: Sequence[str]) -> None:
     """The functions of the policies themselves."""
     for name in policies:
         policy = named_policy(name)
-        for function in (policy.key, policy.rank, policy.keeps, policy.select, policy.assign, policy.issue,
-                         policy.batch):
+        for function in (policy.key, policy.rank, policy.keeps, policy.sends, policy.select, policy.assign,
+                         policy.issue, policy.batch):
             if function is not None:
                 function.pointer  # noqa: B018
 

@@ -7,6 +7,9 @@ Six forms (a policy gives exactly one):
   task never rises: then nothing can change between arrivals and completions, and the kernel skips those decisions.
   With `keeps(tasks, runner, first, now, params) -> int` the task that has just run goes on, although another one comes
   first, where that is not 0; it may write the memory of the runner.
+  With `sends(tasks, seats, i, bytes_per_s, params, plan)` every task waits for an engine of its own choice: it writes
+  `seats[i].to_engine`, and may write `cap_bytes_per_s` and the memory of the task, before its number is asked for: when
+  the task comes, and at the end of each of its layers.
 * `rank(tasks, queue, count, now, size, most, params, ranked)`: a number per task that also depends on the time and on
   how many tasks there are, `size`; the lowest runs, ties by `order`. It writes `ranked[p].value` for the tasks
   `queue[:count]`, some of all, and nothing else. So that long queues need not be looked at one by one, it can say what
@@ -86,6 +89,7 @@ __all__ = [
     "key",
     "rank",
     "select",
+    "sends",
 ]
 
 MACHINES = {
@@ -155,14 +159,14 @@ _SEATED = {
     "units": "units it holds; waiting: those it held if its layer has just ended, else 0 [-]",
     "need_bytes_per_s": "bandwidth of the running layer at full speed [byte/s]",
     "cap_bytes_per_s": "most it may draw; to be written for the layer that starts, inf at first [byte/s]",
-    "to_engine": "to be written: engine to run on, -1 at first [-]",
+    "to_engine": "to be written: engine to run on, -1 at first; `sends`: -1 = any [-]",
     "to_units": "to be written: most units to lend, 0 = wait; 0 at first [-]",
     "droppable": "1 if the service level of the request allows to drop it [-]",
     "drop": "to be written: 1 = drop the request, if it is droppable; 0 at first [-]",
 }
 
 SEAT = np.dtype([(name, "f8" if name.endswith("_s") else "i8") for name in _SEATED], align=True)
-"""Where a task sits and where it is sent, for `assign`."""
+"""Where a task sits and where it is sent, for `assign` and `sends`."""
 
 CHIP = np.dtype([("units", "i8"), ("idle", "i8"), ("bytes_per_s", "f8")], align=True)
 """An engine, for `assign`: its units, how many are idle, and the DRAM bandwidth of the whole chip."""
@@ -235,6 +239,9 @@ ASSIGN_SIGNATURE = types.void(
     _TASKS, types.Array(numba.from_dtype(SEAT), 1, "C"), _INTS, types.int64, _INTS, types.int64, _PLACES, _PLACES,
     types.Array(numba.from_dtype(CHIP), 1, "C"), _INTS, types.float64, _FLOATS, _FLOATS,
     types.Array(types.float64, 2, "C"))
+SENDS_SIGNATURE = types.void(
+    _TASKS, types.Array(numba.from_dtype(SEAT), 1, "C"), types.int64, types.float64, _FLOATS,
+    types.Array(types.float64, 2, "C"))
 ISSUE_SIGNATURE = types.int64(
     _TASKS, types.Array(numba.from_dtype(HEAD), 1, "C"), types.int64, types.Array(numba.from_dtype(PORT), 1, "C"),
     types.float64, _FLOATS, _FLOATS, types.Array(types.float64, 2, "C"))
@@ -280,6 +287,11 @@ def rank(function: Callable[..., None]) -> Compiled:
 def keeps(function: Callable[..., int]) -> Compiled:
     """Mark a keeps function for compilation."""
     return Compiled(function, KEEPS_SIGNATURE)
+
+
+def sends(function: Callable[..., None]) -> Compiled:
+    """Mark a sends function for compilation."""
+    return Compiled(function, SENDS_SIGNATURE)
 
 
 def select(function: Callable[..., int]) -> Compiled:
@@ -375,9 +387,10 @@ class Policy:
     origin : `textbook`, `publication` (the published algorithm) or `reconstruction` (from abstracts and memory).
     params : name -> `Param`.
     needs : names out of `DECLARABLE`.
-    prepare : for `assign`, `issue` and `batch`: (cost table, machine, tenants, values of the parameters) -> `plan`, an
-        offline pass; by default the plan is empty. The policy may write to it.
+    prepare : for `sends`, `assign`, `issue` and `batch`: (cost table, machine, tenants, values of the parameters) ->
+        `plan`, an offline pass; by default the plan is empty. The policy may write to it.
     keeps : for `key` and `rank`, or None.
+    sends : for `key`, or None.
     stops : for `key`, `rank` and `select`: the same arguments -> `Stops`; None = layer ends, checkpoint, the fastest.
     blocks : for `issue`: name of the parameter that says in how many equal blocks every layer with weights is cut; by
         default they are cut only where one would take more than half the buffer.
@@ -396,6 +409,7 @@ class Policy:
     run_ahead: bool = False
     rank: Compiled | None = None
     keeps: Compiled | None = None
+    sends: Compiled | None = None
     select: Compiled | None = None
     assign: Compiled | None = None
     issue: Compiled | None = None
@@ -413,6 +427,8 @@ class Policy:
             raise InvalidPolicy(f"{self.name}.key, rank, select, assign, issue, batch", "exactly one given")
         if self.keeps is not None and ((self.rank is None and self.key is None) or self.run_ahead):
             raise InvalidPolicy(f"{self.name}.keeps", "absent without `key` or `rank`, and with `run_ahead`")
+        if self.sends is not None and (self.key is None or self.stops is not None):
+            raise InvalidPolicy(f"{self.name}.sends", "absent without `key`, and with `stops`")
         if self.issue is not None and self.machines != "single":
             raise InvalidPolicy(f"{self.name}.machines", "single: `issue` is for one undivided engine", self.machines)
         if self.blocks and (self.issue is None or self.blocks not in self.params):

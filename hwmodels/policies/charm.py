@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwmodels.policies.base import Param, Policy, Tenants
-from hwmodels.policies.plans import engine_costs, follow, plan_of
+from hwmodels.policies.plans import by_plan, engine_costs, plan_of, planned
 from hwmodels.tables import DRAM_FIXED, CostTable, Machine
 
 __all__ = ["POLICY", "partition"]
@@ -65,7 +65,8 @@ POLICY = Policy(
            "FPL 2018, doi:10.1109/FPL.2018.00072",
     origin="reconstruction",
     params={"slots": Param(0.0, 0.0, 1.0, "1: engines have fixed shares of the DRAM bandwidth; 0: they share it [-]")},
-    assign=follow,
+    key=by_plan,
+    sends=planned,
     prepare=_prepare,
     deviations="engine sizes are the design's; whole networks are partitioned, not single layers; slots are shares of "
                "the bandwidth without a cycle; a task alone takes its best place and the whole channel",

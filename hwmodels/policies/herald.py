@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwmodels.policies.base import Param, Policy, Tenants
-from hwmodels.policies.plans import engine_costs, follow, plan_of
+from hwmodels.policies.plans import by_plan, engine_costs, plan_of, planned
 from hwmodels.tables import CostTable, Machine
 
 __all__ = ["POLICY", "list_schedule"]
@@ -62,7 +62,8 @@ POLICY = Policy(
         "balance_factor": Param(1.5, 1.0, 10.0, "how much later than at the earliest a layer may end on the engine it "
                                                 "prefers [-]"),
     },
-    assign=follow,
+    key=by_plan,
+    sends=planned,
     prepare=_prepare,
     deviations="no split of PEs and bandwidth (the design has it), no check of the SRAM; gaps are filled at run time; "
                "a task alone takes its best place",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hwmodels.magma import search
 from hwmodels.policies.base import Param, Policy, Tenants
-from hwmodels.policies.plans import engine_costs, follow, plan_of
+from hwmodels.policies.plans import by_plan, engine_costs, plan_of, planned
 from hwmodels.tables import CostTable, Machine
 
 __all__ = ["POLICY", "group_sizes"]
@@ -60,7 +60,8 @@ POLICY = Policy(
         "group": Param(24.0, 1.0, 100.0, "jobs of the group that is searched [-]"),
         "generations": Param(30.0, 1.0, 400.0, "generations of the search [-]"),
     },
-    assign=follow,
+    key=by_plan,
+    sends=planned,
     prepare=_prepare,
     deviations="one typical group planned before the run instead of every group as it forms; jobs are whole requests; "
                "a task alone takes its best place",

@@ -102,12 +102,10 @@ def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, le
             sizes[e] = chip[e].units // int(params[0])
             if sizes[e] < level_units[0]:
                 sizes[e] = level_units[0]
-    scores = [0.0 for _ in range(count)]
+    alone = count + n_running == 1 and chip.size > 1
     for p in range(count):
         slot = queue[p]
         task = tasks[slot]
-        scores[p] = task.priority + (now - task.ready_s) / task.isolated_s if task.isolated_s > 0.0 else task.priority
-        alone = count + n_running == 1 and chip.size > 1
         if task.layer > 0 and task.last_s == now and not alone:  # never preempted: goes on where it is
             e = seats[slot].engine
             u = _best_level(left, level_units, slot, e, sizes[e])
@@ -115,7 +113,17 @@ def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, le
                 seats[slot].to_engine = e
                 seats[slot].to_units = level_units[u]
                 chip[e].idle -= level_units[u]
-    place_rest(tasks, seats, queue, count, scores, left, chip, level_units, sizes)
+    idle = 0
+    for e in range(chip.size):
+        idle = chip[e].idle if chip[e].idle > idle else idle
+    if idle >= level_units[0]:
+        scores = [0.0 for _ in range(count)]
+        for p in range(count):
+            task = tasks[queue[p]]
+            scores[p] = task.priority
+            if task.isolated_s > 0.0:
+                scores[p] += (now - task.ready_s) / task.isolated_s
+        place_rest(tasks, seats, queue, count, scores, left, chip, level_units, sizes)
     total, weighted = 0.0, 0.0
     for x in range(n_running):
         slot = running[x]

@@ -6,74 +6,49 @@ Row t: of tenant t. Column 0 = number n of jobs; its k-th request follows job k 
 then the engine of every layer. The last row is the memory of the run: requests of every tenant so far, then the share
 of the bandwidth each engine may draw (0 = no limit).
 
-On each engine the tasks whose next layer is planned for it run in queue order; if the job has a key >= 0, tasks that
-have started go first and the others by the number of the round (k div n) plus the key. A task that is alone in the
-system takes its best place, whatever the plan says.
+On each engine the tasks whose next layer is planned for it run in order of admission; if the job has a key >= 0, tasks
+that have started go first and the others by the number of the round (k div n) plus the key. A task that is alone in the
+system takes its best place, whatever the plan says. `memory_a` = job, `memory_b` = place in the order.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwmodels.policies.base import Tenants, assign
+from hwmodels.policies.base import Tenants, key, sends
 from hwmodels.tables import CostTable, Machine
 
-__all__ = ["engine_costs", "follow", "plan_of"]
+__all__ = ["by_plan", "engine_costs", "plan_of", "planned"]
 
 Floats = NDArray[np.float64]
 
 
-@assign
-def follow(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan):  # type: ignore[no-untyped-def]
-    """Send every task where the plan says. `memory_a` = job, `memory_b` = place in the order."""
-    tenants = plan.shape[0] - 1
-    width = 1
-    for u in range(left.shape[2]):
-        width = u + 1
+@sends
+def planned(tasks, seats, i, bytes_per_s, params, plan):  # type: ignore[no-untyped-def]
+    """Send a task where the plan says."""
+    task, tenants = tasks[i], plan.shape[0] - 1
     jobs = 1.0
     for t in range(tenants):
         if plan[t, 0] > jobs:
             jobs = plan[t, 0]
     stride = (plan.shape[1] - 1) // int(jobs)
-    for p in range(count):
-        task = tasks[queue[p]]
-        if not task.memory_a >= 0.0:
-            k = plan[tenants, task.tenant]
-            plan[tenants, task.tenant] = k + 1.0
-            n = plan[task.tenant, 0]
-            task.memory_a = k % n
-            key = plan[task.tenant, 1 + int(task.memory_a) * stride]
-            task.memory_b = k // n + key if key >= 0.0 else -1.0
-    if count + n_running == 1:
+    if not task.memory_a >= 0.0:
+        k, n = plan[tenants, task.tenant], plan[task.tenant, 0]
+        plan[tenants, task.tenant] = k + 1.0
+        task.memory_a = k % n
+        place = plan[task.tenant, 1 + int(task.memory_a) * stride]
+        task.memory_b = k // n + place if place >= 0.0 else -1.0
+    if task.layer + 1 >= stride:  # deeper than what was planned for
         return
-    for e in range(chip.size):
-        waiting = 0
-        for p in range(count if chip[e].idle >= level_units[0] else 0):
-            task = tasks[queue[p]]
-            if int(plan[task.tenant, 2 + int(task.memory_a) * stride + task.layer]) == e:
-                waiting += 1
-        while waiting > 0 and chip[e].idle >= level_units[0]:
-            best, least = -1, 0.0
-            for p in range(count):
-                slot = queue[p]
-                task = tasks[slot]
-                there = int(plan[task.tenant, 2 + int(task.memory_a) * stride + task.layer]) == e
-                if not there or seats[slot].to_units > 0:
-                    continue
-                rank = -1.0 if task.layer > 0 else task.memory_b
-                if best < 0 or rank < least:
-                    best, least = slot, rank
-            takers = waiting if waiting < chip[e].idle // level_units[0] else chip[e].idle // level_units[0]
-            units = chip[e].idle // takers
-            seats[best].to_engine = e
-            seats[best].to_units = units
-            if plan[tenants, tenants + e] > 0.0:
-                seats[best].cap_bytes_per_s = plan[tenants, tenants + e] * chip[e].bytes_per_s
-            taken = units
-            for u in range(width):
-                if level_units[u] <= units:
-                    taken = level_units[u]
-            chip[e].idle -= taken
-            waiting -= 1
+    e = int(plan[task.tenant, 2 + int(task.memory_a) * stride + task.layer])
+    seats[i].to_engine = e
+    if plan[tenants, tenants + e] > 0.0:
+        seats[i].cap_bytes_per_s = plan[tenants, tenants + e] * bytes_per_s
+
+
+@key
+def by_plan(tasks, i, params):  # type: ignore[no-untyped-def]
+    """Place in the order on an engine."""
+    return -1.0 if tasks[i].layer > 0 else tasks[i].memory_b
 
 
 def plan_of(jobs: list[list[tuple[float, list[int]]]], machine: Machine, shares: Floats | None = None) -> Floats:
@@ -86,9 +61,9 @@ def plan_of(jobs: list[list[tuple[float, list[int]]]], machine: Machine, shares:
     plan = np.zeros((tenants + 1, 1 + most * stride))
     for t, own in enumerate(jobs):
         plan[t, 0] = len(own)
-        for j, (key, engine) in enumerate(own):
+        for j, (place, engine) in enumerate(own):
             at = 1 + j * stride
-            plan[t, at] = key
+            plan[t, at] = place
             plan[t, at + 1 : at + 1 + len(engine)] = engine
     if shares is not None:
         plan[tenants, tenants : tenants + engines] = shares

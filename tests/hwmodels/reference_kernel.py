@@ -35,12 +35,13 @@ def interpreted(compiled):
 class Task:
     """What a policy sees, and what the kernel keeps of a task."""
 
-    __slots__ = (*ALWAYS_VISIBLE, *DECLARABLE, "at", "cap", "continues", "engine", "live", "place", "request", "seen")
+    __slots__ = (*ALWAYS_VISIBLE, *DECLARABLE, "at", "cap", "continues", "engine", "live", "place", "request", "seen",
+                 "target")
 
 
 @dataclass
 class Seat:
-    """What `assign` reads and writes of a task."""
+    """What `assign` and `sends` read and write of a task."""
 
     engine: int = -1
     units: int = 0
@@ -101,6 +102,7 @@ class _Simulation:
         self.select = interpreted(policy.select) if policy.select is not None else None
         self.rank = interpreted(policy.rank) if policy.rank is not None else None
         self.keeps = interpreted(policy.keeps) if policy.keeps is not None else None
+        self.sends = interpreted(policy.sends) if policy.sends is not None else None
         stops = policy.stops(table, machine, tenants_of(trace, machine), np.array(params)) if (
             policy.stops and len(trace.network)) else None
         self.quantum_s, self.asked_s = stops.quantum_s if stops else 0.0, 0.0
@@ -255,7 +257,7 @@ class _Simulation:
         task.tile = 0
         task.ready_s = task.last_s = self.ready[r] = now
         task.service_s, task.memory_a, task.memory_b, task.memory_c = 0.0, NAN, NAN, NAN
-        task.live, task.at, task.place, task.seen, task.cap = None, None, None, -1, INF
+        task.live, task.at, task.place, task.seen = None, None, None, -1
         for name in DECLARABLE:
             setattr(task, name, NAN)
         for name in ("arrival_s", "deadline_s", "priority"):
@@ -272,6 +274,14 @@ class _Simulation:
         for name in self.policy.needs:
             if name in told:
                 setattr(task, name, told[name])
+        task.target, task.cap = self.bound(r), INF
+        if self.sends:
+            seat = Seat()
+            self.sends([task], [seat], 0, self.machine.dram_bytes_per_s, self.params, self.plan)
+            task.cap = seat.cap_bytes_per_s
+            if any(e == seat.to_engine for e, _, _ in self.places(
+                    self.trace.network[r], self.trace.sample[r], self.bound(r))):
+                task.target = seat.to_engine
 
     # ---- decisions ----------------------------------------------------------------------------------------------
     def _idle(self):
@@ -346,17 +356,20 @@ class _Simulation:
                     ends.append((stays, x))
                 free_at[e], x = min(ends, key=lambda pair: pair[0])
                 layer_end[e], displaced[e] = x.end, x.task
-        candidates = [t for t in self.waiting if self.bound(t.request) < 0 or idle[self.bound(t.request)] > 0]
+        if self.sends and len(self.waiting) == 1 and not self.running:  # alone: free to go anywhere
+            self.waiting[0].target, self.waiting[0].cap = self.bound(self.waiting[0].request), INF
+        candidates = [t for t in self.waiting if t.target < 0 or idle[t.target] > 0]
         patience = PATIENCE
         while candidates and sum(idle) > 0 and patience > 0:
             task = candidates.pop(self._best(candidates, now))
             waiting = len(candidates) + 1
             best = None
             for e in self.engines:
-                if self.bound(task.request) not in (-1, e):
+                if task.target not in (-1, e):
                     continue
                 if idle[e] > 0:
-                    takers = min(waiting, idle[e] // self.levels[0])
+                    sharing = 1 + sum(t.target in (-1, e) for t in candidates) if self.sends else waiting
+                    takers = min(sharing, idle[e] // self.levels[0])
                     begin, expected = now, self._expected(task, e, idle[e] // takers if takers else 0, idle[e], now)
                 else:
                     begin, expected = free_at[e], self._expected(task, e, self.units[e], self.units[e], now)
@@ -373,11 +386,11 @@ class _Simulation:
             if best is not None and idle[best[2]] == 0:
                 free_at[best[2]] = layer_end[best[2]] = best[0]
                 displaced[best[2]] = None
-                candidates = [t for t in candidates if self.bound(t.request) != best[2]]
+                candidates = [t for t in candidates if t.target != best[2]]
         return picks
 
     def _assigned(self, now):
-        """Who starts where under a policy of the third form: [(task, engine, level)]."""
+        """Who starts where under a policy that assigns: [(task, engine, level)]."""
         idle = self._idle()
         seen = [t for t in self.waiting if self.bound(t.request) < 0 or idle[self.bound(t.request)] > 0][:VIEW]
         if not seen or sum(idle) == 0:
@@ -446,7 +459,7 @@ class _Simulation:
     def _start(self, picks, now):
         if not picks:
             return
-        bound = [self.bound(t.request) for t in self.waiting]
+        bound = [t.target for t in self.waiting]
         if self.assign:  # those it was shown: they could use an engine that was idle
             free = self._idle()
             bound = [b for b in bound if b < 0 or free[b] > 0][:VIEW]

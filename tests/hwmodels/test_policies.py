@@ -56,7 +56,8 @@ def test_file_name_and_registration(name):
 @pytest.mark.parametrize("record", [pytest.param(p, id=name) for name, p in POLICIES.items()])
 def test_reads_only_what_it_declares(record: Policy):
     """Every column of a task that its source names is always visible or declared."""
-    forms = (record.key, record.rank, record.keeps, record.select, record.assign, record.issue, record.batch)
+    forms = (record.key, record.rank, record.keeps, record.sends, record.select, record.assign, record.issue,
+             record.batch)
     named: set[str] = set()
     pending = [interpreted(function) for function in forms if function is not None]
     while pending:

@@ -1,4 +1,4 @@
-"""Policies that say who gets which units of which engine: their own checks."""
+"""Policies that say who gets which engine, or which units of it: their own checks."""
 
 import sys
 from pathlib import Path
@@ -170,6 +170,26 @@ def test_planned_tasks_go_where_they_run_best(name):
     records = simulate(TWO_KINDS, machine(2, units=(1, 1)), requests, name, record=True)
     assert records.finish_s.max() == 8.0
     assert (records.spans[:, 4] == requests.network[records.spans[:, 2].astype(int)]).all()
+
+
+@pytest.mark.parametrize("name", ["herald", "charm"])
+def test_a_long_queue_of_one_engine_is_in_nobody_elses_way(name):
+    """200 requests wait for engine 0; those planned for engine 1 run there as they come."""
+    count = 200
+    requests = trace([0.0] * count + [0.5] * 4, [0] * count + [1] * 4)
+    records = simulate(TWO_KINDS, machine(2, units=(1, 1)), requests, name)
+    assert records.finish_s[count:].tolist() == [2.5, 4.5, 6.5, 8.5]
+    assert records.finish_s.max() == 2.0 * count
+
+
+def test_those_planned_for_an_engine_share_its_units():
+    """Two tenants planned for a pool of 4, one for another engine: the third does not count there."""
+    costs = table([[[4.0], [2.0], [1.0], [9.0], None, None]] * 2 + [[None, None, None, [9.0], None, None]],
+                  engines=2, levels=3)
+    chip = machine(3, units=(4, 1), levels=(1, 2, 4))
+    records = simulate(costs, chip, trace([0.0, 0.0, 0.0], [0, 1, 2]), "charm", record=True)
+    assert sorted(records.spans[:, 5].tolist()) == [1.0, 2.0, 2.0]
+    assert records.finish_s.tolist() == [2.0, 2.0, 9.0]
 
 
 def _layers(latency):

@@ -1,5 +1,6 @@
 """The command line: `dse COMMAND ...`. Every command is a file in `dse/commands`."""
 
+import errno
 import importlib
 import sys
 from difflib import get_close_matches
@@ -86,6 +87,15 @@ def _crash(error: Exception) -> int:
     return DseError.exit_code
 
 
+_NO_FAULT_OF_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG,
+                     errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
+"""Of paths that no command has thought of by itself."""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:100]}...{text[-50:]}"
+
+
 def _complain(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
@@ -125,6 +135,11 @@ def _run(args: list[str] | None) -> int:
         return 2
     except click_exception as error:
         _complain(error.format_message())
+        return 2
+    except OSError as error:
+        if error.filename is None or error.errno not in _NO_FAULT_OF_OURS:
+            return _crash(error)
+        _complain(f"{_short(str(error.filename))}: must be a path that can be used: {error.strerror}")
         return 2
     except Exception as error:
         return _crash(error)

@@ -137,6 +137,13 @@ def test_a_crash_is_one_sentence_and_a_saved_traceback(capsys, monkeypatch, tmp_
     assert "Traceback" in saved.read_text()
 
 
+def test_a_path_that_cannot_be_used_is_no_crash(capsys):
+    code, _, err = run(capsys, "export", "x" * 5000, "--format", "csv", "--out", "y")
+    assert code == 2
+    assert err.endswith(": must be a path that can be used: File name too long\n")
+    assert len(err) < 300
+
+
 def test_as_a_program():
     result = dse("list", "metrik")
     assert (result.returncode, result.stdout) == (2, "")

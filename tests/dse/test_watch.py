@@ -183,7 +183,7 @@ def test_follows_a_study_that_runs(tmp_path):
     study = write_study(tmp_path, search={"trials": 400, "seed": 3, "sampler": "random"})
     folder = tmp_path / "run"
     runner = command("run", study, "--out", folder, "--workers", "1")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400  # it may have to compile the loops first
     while not (folder / ".lock").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     watcher = command("watch", folder, "--port", "0")

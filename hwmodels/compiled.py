@@ -35,6 +35,8 @@ call hands over is copied by its seven or more words."""
 
 def column(values: NDArray[Any], dtype: DTypeLike = np.float64) -> NDArray[Any]:
     """An array as the loops take it, copied only if it is of another type, not contiguous, or read-only."""
+    if isinstance(values, np.ndarray) and values.dtype == dtype and values.flags.carray:
+        return values  # as np.require does, five times slower
     return np.require(values, dtype, ("C", "A", "W"))
 
 

@@ -25,6 +25,7 @@ from hwmodels.design import Chip, Design, EngineSlot
 from hwmodels.engine import Engine
 from hwmodels.errors import ModelError
 from hwmodels.kernel import Scene, isolated_s, request_isolated_s, run, scene_of
+from hwmodels.kernel_columns import Hardware, hardware
 from hwmodels.kernel_parts import Watch
 from hwmodels.metrics import metrics
 from hwmodels.network import Network
@@ -318,10 +319,11 @@ class Bench:
 def bench_of(prepared: PreparedChip, workload: Workload, block: SchedulerBlock, seed: int) -> Bench:
     """Everything that does not depend on the policy; `prepared` must be able to run the workload."""
     machine = _machine(prepared.chip, workload, block.decision_s)
-    alone = _isolated_s(prepared, workload, machine)
+    hw = hardware(prepared.table, machine)
+    alone = _isolated_s(prepared, workload, machine, hw)
     trace = generate(workload, seed, alone)
     return Bench(prepared=prepared, workload=workload, block=block, machine=machine, isolated_s=alone, trace=trace,
-                 scene=scene_of(prepared.table, machine, trace))
+                 scene=scene_of(prepared.table, machine, trace, hw))
 
 
 def tenants_isolated_s(prepared: PreparedChip, workload: Workload) -> Floats:
@@ -329,10 +331,11 @@ def tenants_isolated_s(prepared: PreparedChip, workload: Workload) -> Floats:
     return _isolated_s(prepared, workload, _machine(prepared.chip, workload, 0.0))
 
 
-def _isolated_s(prepared: PreparedChip, workload: Workload, machine: Machine) -> Floats:
+def _isolated_s(prepared: PreparedChip, workload: Workload, machine: Machine,
+                hw: Hardware | None = None) -> Floats:
     networks = {network: n for n, network in enumerate(workload.networks)}
     of_tenant = np.array([networks[tenant.network] for tenant in workload.tenants], dtype=np.int64)
-    return isolated_s(prepared.table, machine, of_tenant)
+    return isolated_s(prepared.table, machine, of_tenant, hw=hw)
 
 
 def _outcome(workload: Workload, chip: Chip, block: SchedulerBlock, area: dict[str, float], trace: RequestTrace,

@@ -148,18 +148,19 @@ def _single(hw: Hardware) -> bool:
 
 
 def isolated_s(table: CostTable, machine: Machine, network: Ints, *, tenant: Ints | None = None,
-               sample: Ints | None = None) -> Floats:
+               sample: Ints | None = None, hw: Hardware | None = None) -> Floats:
     """Latency of one request alone on the machine, by the arithmetic of the simulation.
 
     Parameters
     ----------
     network, tenant, sample : columns of shape (k,); by default entry i belongs to tenant i, sample 0.
+    hw : `hardware` of table and machine, where it is known.
 
     Returns
     -------
     shape (k,) [s]; inf where the network cannot run.
     """
-    hw = hardware(table, machine)
+    hw = hardware(table, machine) if hw is None else hw
     tenant = np.arange(len(network)) if tenant is None else tenant
     sample = np.zeros(len(network), dtype=np.int64) if sample is None else sample
     engine = machine.tenant_engine[tenant]
@@ -228,9 +229,9 @@ class Scene(NamedTuple):
         return self._replace(requests=Requests._make(values[:count] for values in self.requests))
 
 
-def scene_of(table: CostTable, machine: Machine, trace: RequestTrace) -> Scene:
-    """What `run` makes of its arguments; parameters and errors are its own."""
-    return _scene(hardware(table, machine), table, machine, trace)
+def scene_of(table: CostTable, machine: Machine, trace: RequestTrace, hw: Hardware | None = None) -> Scene:
+    """What `run` makes of its arguments; parameters and errors are its own. `hw` as in `isolated_s`."""
+    return _scene(hardware(table, machine) if hw is None else hw, table, machine, trace)
 
 
 def _scene(hw: Hardware, table: CostTable, machine: Machine, trace: RequestTrace) -> Scene:

@@ -28,6 +28,8 @@ nothing of which finished has progress 0 and infinite latencies. Metrics without
 NaN, except the worst-tenant ones, which then are 0.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,7 +61,7 @@ def distribution(values: Floats, name: str, unit: str = "") -> dict[str, float]:
         nothing = float("inf") if len(values) else float("nan")
         return dict.fromkeys((f"{part}{suffix}" for part in ("mean", "p50", "p95", "p99", "max")), nothing)
     ordered = np.sort(known)
-    numbers = (known.mean(), *(_percentile(ordered, level) for level in (50.0, 95.0, 99.0)), ordered[-1])
+    numbers = (_mean(known), *(_percentile(ordered, level) for level in (50.0, 95.0, 99.0)), ordered[-1])
     return {f"{part}{suffix}": float(x) for part, x in zip(("mean", "p50", "p95", "p99", "max"), numbers, strict=True)}
 
 
@@ -71,9 +73,13 @@ def _percentile(ordered: Floats, level: float) -> float:
     return b - (b - a) * (1.0 - frac) if frac >= 0.5 else a + (b - a) * frac
 
 
-def _at_percentile(latency: Floats, percentile: float) -> float:
-    """Percentile with dropped requests as infinitely late, without inf - inf of the interpolation."""
-    ordered = np.sort(np.where(np.isfinite(latency), latency, np.inf))
+def _lateness(latency: Floats) -> Floats:
+    """Ascending, dropped requests as infinitely late."""
+    return np.sort(np.where(np.isfinite(latency), latency, np.inf))
+
+
+def _at_percentile(ordered: Floats, percentile: float) -> float:
+    """Of values in ascending order, the last of which may be infinite, without inf - inf of the interpolation."""
     position = percentile / 100.0 * (len(ordered) - 1)
     low = int(np.floor(position))
     high = min(low + 1, len(ordered) - 1)
@@ -84,26 +90,63 @@ def _at_percentile(latency: Floats, percentile: float) -> float:
     return float(ordered[low] + (ordered[high] - ordered[low]) * (position - low))
 
 
-def _of(mask: NDArray[np.bool_], trace: RequestTrace, records: TaskRecords, normalised: Floats) -> dict[str, float]:
-    """Metrics of the requests in `mask` that need nothing else."""
-    latency = (records.finish_s - trace.arrival_s)[mask]
-    finished = np.isfinite(latency)
-    late = ~(records.finish_s[mask] <= trace.deadline_s[mask])
-    count = len(latency)
-    own = distribution(latency, "latency", "s")
-    turnarounds = normalised[mask][finished]
-    elapsed = (float(records.finish_s[mask][finished].max() - trace.arrival_s[mask].min()) if finished.any() else 0.0)
+class _Requests(NamedTuple):
+    """Some requests and what became of them, columns of shape (n,)."""
+
+    arrival_s: Floats
+    finish_s: Floats
+    turnaround_s: Floats
+    """Finish - ready."""
+    latency_s: Floats
+    allowed_s: Floats
+    """Deadline - arrival."""
+    late: NDArray[np.bool_]
+    priority: Floats
+    isolated_s: Floats
+
+
+def _mean(values: Floats) -> float:
+    return float(values.sum() / len(values))
+
+
+def _of(some: _Requests) -> dict[str, float]:
+    """Metrics of some requests that need nothing else."""
+    count, finished = len(some.latency_s), np.isfinite(some.latency_s)
+    done = int(finished.sum())
+    which: Any = slice(None) if done == count else finished
+    own = distribution(some.latency_s, "latency", "s")
+    elapsed = float(some.finish_s[which].max() - some.arrival_s.min()) if done else 0.0
     return own | {
-        "slo_violation_frac": float(late.mean()) if count else 0.0,
-        "drop_frac": float(1.0 - finished.mean()) if count else 0.0,
-        "antt": float(turnarounds.mean()) if finished.any() else float("inf") if count else float("nan"),
-        "throughput_per_s": float(finished.sum()) / elapsed if elapsed > 0.0 else 0.0,
+        "slo_violation_frac": int(some.late.sum()) / count if count else 0.0,
+        "drop_frac": 1.0 - done / count if count else 0.0,
+        "antt": (_mean((some.turnaround_s / some.isolated_s)[which]) if done else float("inf") if count
+                 else float("nan")),
+        "throughput_per_s": done / elapsed if elapsed > 0.0 else 0.0,
     }
+
+
+def _progress(some: _Requests) -> float:
+    """Isolated latency / mean time in system, of the requests of a tenant that finished."""
+    done = np.isfinite(some.turnaround_s)
+    if not done.any():
+        return 0.0
+    mean = _mean(some.turnaround_s[done])
+    return _mean(some.isolated_s[done]) / mean if mean > 0.0 else 1.0  # 0: too short for the resolution of the clock
+
+
+def _against_deadline(some: _Requests, percentile: float) -> dict[str, float]:
+    """How the latency of a tenant compares to its deadline; NaN without one."""
+    if not len(some.allowed_s) or not np.isfinite(some.allowed_s).all():
+        return {"p99_deadline_frac": float("nan"), "slo_miss_frac": float("nan")}
+    used = _lateness(some.latency_s / some.allowed_s)
+    return {"p99_deadline_frac": _at_percentile(used, 99.0), "slo_miss_frac": _at_percentile(used, percentile) - 1.0}
 
 
 def answers(trace: RequestTrace, records: TaskRecords, tenant: int) -> tuple[Floats, Floats]:
     """Time to the first token and time per output token of every answer of a tenant, shape (answers,) each [s]; empty
     where its requests do not follow each other. The steps of an answer are neighbours among the tenant's rows."""
+    if trace.parent.max(initial=-1) < 0:
+        return np.empty(0), np.empty(0)
     rows = np.flatnonzero(trace.tenant == tenant)
     parent = trace.parent[rows]
     first = np.flatnonzero((parent < 0) | (trace.tenant[parent] != tenant))
@@ -133,32 +176,25 @@ def metrics(trace: RequestTrace, records: TaskRecords, isolated_s: Floats, *, na
     count = len(isolated_s)
     names = [str(i) for i in range(count)] if names is None else names
     percentiles = np.full(count, 99.0) if percentiles is None else percentiles
-    alone = isolated_s[trace.tenant] if request_isolated_s is None else request_isolated_s
-    normalised = ntt(trace, records, alone)
-    overall = _of(np.ones(len(trace.arrival_s), dtype=bool), trace, records, normalised)
+    everything = _Requests(
+        arrival_s=trace.arrival_s, finish_s=records.finish_s, turnaround_s=records.finish_s - records.ready_s,
+        latency_s=records.finish_s - trace.arrival_s, allowed_s=trace.deadline_s - trace.arrival_s,
+        late=~(records.finish_s <= trace.deadline_s), priority=trace.priority,
+        isolated_s=isolated_s[trace.tenant] if request_isolated_s is None else request_isolated_s)
+    overall = _of(everything)
     tenants: dict[str, dict[str, float]] = {}
     progress = np.full(count, np.nan)
     priority = np.full(count, np.nan)
+    by_tenant = np.argsort(trace.tenant, kind="stable")
+    ordered = _Requests._make(values[by_tenant] for values in everything)
+    ends = np.searchsorted(trace.tenant[by_tenant], np.arange(count + 1)).tolist()
     for index, name in enumerate(names):
-        mask = trace.tenant == index
-        own = _of(mask, trace, records, normalised)
-        turnaround = (records.finish_s - records.ready_s)[mask]
-        done = np.isfinite(turnaround)
-        if mask.any():
-            mean_alone = float(alone[mask][done].mean()) if done.any() else 0.0
-            mean = float(turnaround[done].mean()) if done.any() else np.inf
-            progress[index] = mean_alone / mean if mean > 0.0 else 1.0  # 0: too short for the resolution of the clock
-            priority[index] = float(trace.priority[mask].mean())
-        own["stp"] = float(progress[index])
-        latency = (records.finish_s - trace.arrival_s)[mask]
-        allowed = (trace.deadline_s - trace.arrival_s)[mask]
-        own["p99_deadline_frac"] = own["slo_miss_frac"] = float("nan")
-        if mask.any() and np.isfinite(allowed).all():
-            used = latency / allowed
-            own["p99_deadline_frac"] = _at_percentile(used, 99.0)
-            own["slo_miss_frac"] = _at_percentile(used, float(percentiles[index])) - 1.0
+        some = _Requests._make(values[ends[index] : ends[index + 1]] for values in ordered)
+        if len(some.latency_s):
+            progress[index], priority[index] = _progress(some), _mean(some.priority)
+        own = _of(some) | {"stp": float(progress[index])} | _against_deadline(some, float(percentiles[index]))
         for name_s, times in zip(("ttft_s", "tpot_s"), answers(trace, records, index), strict=True):
-            own |= {f"p{level}_{name_s}": _at_percentile(times, level) for level in (50, 99) if len(times)}
+            own |= {f"p{level}_{name_s}": _at_percentile(_lateness(times), level) for level in (50, 99) if len(times)}
         tenants[name] = own
 
     def worst(metric: str) -> float:

@@ -36,7 +36,6 @@ from dse.askers import Asker, make_asker
 from dse.boxes import Bounded, BoxEvaluator
 from dse.boxes_certificate import boxes_certificate
 from dse.certificate import CERTIFICATE
-from dse.driver import _describe, _pool
 from dse.estimate import estimate_of
 from dse.front import MOST_HARDWARE, FoundFront, check_bounded, run_front
 from dse.front_blocks import hardware_first, is_hardware
@@ -44,10 +43,11 @@ from dse.front_bounds import dominates, rules_of
 from dse.objective import Result, judge, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Progress, Snapshot
+from dse.provenance import describer_of
 from dse.runs import TIMINGS, Journal, RunFolder, csv_text, timings_text, trial_columns, trial_row
 from dse.samplers import make_sampler, pick_sampler
 from dse.study import Study
-from dse.workers import Pool
+from dse.workers import Pool, pool_for
 from spaces.boxes import Box, Inside, cut_of, halves, whole
 from spaces.chip_ranges import KINDS
 from spaces.domains import Choice, Domain, Real
@@ -316,7 +316,7 @@ class _Search:
         found = {number: self.journal.results[number] for number, _ in tasks if number in self.journal.results}
         left = [task for task in tasks if task[0] not in found]
         if left and self._pool is None:
-            self._pool = _pool(BoxEvaluator(self.study), self.study, workers, None, 1_000_000, self._known > 0)
+            self._pool = pool_for(BoxEvaluator(self.study), self.study, workers, None, 1_000_000, self._known > 0)
         if left:
             assert self._pool is not None
             self._pool.submit(left)
@@ -544,7 +544,7 @@ def _write(folder: RunFolder, run: AnytimeRun, search: _Search, manifest: dict[s
     folder.write(TIMINGS, timings_text(run.results))
     front = [run.by_number[number] for number in run.front]
     folder.write("front.csv", csv_text(columns, [rows[i] for i in front]))
-    describe = _describe(study)
+    describe = describer_of(study)
     folder.write_best({f"trial_{run.results[i].number:05d}.yaml": describe(run.results[i]) for i in front})
     folder.write(CERTIFICATE, json.dumps(boxes_certificate(run, study_text, search.boxes), allow_nan=False) + "\n")
     folder.write_json("manifest.json", {

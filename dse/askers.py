@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from dse.points import Codes, PointSampler
 
-__all__ = ["Asker", "make_asker"]
+__all__ = ["HUGE", "Asker", "constraints_of", "make_asker"]
 
-_HUGE = 1e12
+HUGE = 1e12
 """Objectives of a design that cannot run: neither Optuna nor a regression takes blanks."""
 
 
@@ -33,7 +33,8 @@ class Asker(Protocol):
         ...
 
 
-def _constraints(verdict: Verdict) -> dict[str, float]:
+def constraints_of(verdict: Verdict) -> dict[str, float]:
+    """Name -> violation as samplers are told it, <= 0 is feasible; `status` of a design that cannot run is 1."""
     found = {"status": 0.0 if verdict.values is not None else 1.0}
     for metric, violation in verdict.relative.items():
         found[metric] = 1e6 if math.isnan(violation) else min(max(violation, -1e6), 1e6)
@@ -65,8 +66,8 @@ class _Direct:
         if verdict is None:
             self._sampler.learn(codes, None, {})
         else:
-            values = verdict.values or (_HUGE,) * len(self._study.objectives)
-            self._sampler.learn(codes, values, _constraints(verdict))
+            values = verdict.values or (HUGE,) * len(self._study.objectives)
+            self._sampler.learn(codes, values, constraints_of(verdict))
 
 
 @final
@@ -114,9 +115,9 @@ class _InStudy:
         if verdict is None:
             self._inner.tell(trial, state=TrialState.FAIL)
             return
-        for name, value in _constraints(verdict).items():
+        for name, value in constraints_of(verdict).items():
             trial.set_constraint(name, value)
-        values = verdict.values or (_HUGE,) * len(self._study.objectives)
+        values = verdict.values or (HUGE,) * len(self._study.objectives)
         self._inner.tell(trial, [value if objective.minimise else -value
                                  for value, objective in zip(values, self._study.objectives, strict=True)])
 

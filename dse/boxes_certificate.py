@@ -26,12 +26,12 @@ from numpy.typing import NDArray
 
 from dse.certificate import (
     CERTIFICATE,
-    _check_front,
-    _check_trials,
-    _dominates,
-    _less,
-    _objectives,
-    _read,
+    beats,
+    check_front,
+    check_trials,
+    lower_better,
+    objectives_of,
+    read_run,
     study_digest,
 )
 from dse.pareto import front_indices, hypervolume
@@ -157,7 +157,7 @@ def check_boxes(folder: Path, *, sample: int = 100, everything: bool = False, se
     ------
     InputError : the folder does not hold such a run.
     """
-    study, proof, trials, front = _read(folder, BOXES_KIND)
+    study, proof, trials, front = read_run(folder, BOXES_KIND)
     problems: list[str] = []
     if proof.get("study") != study_digest((folder / "study.yaml").read_text(encoding="utf-8")):
         problems.append("study: the certificate belongs to another study")
@@ -165,7 +165,7 @@ def check_boxes(folder: Path, *, sample: int = 100, everything: bool = False, se
         leaves = list(_leaves(study, proof))
     except (ValueError, KeyError, TypeError, StopIteration) as error:
         return BoxesCheck([*problems, f"tree: it does not cover the space once: {error}"], False, 0, 0, 0, 0)
-    values = {number: _objectives(study, row) for number, row in trials.items()}
+    values = {number: objectives_of(study, row) for number, row in trials.items()}
     feasible = {number: v for number, v in values.items() if v is not None}
     rng = np.random.default_rng(seed)
     params: dict[int, dict[str, Any]] = {}
@@ -176,7 +176,7 @@ def check_boxes(folder: Path, *, sample: int = 100, everything: bool = False, se
         except ValueError as error:
             params.pop(number, None)
             problems.append(f"trial {number}: not a design of the space: {error}")
-    problems += _check_front(feasible, front, proof)
+    problems += check_front(feasible, front, proof)
     problems += _check_leaves(study, leaves, params, feasible)
     problems += _check_gap(proof, leaves, [feasible[number] for number in front if number in feasible])
     bounded = [i for i, leaf in enumerate(leaves) if leaf.state in (0, 3, 4, 5)]
@@ -186,7 +186,7 @@ def check_boxes(folder: Path, *, sample: int = 100, everything: bool = False, se
     problems += _check_drawn(study, leaves, some, feasible, rng)
     again = list(params) if everything else [number for number in dict.fromkeys(
         [*front, *rng.permutation(list(params))[:sample].tolist()]) if number in params]
-    problems += _check_trials(study, trials, dict.fromkeys(again), params.__getitem__)
+    problems += check_trials(study, trials, dict.fromkeys(again), params.__getitem__)
     exact = bool(proof.get("exact"))
     if exact and any(leaf.state == 0 for leaf in leaves):
         problems.append("exact: some boxes are open")
@@ -221,7 +221,7 @@ def _check_leaves(study: Study, leaves: list[_Leaf], params: dict[int, dict[str,
             problems.append(f"leaf {number}: it is not empty")
         elif leaf.state == 3 and not (isinstance(leaf.by, int) and 0 <= leaf.by < len(study.budgets)):
             problems.append(f"leaf {number}: names no budget")
-        elif leaf.state == 4 and not (leaf.by in feasible and leaf.bound and _dominates(feasible[leaf.by], leaf.bound)):
+        elif leaf.state == 4 and not (leaf.by in feasible and leaf.bound and beats(feasible[leaf.by], leaf.bound)):
             problems.append(f"leaf {number}: trial {leaf.by} does not dominate its bound")
         elif leaf.state == 6:
             codes = study.space.encode(params[leaf.by]) if leaf.by in params else None
@@ -277,7 +277,7 @@ def _check_bounds(study: Study, leaves: list[_Leaf], chosen: list[int],
             elif leaf.state in (0, 4):
                 # a half keeps what the box it was cut from says, where that is more
                 stated = np.array(leaf.bound) * (1.0 - 1e-9)
-                if leaf.state == 4 and leaf.by in feasible and _dominates(feasible[leaf.by], list(found.vector)):
+                if leaf.state == 4 and leaf.by in feasible and beats(feasible[leaf.by], list(found.vector)):
                     continue
                 every = np.array([one.vector for one in [found, *bounds(leaf.around)]]) \
                     if (np.array(found.vector) < stated).any() else np.array([found.vector])
@@ -310,7 +310,7 @@ def _check_drawn(study: Study, leaves: list[_Leaf], chosen: list[int], feasible:
             tenant, _, of = name.rpartition(".")
             return float((outcome.tenants[tenant] if tenant else outcome.metrics)[of])  # noqa: B023
 
-        met = [value <= bound if _less(name) else value >= bound for name, bound in study.budgets.items()
+        met = [value <= bound if lower_better(name) else value >= bound for name, bound in study.budgets.items()
                if not math.isnan(value := metric(name))]
         own = [metric(o.metric) if o.minimise else -metric(o.metric) for o in study.objectives]
         if len(met) < len(study.budgets) or not all(met) or not all(map(math.isfinite, own)):

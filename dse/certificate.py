@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from hwmodels.area import SchedulerBlock
     from hwmodels.design import Chip
 
-__all__ = ["CERTIFICATE", "Check", "certificate", "check_run", "study_digest"]
+__all__ = ["CERTIFICATE", "Check", "beats", "certificate", "check_front", "check_run", "check_trials", "lower_better",
+           "objectives_of", "read_run", "study_digest"]
 
 Floats = NDArray[np.float64]
 
@@ -176,7 +177,7 @@ def _rebuild(study: Study) -> Iterator[_Block]:
     yield from found.values()
 
 
-def _read(folder: Path, kind: str = _KIND) -> tuple[Study, dict[str, Any], dict[int, dict[str, str]], list[int]]:
+def read_run(folder: Path, kind: str = _KIND) -> tuple[Study, dict[str, Any], dict[int, dict[str, str]], list[int]]:
     """Study, certificate, trials by number, numbers of front.csv."""
     from dse.documents import load_study
 
@@ -213,7 +214,7 @@ def check_run(folder: Path, *, sample: int = 100, everything: bool = False, seed
     ------
     InputError : the folder does not hold such a run.
     """
-    study, proof, trials, front = _read(folder)
+    study, proof, trials, front = read_run(folder)
     problems: list[str] = []
     if proof.get("study") != study_digest((folder / "study.yaml").read_text(encoding="utf-8")):
         problems.append("study: the certificate belongs to another study")
@@ -224,9 +225,9 @@ def check_run(folder: Path, *, sample: int = 100, everything: bool = False, seed
             or not all(len(table.get(name, ())) == len(blocks) for name in ("state", "by", "bound"))):
         problems.append("blocks: they are not the designs of the study")
         return Check(problems, False, 0, len(blocks), 0, 0, 0, 0)
-    values = {number: _objectives(study, row) for number, row in trials.items()}
+    values = {number: objectives_of(study, row) for number, row in trials.items()}
     feasible = {number: v for number, v in values.items() if v is not None}
-    problems += _check_front(feasible, front, proof)
+    problems += check_front(feasible, front, proof)
     problems += _check_totals(study, proof, feasible, front)
     rng = np.random.default_rng(seed)
     state = np.array(table["state"])
@@ -238,7 +239,7 @@ def check_run(folder: Path, *, sample: int = 100, everything: bool = False, seed
     problems += _check_bounds(study, blocks, table, feasible, layers, exact=False)
     problems += _check_bounds(study, blocks, table, feasible, np.sort(chosen), exact=True)
     again = list(trials) if everything else [*front, *rng.permutation(list(trials))[:sample].tolist()]
-    problems += _check_trials(study, trials, dict.fromkeys(again), _ordered(study.space).at)
+    problems += check_trials(study, trials, dict.fromkeys(again), _ordered(study.space).at)
     stopped = sorted(parts) if everything else rng.permutation(sorted(parts))[:sample].tolist()
     problems += [f"trial {number}: {doubt}" for number in stopped
                  if (doubt := _doubt_of_part(study, number, parts[number], feasible))]
@@ -249,7 +250,7 @@ def check_run(folder: Path, *, sample: int = 100, everything: bool = False, seed
                  len(layers) + len(chosen), len(chosen), len(set(again)), len(stopped))
 
 
-def _objectives(study: Study, row: dict[str, str]) -> tuple[float, ...] | None:
+def objectives_of(study: Study, row: dict[str, str]) -> tuple[float, ...] | None:
     """Objectives of a feasible trial, to be minimised; None for the others."""
     from hwmodels.outcome import METRICS
 
@@ -267,7 +268,7 @@ def _objectives(study: Study, row: dict[str, str]) -> tuple[float, ...] | None:
     return found if all(map(math.isfinite, found)) else None
 
 
-def _check_front(feasible: dict[int, tuple[float, ...]], front: list[int], proof: dict[str, Any]) -> list[str]:
+def check_front(feasible: dict[int, tuple[float, ...]], front: list[int], proof: dict[str, Any]) -> list[str]:
     """front.csv and the certificate name exactly the non-dominated trials, of equal ones the first."""
     best: dict[tuple[float, ...], int] = {}
     for number in sorted(feasible):
@@ -335,9 +336,10 @@ def _doubt_of_part(study: Study, number: int, proof: tuple[int | None, int | Non
         if not 0 <= broken < len(study.budgets):
             return "names no budget"
         name, bound = list(study.budgets.items())[broken]
-        return f"budget {name} can be met" if (metric(name) <= bound if _less(name) else metric(name) >= bound) else ""
+        met = metric(name) <= bound if lower_better(name) else metric(name) >= bound
+        return f"budget {name} can be met" if met else ""
     own = [metric(o.metric) if o.minimise else -metric(o.metric) for o in study.objectives]
-    return "" if by in feasible and _dominates(feasible[by], own) else f"trial {by} does not dominate it"
+    return "" if by in feasible and beats(feasible[by], own) else f"trial {by} does not dominate it"
 
 
 def _check_blocks(study: Study, blocks: list[_Block], table: dict[str, Any], trials: dict[int, Any],
@@ -350,7 +352,7 @@ def _check_blocks(study: Study, blocks: list[_Block], table: dict[str, Any], tri
         if state == 1 and not all(number in trials for number in block.numbers):
             problems.append(f"{where}: called simulated, but a trial is missing")
         elif state in (3, 5):
-            if by not in feasible or bound is None or None in bound or not _dominates(feasible[by], bound):
+            if by not in feasible or bound is None or None in bound or not beats(feasible[by], bound):
                 problems.append(f"{where}: trial {by} does not dominate its bound")
         elif state in (2, 4) and not (isinstance(by, int) and 0 <= by < budgets):
             problems.append(f"{where}: names no budget")
@@ -359,7 +361,8 @@ def _check_blocks(study: Study, blocks: list[_Block], table: dict[str, Any], tri
     return problems
 
 
-def _dominates(values: tuple[float, ...], bound: list[float]) -> bool:
+def beats(values: tuple[float, ...], bound: list[float]) -> bool:
+    """Whether values are as good as a bound throughout, and better somewhere."""
     pairs = list(zip(values, bound, strict=True))
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
@@ -418,24 +421,26 @@ def _doubt(study: Study, table: dict[str, Any], row: int, bounds: dict[str, floa
         if not (isinstance(by, int) and 0 <= by < len(metrics)):
             return ""  # reported by _check_blocks
         name, bound = metrics[by]
-        return "" if (bounds[name] > bound if _less(name) else bounds[name] < bound) else f"budget {name} can be met"
+        missed = bounds[name] > bound if lower_better(name) else bounds[name] < bound
+        return "" if missed else f"budget {name} can be met"
     vector = [_at_best(o.metric, o.minimise, bounds) for o in study.objectives]
     stated = [-math.inf if value is None else value for value in table["bound"][row] or ()]
     if state == 0 and any(b < a - 1e-9 * abs(a) for a, b in zip(stated, vector, strict=False)):
         return "could be better than the certificate says"
-    if state in (3, 5) and not (by in feasible and _dominates(feasible[by], vector)):
+    if state in (3, 5) and not (by in feasible and beats(feasible[by], vector)):
         return f"trial {by} does not dominate the recomputed bound"
     return ""
 
 
-def _less(metric: str) -> bool:
+def lower_better(metric: str) -> bool:
+    """Of `METRIC` or `TENANT.METRIC`."""
     from hwmodels.outcome import METRICS
 
     return METRICS[metric.rpartition(".")[2]].minimise
 
 
 def _at_best(metric: str, minimise: bool, bounds: dict[str, float]) -> float:
-    if metric != "area_mm2" and minimise != _less(metric):
+    if metric != "area_mm2" and minimise != lower_better(metric):
         return -math.inf
     return bounds[metric] if minimise else -bounds[metric]
 
@@ -539,7 +544,7 @@ def _exact_demand(block: _Block, study: Study, load: Any) -> Any:
     return prepared_demand(prepared, study.workload, load)
 
 
-def _check_trials(study: Study, trials: dict[int, dict[str, str]], numbers: dict[int, None],
+def check_trials(study: Study, trials: dict[int, dict[str, str]], numbers: dict[int, None],
                   design: Callable[[int], dict[str, Any]]) -> list[str]:
     """Trials are the designs of their numbers, and simulating them again gives the same objectives."""
     from hwmodels.errors import ModelError

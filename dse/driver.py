@@ -7,19 +7,13 @@ continued by asking again from the beginning and taking the results that the jou
 share a storage are the same (`dse.shared`).
 """
 
-import contextlib
-import hashlib
 import math
-import os
 import platform
-import signal
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import astuple, dataclass, field, replace
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -29,9 +23,11 @@ from dse.askers import make_asker
 from dse.console import note
 from dse.errors import DseError, InputError, Problem
 from dse.estimate import Estimate, estimate_of
+from dse.interrupts import sigterm_interrupts, uninterrupted
 from dse.objective import Evaluate, Result, Verdict, evaluator, judge, metric_of, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Best, Progress, Snapshot
+from dse.provenance import describer_of, digest_of, finite, manifest_of, study_text, version_of
 from dse.race import (
     RACE,
     RUNS,
@@ -57,7 +53,7 @@ from dse.runs import (
 )
 from dse.samplers import SAMPLERS, make_sampler, pick_sampler
 from dse.study import Study
-from dse.workers import GrowingPool, LocalPool, Pool, RayPool, Task, check_address, default_workers
+from dse.workers import Pool, Task, check_address, pool_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,32 +187,32 @@ def run_study(study: Study, out: Path | str, *, workers: int | None = None, ray_
         journal = Journal(folder.path / JOURNAL, _header(study, name))
         try:
             if shared is not None:
-                found_there = shared.join({**_header(study, name), "tool": _version("npu-codesign")}, journal.results)
+                found_there = shared.join({**_header(study, name), "tool": version_of("npu-codesign")}, journal.results)
                 journal.append([found_there[number] for number in sorted(found_there) if number < study.trials])
             own = evaluate is None
             run: _Run | None = None
             interrupted = False
             evaluate = evaluate or evaluator(study)
-            manifest = _manifest(study, name, reason, command)
+            manifest = manifest_of(study, name, reason, command)
             found: Race | None = None
-            with _sigterm_interrupts():
+            with sigterm_interrupts():
                 try:
-                    folder.write("study.yaml", _study_text(study) if own else study.source)
+                    folder.write("study.yaml", study_text(study) if own else study.source)
                     folder.write_json("manifest.json", {**manifest, "state": "running"})
                     run = _Run(study, folder, journal, name, progress, estimate, shared=shared is not None)
-                    pool = partial(_pool, evaluate, study, n_workers, ray_address, run.left, run.resumed)
+                    pool = partial(pool_for, evaluate, study, n_workers, ray_address, run.left, run.resumed)
                     run.go(pool if shared is None else partial(_shared_pool, pool, shared))
                     if own and study.confidence is not None:
-                        found = _race(study, folder, run, partial(_pool, workers=n_workers, ray_address=ray_address))
+                        found = _race(study, folder, run, partial(pool_for, workers=n_workers, ray_address=ray_address))
                 except KeyboardInterrupt:
                     interrupted = True
             if run is None:
                 raise Interrupted("interrupted before the first trial")
-            with _uninterrupted():
+            with uninterrupted():
                 result = run.result(reason, time.monotonic() - start, interrupted)
                 if found is not None:
                     result = replace(result, race=found, front=found.front)
-                _write_results(folder, result, manifest, describe or (_describe(study) if own else None))
+                _write_results(folder, result, manifest, describe or (describer_of(study) if own else None))
         finally:
             journal.close()
     finally:
@@ -438,30 +434,11 @@ def _note_round(progress: Progress | None, tasks: list[Task]) -> None:
         note(f"race: {len(tasks)} finalists with {tasks[0][1][RUNS]} seeds each")
 
 
-def _pool(evaluate: Evaluate, study: Study, workers: int | None, ray_address: str | None, left: int,
-          resumed: bool) -> Pool:
-    """In process for one worker; when nobody says how many, as long as that is quick.
-
-    A run that is resumed may have died of a design that kills its process: it goes straight to workers of its own.
-    The compiled loops are made ready first: workers find them on disk, and no time limit counts their compilation.
-    """
-    policy = study.space.domains.get("policy")
-    if policy is not None and ray_address is None and study.fidelity == "simulate":
-        from hwmodels.loops import make_loops
-
-        make_loops([str(policy.value(code)) for code in range(int(policy.n))], note)
-    if ray_address is None and (workers or default_workers()) == 1:
-        return LocalPool(evaluate, study.eval_timeout_s)
-    if ray_address is None and workers is None and not resumed:
-        return GrowingPool(evaluate, study.eval_timeout_s, left)
-    return RayPool(evaluate, study.eval_timeout_s, workers or (None if ray_address else default_workers()), ray_address)
-
-
 def _shared(storage: str, study: Study, folder: RunFolder) -> "SharedStudy":
     """The study in a database, for a driver that has the same name there when its run is resumed."""
     from dse.storage import SharedStudy
 
-    return SharedStudy(storage, study, f"{platform.node()}:{_digest(str(folder.path))[:8]}")
+    return SharedStudy(storage, study, f"{platform.node()}:{digest_of(str(folder.path))[:8]}")
 
 
 def _shared_pool(inner: Callable[[], Pool], shared: "SharedStudy") -> Pool:
@@ -476,101 +453,17 @@ def _began_with(folder: RunFolder, shared: "SharedStudy | None") -> str:
     return str(header.get("sampler", "")) if header is not None else sampler_of(folder.path / JOURNAL)
 
 
-@contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM ends a run like Ctrl-C does."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C does not spoil what the first one saves."""
-    try:
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
-
-
 def _header(study: Study, sampler: str) -> dict[str, Any]:
     """What must be the same for a run to be continued; more trials, other workers and another time limit are fine."""
     space = study.space
     return {
         "kind": "dse-journal", "format": _FORMAT, "sampler": sampler, "seed": study.seed, "fidelity": study.fidelity,
         "objectives": [[objective.metric, objective.minimise] for objective in study.objectives],
-        "budgets": dict(study.budgets), "workload": _digest(study.workload),
-        "space": _digest((list(space.domains.items()), space.conditions, space.forbidden)),
+        "budgets": dict(study.budgets), "workload": digest_of(study.workload),
+        "space": digest_of((list(space.domains.items()), space.conditions, space.forbidden)),
         "batch": [BATCH, ahead(study)],
-    } | ({"robust": _digest(study.robust)} if study.robust is not None else {}) \
-      | ({"technology": _digest(study.technology)} if study.technology else {})
-
-
-def _study_text(study: Study) -> str:
-    from dse.dump import self_contained
-
-    return self_contained(study)
-
-
-def _describe(study: Study) -> Callable[[Result], str]:
-    """Design YAML of a trial, with where it came from."""
-    from dse.dump import dump_design
-
-    def text(result: Result) -> str:
-        provenance = {"study": study.name, "trial": result.number, "tool": f"npu-codesign {_version('npu-codesign')}",
-                      "budgets": dict(study.budgets), "params": result.params, "metrics": result.metrics}
-        if result.scenarios:
-            provenance["scenarios"] = result.scenarios
-        return dump_design(study.design(result.params), seed=study.seed, provenance=provenance)
-
-    return text
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "unknown"
-
-
-def _manifest(study: Study, sampler: str, reason: str, command: str) -> dict[str, Any]:
-    packages = ("npu-codesign", "numpy", "numba", "optuna", "moocore", "ray")
-    return {
-        "study": study.name, "command": command, "seed": study.seed, "fidelity": study.fidelity, "sampler": sampler,
-        "sampler_reason": reason, "trials": study.trials, "space_size": _finite(study.space.size()),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "python": sys.version.split()[0], "platform": platform.platform(), "cores": os.cpu_count(),
-        "versions": {package: _version(package) for package in packages},
-        **({"technology": {own.key: {"value": own.value, "low": own.low, "high": own.high, "source": own.source}
-                           for own in study.technology}} if study.technology else {}),
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    } | ({"robust": digest_of(study.robust)} if study.robust is not None else {}) \
+      | ({"technology": digest_of(study.technology)} if study.technology else {})
 
 
 def _write_results(folder: RunFolder, result: RunResult, manifest: dict[str, Any],
@@ -594,6 +487,6 @@ def _write_results(folder: RunFolder, result: RunResult, manifest: dict[str, Any
         **manifest, "state": "interrupted" if result.interrupted else "complete", "workers": result.workers,
         "wall_s": result.wall_s, "n_trials": result.n_trials, "n_feasible": result.n_feasible,
         "n_failed": result.n_failed, "front": list(result.front), "hypervolume": result.hypervolume,
-        "hypervolume_reference": {name: _finite(value) for name, value in result.reference.items()},
+        "hypervolume_reference": {name: finite(value) for name, value in result.reference.items()},
         **raced,
     })

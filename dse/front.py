@@ -24,17 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.certificate import CERTIFICATE, certificate, study_digest
-from dse.driver import _describe, _manifest, _pool, _sigterm_interrupts, _study_text, _uninterrupted
 from dse.errors import InputError, Problem
 from dse.front_blocks import Blocks
 from dse.front_bounds import chunks_of, dominates, first_bounds, rules_of
 from dse.front_worker import BlockEvaluator, Cut, best_of, cuts_of, results_of
+from dse.interrupts import sigterm_interrupts, uninterrupted
 from dse.objective import Result, Verdict, judge, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Progress, Snapshot
+from dse.provenance import describer_of, manifest_of, study_text
 from dse.runs import JOURNAL, TIMINGS, Journal, RunFolder, csv_text, timings_text, trial_columns, trial_row
 from dse.study import Study
-from dse.workers import Pool, Task
+from dse.workers import Pool, Task, pool_for
 from hwmodels.engine import DATAFLOWS
 from hwmodels.outcome import SEARCHED
 
@@ -183,21 +184,21 @@ def run_front(study: Study, out: Path | str, search_of: Callable[[Journal], Any]
     start = time.monotonic()
     folder = RunFolder(Path(out), resume=resume)
     try:
-        text = _study_text(study)
+        text = study_text(study)
         journal = Journal(folder.path / JOURNAL, {"kind": "dse-front-journal", "format": 1, **mode,
                                                   "study": study_digest(text)})
         try:
-            manifest = _manifest(study, "front", mode.get("mode", "exact"), command)
+            manifest = manifest_of(study, "front", mode.get("mode", "exact"), command)
             folder.write("study.yaml", text)
             folder.write_json("manifest.json", {**manifest, "state": "running"})
             search = search_of(journal)
             interrupted = False
-            with _sigterm_interrupts():
+            with sigterm_interrupts():
                 try:
                     search.go(workers)
                 except KeyboardInterrupt:
                     interrupted = True
-            with _uninterrupted():
+            with uninterrupted():
                 run = search.result(folder.path, time.monotonic() - start, interrupted)
                 write(folder, run, search, manifest, text)
         finally:
@@ -320,7 +321,7 @@ class _Search:
                                 f"{len(self.blocks.first):,} different hardware")
         pool = None
         try:
-            self.pool = pool = _pool(BlockEvaluator(self.study, self.blocks), self._patient(), workers, None,
+            self.pool = pool = pool_for(BlockEvaluator(self.study, self.blocks), self._patient(), workers, None,
                                      len(self.blocks.first), self._reused > 0)
             self._bound()
             self._restore()
@@ -592,7 +593,7 @@ def _write(folder: RunFolder, run: FrontRun, search: _Search, manifest: dict[str
     folder.write(TIMINGS, timings_text(run.results))
     front = [run.by_number[number] for number in run.front]
     folder.write("front.csv", csv_text(columns, [rows[i] for i in front]))
-    describe = _describe(study)
+    describe = describer_of(study)
     folder.write_best({f"trial_{run.results[i].number:05d}.yaml": describe(run.results[i]) for i in front})
     proof = certificate(run, study_text, search.blocks, search.state, search.by, search.vectors)
     folder.write(CERTIFICATE, json.dumps(proof, allow_nan=False) + "\n")

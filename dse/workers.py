@@ -20,9 +20,10 @@ from typing import Any, Protocol, final
 from dse.console import note
 from dse.errors import DseError, InputError, Problem
 from dse.objective import Evaluate, Result, evaluate_one
+from dse.study import Study
 from spaces.space import Params
 
-__all__ = ["GrowingPool", "LocalPool", "Pool", "RayPool", "Task", "check_address", "default_workers"]
+__all__ = ["GrowingPool", "LocalPool", "Pool", "RayPool", "Task", "check_address", "default_workers", "pool_for"]
 
 Task = tuple[int, Params]
 
@@ -404,6 +405,25 @@ class RayPool:
             self._ray.kill(actor)
         if self._own:
             self._ray.shutdown()
+
+
+def pool_for(evaluate: Evaluate, study: Study, workers: int | None, ray_address: str | None, left: int,
+          resumed: bool) -> Pool:
+    """In process for one worker; when nobody says how many, as long as that is quick.
+
+    A run that is resumed may have died of a design that kills its process: it goes straight to workers of its own.
+    The compiled loops are made ready first: workers find them on disk, and no time limit counts their compilation.
+    """
+    policy = study.space.domains.get("policy")
+    if policy is not None and ray_address is None and study.fidelity == "simulate":
+        from hwmodels.loops import make_loops
+
+        make_loops([str(policy.value(code)) for code in range(int(policy.n))], note)
+    if ray_address is None and (workers or default_workers()) == 1:
+        return LocalPool(evaluate, study.eval_timeout_s)
+    if ray_address is None and workers is None and not resumed:
+        return GrowingPool(evaluate, study.eval_timeout_s, left)
+    return RayPool(evaluate, study.eval_timeout_s, workers or (None if ray_address else default_workers()), ray_address)
 
 
 def _first_line(error: BaseException) -> str:

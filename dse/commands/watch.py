@@ -20,11 +20,11 @@ def command(
     import sys
 
     from dse.console import note, out
-    from dse.driver import _sigterm_interrupts
+    from dse.interrupts import sigterm_interrupts
     from dse.watch import Follower, serve
 
     server = serve(Follower(run), port)
-    with _sigterm_interrupts(), contextlib.suppress(KeyboardInterrupt), server:
+    with sigterm_interrupts(), contextlib.suppress(KeyboardInterrupt), server:
         out(f"http://127.0.0.1:{server.server_port}/")
         sys.stdout.flush()
         note(f"following {run}; Ctrl-C ends this page, not the run")

@@ -3,29 +3,36 @@
     python tests/benchmarks/bench_driver.py [overhead busy evaluations scaling] [--trials 10000] [--workers 2]
 
 overhead      CPU of the driver per trial with the journal on disk, for some samplers, against a bare Optuna study in
-              memory with its random sampler (ask, suggest, set_constraint, tell)
+              memory with its random sampler (ask, suggest, set_constraint, tell). `guided` runs studies of the
+              repository, estimates with noise taken for results; the others a toy
 busy          share of the time that Ray workers evaluate, at 5 ms per evaluation, and trials per second
 evaluations   full evaluations per second of CPU: three CNN tenants, 1,000 requests, random designs of one engine
-scaling       trials per second on 1 to 4 simulated nodes of 8 CPUs each (evaluations of 50 ms that sleep), and the most
-              that one driver can do (evaluations that take no time)
+scaling       trials per second on 1 to `--nodes` simulated nodes of 8 CPUs each: evaluations sleep, so that two cores
+              play many. Counted from when every worker has answered, for `--steady` seconds; and the most that one
+              driver can do by the CPU that it spends per trial
 
-Times of the driver and of evaluations are CPU times: they hold on a loaded machine; `busy` and `scaling` do not.
+Times of the driver and of evaluations are CPU times: they hold on a loaded machine; trials per second do not.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `dse run`
 sys.path.insert(0, str(Path(__file__).parent))
 import bench_samplers
 import numpy as np
-from bench_samplers import toy, toy_space
+from bench_samplers import noise, toy, toy_space
 
-from dse.driver import run_study
+from dse import driver, load_study
+from dse.driver import Interrupted, run_study
+from dse.estimate import estimate_of
+from dse.objective import minimised
 from dse.study import Objective, Study
 from hwmodels.evaluate import evaluate
 from hwmodels.network import Layer, Network
@@ -34,6 +41,7 @@ from hwmodels.outcome import Outcome
 from hwmodels.workload import ServiceLevel, Tenant, Traffic, Workload
 from spaces.designs import decode_design, design_space
 
+STUDIES = Path(__file__).parents[2] / "studies"
 WORKLOAD = Workload(name="toy", tenants=(
     Tenant(name="eye", network=Network(name="one", layers=(Layer(name="l", op="gemm", oy=8, k=8, c=8),)),
            traffic=Traffic(rate_hz=10.0)),))
@@ -44,8 +52,9 @@ class Evaluate:
 
     cpu_s = 0.0
 
-    def __init__(self, compute_s: float = 0.0, sleep_s: float = 0.0) -> None:
+    def __init__(self, compute_s: float = 0.0, sleep_s: float = 0.0, presence: str = "") -> None:
         self.compute_s, self.sleep_s = compute_s, sleep_s
+        self.presence = presence  # folder with a file per worker that has answered
 
     def __call__(self, params):
         start = time.process_time()
@@ -54,9 +63,31 @@ class Evaluate:
             pass
         if self.sleep_s:
             time.sleep(self.sleep_s)
+        if self.presence:
+            Path(self.presence, str(os.getpid())).touch()
         Evaluate.cpu_s += time.process_time() - start
         return Outcome(status="ok", metrics={"area_mm2": area, "p99_latency_s": latency, "energy_j": energy,
                                              "power_w": energy / latency})
+
+
+class Estimated:
+    """Estimates of a study with noise in place of its evaluations: what the driver costs does not depend on them."""
+
+    def __init__(self, study: Study) -> None:
+        self.study, self.estimate = study, estimate_of(study)
+
+    def __call__(self, params):
+        start = time.process_time()
+        found = self.estimate([params])
+        values = {o.metric: float(v) * (1.0 if o.minimise else -1.0)
+                  for o, v in zip(self.study.objectives, found.values[0], strict=True)}
+        for metric, bound in self.study.budgets.items():
+            excess = float(found.constraints[metric][0]) * (abs(bound) or 1.0)
+            values.setdefault(metric, bound + excess if minimised(metric) else bound - excess)
+        good = all(map(np.isfinite, values.values()))
+        noisy = {metric: value * noise(params, 0.1, metric) for metric, value in values.items()} if good else {}
+        Evaluate.cpu_s += time.process_time() - start
+        return Outcome(status="ok" if good else "overloaded", metrics=noisy)
 
 
 class Watch:
@@ -80,6 +111,31 @@ class Watch:
         """Trials per second after a share of them, that is without the start of the workers."""
         steady = [(at, s.done) for at, s in self.seen if s.done >= after * s.total]
         return (steady[-1][1] - steady[0][1]) / (steady[-1][0] - steady[0][0]) if len(steady) > 1 else float("nan")
+
+
+class Steady(Watch):
+    """Looks from when all workers have answered, and then ends the run."""
+
+    def __init__(self, presence: Path, workers: int, steady_s: float, patience_s: float) -> None:
+        super().__init__()
+        self.presence, self.workers, self.steady_s = presence, workers, steady_s
+        self.patience = time.monotonic() + patience_s
+        self.up = 0
+        self.began: tuple[float, float, int] | None = None
+        self.trials, self.wall_s, self.cpu_s = 0, 0.0, 0.0
+
+    def update(self, snapshot) -> None:
+        wall, cpu = time.monotonic(), time.process_time()
+        self.up = len(list(self.presence.iterdir()))
+        if self.began is None:
+            if self.up >= self.workers:
+                self.began = wall, cpu, snapshot.done
+            elif wall > self.patience:
+                raise KeyboardInterrupt
+        elif wall > self.began[0] + self.steady_s:
+            self.trials = snapshot.done - self.began[2]
+            self.wall_s, self.cpu_s = wall - self.began[0], cpu - self.began[1]
+            raise KeyboardInterrupt
 
 
 def study_of(sampler: str, trials: int, in_flight: int) -> Study:
@@ -123,13 +179,31 @@ def optuna_ms(trials: int = 1000) -> float:
 
 
 def overhead(args) -> None:
-    for sampler in args.samplers:
+    cases = [(sampler, study) for sampler in args.samplers
+             for study in (args.studies if sampler == "guided" else ["toy"])]
+    for sampler, name in cases:
         base = optuna_ms()
+        if name != "toy":
+            run_estimated(name, 20)  # compiles
         Evaluate.cpu_s, start = 0.0, time.process_time()
-        run(sampler, args.trials, 1, Evaluate())
+        if name == "toy":
+            run(sampler, args.trials, 1, Evaluate())
+        else:
+            run_estimated(name, args.trials)
         own = 1e3 * (time.process_time() - start - Evaluate.cpu_s) / args.trials
-        say(f"overhead     {sampler:8} {args.trials:,} trials: driver {own:.3f} ms CPU per trial, {own / base:.2f} x a "
-            f"bare Optuna random trial in memory ({base:.3f} ms)")
+        say(f"overhead     {sampler:8} {name}, {args.trials:,} trials: driver {own:.3f} ms CPU per trial, "
+            f"{own / base:.2f} x a bare Optuna random trial in memory ({base:.3f} ms)")
+
+
+def run_estimated(name: str, trials: int) -> None:
+    study = replace(load_study(STUDIES / f"{name}.yaml"), trials=trials, sampler="guided")
+    evaluator = driver.evaluator
+    driver.evaluator = Estimated
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            run_study(study, Path(folder) / "run", workers=1)
+    finally:
+        driver.evaluator = evaluator
 
 
 def busy(args) -> None:
@@ -175,33 +249,41 @@ def scaling(args) -> None:
     from ray.cluster_utils import Cluster
 
     sys.path.insert(0, str(Path(__file__).parents[1] / "dse"))
-    from faults import patiently
+    from faults import RayDown, patiently
 
-    watch = Watch()
-    start = time.process_time()
-    Evaluate.cpu_s = 0.0
-    run("random", args.trials, 1, Evaluate(), watch)
-    own = (time.process_time() - start - Evaluate.cpu_s) / args.trials
-    say(f"scaling      one driver: at most {1.0 / own:,.0f} trials/s of CPU with random designs, and "
-        "search.in_flight evaluations under way")
     memory = 100 * 1024**2
-    cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args={
-        "num_cpus": 1, "object_store_memory": memory}), ray.shutdown)
+    cluster = None
     try:
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args={
+            "num_cpus": 0, "object_store_memory": memory}), ray.shutdown)
+        patiently(lambda: ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR"), ray.shutdown)
         for module in (sys.modules["__main__"], bench_samplers):
             ray.cloudpickle.register_pickle_by_value(module)
         for nodes in range(1, args.nodes + 1):
             patiently(lambda: cluster.add_node(num_cpus=8, object_store_memory=memory), lambda: None)
-            workers = 8 * nodes
-            watch = Watch()
-            run("random", 120 * workers, workers, Evaluate(sleep_s=0.05), watch, in_flight=4 * workers)
-            rate = watch.rate_per_s(after=0.6)  # on few cores workers take long to start
-            say(f"scaling      {nodes} nodes, {workers} workers, 50 ms each: {rate:.0f} trials/s, "
-                f"{rate * 0.05 / workers:.0%} of ideal")
+            scale_to(8 * nodes, 1e-3 * args.sleep_ms, args)
+    except RayDown as error:
+        say(f"scaling      not measured: {str(error).splitlines()[0]}")
     finally:
         ray.shutdown()
-        cluster.shutdown()
+        if cluster is not None:
+            cluster.shutdown()
+
+
+def scale_to(workers: int, sleep_s: float, args) -> None:
+    """One line of `scaling`."""
+    with tempfile.TemporaryDirectory() as presence:
+        watch = Steady(Path(presence), workers, args.steady, 30.0 + 15.0 * workers)
+        with contextlib.suppress(Interrupted):
+            run(args.scaling_sampler, 500_000, workers, Evaluate(sleep_s=sleep_s, presence=presence), watch,
+                in_flight=4 * workers)
+    if not watch.trials:
+        say(f"scaling      {workers} workers: only {watch.up} came up in time: not measured")
+        return
+    rate, own = watch.trials / watch.wall_s, watch.cpu_s / watch.trials
+    say(f"scaling      {workers // 8} nodes, {workers} workers, {1e3 * sleep_s:.0f} ms each: {rate:.0f} trials/s, "
+        f"{rate * sleep_s / workers:.0%} of ideal; driver {1e3 * own:.2f} ms CPU per trial with "
+        f"{args.scaling_sampler}: at most {1.0 / own:,.0f} trials/s")
 
 
 def say(text: str) -> None:
@@ -214,11 +296,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", choices=[*parts, []], default=list(parts))
     parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--samplers", nargs="*", default=["archive", "random"])
+    parser.add_argument("--samplers", nargs="*", default=["guided", "archive", "random"])
+    parser.add_argument("--studies", nargs="*", default=["front_small_edge"], help="of `guided`")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--busy-trials", type=int, default=3000)
     parser.add_argument("--designs", type=int, default=60)
     parser.add_argument("--nodes", type=int, default=2)
+    parser.add_argument("--sleep-ms", type=float, default=200.0, help="of an evaluation in `scaling`")
+    parser.add_argument("--steady", type=float, default=15.0, help="seconds that `scaling` looks for")
+    parser.add_argument("--scaling-sampler", default="random")
     args = parser.parse_args()
     for part in args.parts:
         parts[part](args)

@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import bench_samplers
 
 from dse import load_study
-from dse.askers import _HUGE, _constraints
+from dse.askers import HUGE, constraints_of
 from dse.driver import BATCH
 from dse.estimate import estimate_of
 from dse.front_blocks import hardware_first
@@ -102,7 +102,7 @@ def truth(name: str, study: Any, cache: Path) -> dict[tuple[int, ...], Told]:
     start = time.monotonic()
     for number, params in enumerate(space.enumerate()):
         verdict = judge(study, evaluate_one(evaluate, number, params))
-        found[study.space.encode(params)] = verdict.values, _constraints(verdict)
+        found[study.space.encode(params)] = verdict.values, constraints_of(verdict)
         if number % 500 == 0:
             sys.stderr.write(f"{name}: {number:,} of {space.size():,} designs simulated, "
                              f"{time.monotonic() - start:.0f} s\n")
@@ -183,7 +183,7 @@ def search(task: Task, sampler: PointSampler, budget: int) -> tuple[list[tuple[i
             batch = flying.popleft()
             start = time.process_time()
             for number, trial, codes, (values, violations) in batch:
-                vector = values or (_HUGE,) * task.front.shape[1]
+                vector = values or (HUGE,) * task.front.shape[1]
                 if trial is None:
                     sampler.learn(codes, vector, violations)
                 else:
@@ -232,7 +232,7 @@ def pymoo_search(task: Task, seed: int, budget: int) -> tuple[list[tuple[int, tu
             if values is not None and max(violations.values()) <= 0.0:
                 found.append((number, values))
             number += 1
-        population.set("F", np.array([values or (_HUGE,) * task.front.shape[1] for values, _ in told]))
+        population.set("F", np.array([values or (HUGE,) * task.front.shape[1] for values, _ in told]))
         population.set("G", np.array([[violations.get(name, 0.0) for name in names] for _, violations in told]))
         algorithm.tell(infills=population)
     return found, (time.process_time() - begin) / number

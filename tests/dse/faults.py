@@ -191,13 +191,13 @@ def node_faults(folder: Path, reference: Path, faults: int, rng: random.Random) 
                            "health_check_failure_threshold": 5}}), ray.shutdown)
     rows = []
     try:
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        patiently(lambda: ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR"), ray.shutdown)
         by_value(ray)
         for i in range(faults):
             cpus = rng.choice((1, 2))
             node = patiently(lambda cpus=cpus: cluster.add_node(num_cpus=cpus, object_store_memory=memory),
                              lambda: None)
-            cluster.wait_for_nodes()
+            patiently(cluster.wait_for_nodes, lambda: None)
             out = folder / f"node{i}"
             told: list[list[dict]] = []
             goal = rng.randrange(4, 30)
@@ -278,15 +278,19 @@ def start_ray():
     return ray
 
 
+class RayDown(RuntimeError):
+    """Ray does not come up: the machine is too loaded."""
+
+
 def patiently(start, clean, tries: int = 6):
-    """Ray gives its processes 15 to 30 s to come up, which a loaded machine may not manage."""
+    """Ray gives its processes 15 to 30 s to come up, which a loaded machine may not manage: raises `RayDown` then."""
     for left in reversed(range(tries)):
         try:
             return start()
-        except Exception:
+        except Exception as error:
             clean()
             if not left:
-                raise
+                raise RayDown(f"Ray does not start, tried {tries} times: {type(error).__name__}: {error}") from error
     return None
 
 

@@ -122,7 +122,7 @@ def test_no_more_trials_are_under_way_than_the_study_allows(tmp_path, monkeypatc
         def close(self):
             assert not self.held
 
-    monkeypatch.setattr("dse.driver.LocalPool", Counting)
+    monkeypatch.setattr("dse.workers.LocalPool", Counting)
     result = run_study(toy_study(in_flight=in_flight), tmp_path / "run", workers=1, evaluate=toy_outcome)
     assert max(counts) == most
     assert result.n_trials == 60

@@ -28,6 +28,9 @@ from spaces.space import Params, Space
 
 __all__ = ["Bounded", "BoxBounds", "BoxEvaluator"]
 
+_ROUNDING = 1e-12
+"""Relative: parts of a chip are summed in the order of its engines, those of a box in that of their parameters."""
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,7 @@ class BoxBounds:
         demand = chip_demand([chips.largest for _, chips, _ in some], rules.study.workload, rules.load,
                              smallest=[chips.smallest for _, chips, _ in some])
         area = np.array([sum({**chips.smallest.area_mm2, "scheduler": block.area_mm2}.values())
-                         for _, chips, block in some])
+                         for _, chips, block in some]) * (1.0 - _ROUNDING)
         leakage = np.array([chips.smallest.leakage_w for _, chips, _ in some])
         best = bounds_of(rules, demand, [block for _, _, block in some], area, leakage)
         vectors = best.vectors.copy()

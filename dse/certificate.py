@@ -7,15 +7,16 @@ certificate.json of a run, one entry per block (designs that differ in policy on
     by               the simulated design that strictly dominates its bound, or the index of a budget it cannot meet
     bound            objectives at best, to be minimised; null where the proof needs none
 
-and one per design whose simulation was stopped, since its first requests prove enough ("parts"):
+and one per design that needs no whole simulation of its own, since its first requests prove enough, or a simulation of
+the same chip with its engines in another order ("parts"):
 
     design, requests its number, and how many requests were simulated
     broken           index of a budget that it does not meet, or null
     by               else the simulated design that strictly dominates it
 
 `check_run` builds the blocks anew from the study, compares them with the entries, recomputes the bounds with
-`hwmodels.demand_bounds`, repeats the comparisons, simulates the front again, and finds it among the trials. A design
-whose simulation was stopped is simulated to the end: that it is discarded must show in its metrics.
+`hwmodels.demand_bounds`, repeats the comparisons, simulates the front again, and finds it among the trials. Designs of
+"parts" are simulated to the end: that they are discarded must show in their metrics.
 """
 
 import csv

@@ -5,6 +5,8 @@
 2. The best block at hand goes to a worker: exact cost tables, closer bounds, simulation of what they leave.
 3. A simulation stops as soon as what became of the requests so far is enough to discard the design.
 4. Every feasible design found discards the blocks whose bounds it dominates. Repeat until no block is left.
+5. Chips that differ in the order of their engines only are the same: one of them goes through all this, and what
+   discards its designs discards theirs.
 
 A block or design is discarded only if a budget cannot be met or an evaluated design strictly dominates its bounds, so
 every design that could be on the front, or equal one on it, was simulated. Of designs with equal objectives front.csv
@@ -38,6 +40,7 @@ from dse.study import Study
 from dse.workers import Pool, Task, pool_for
 from hwmodels.engine import DATAFLOWS
 from hwmodels.outcome import SEARCHED
+from spaces.space import Params
 
 __all__ = ["MOST_HARDWARE", "FoundFront", "FrontRun", "State", "check_bounded", "exact_front", "run_front"]
 
@@ -66,7 +69,7 @@ class State(IntEnum):
     CANNOT_RUN = 6
     """The models refuse it, or a network cannot run on it."""
     BUDGET_3 = 7
-    """A budget is not met, by part of a simulation; of single designs, as the next."""
+    """A budget is not met, by part of a simulation or by that of the same chip; of single designs, as the next."""
     DOMINATED_3 = 8
     SENT = 9
 
@@ -131,7 +134,7 @@ class FrontRun(FoundFront):
     ----------
     size : designs of the space.
     counts : state -> designs.
-    cuts : designs that part of their simulation discards.
+    cuts : designs that part of their simulation discards, or the simulation of the same chip.
     unreachable : budgets that no design can meet, with the best bound of their metric over all of them.
     """
 
@@ -258,6 +261,7 @@ class _Search:
                                      f"got {len(self.blocks.first):,}", hint="narrow space.domains"))
         count = len(self.blocks.hardware)
         self.designs = np.array([len(self.blocks.group(b).offsets) for b in range(count)])
+        self.same = self.blocks.same()
         self.state = np.zeros(count, dtype=np.uint8)
         self.by = np.full(count, -1, dtype=np.int64)
         self.rules = rules_of(study)
@@ -271,7 +275,8 @@ class _Search:
         names = self.blocks.space.names[:self.blocks.depth]
         self.kind = (self.blocks.codes[:, names.index("architecture")] if "architecture" in names
                      else np.zeros(len(self.blocks.first), dtype=np.int32))
-        self.retry: dict[int, tuple[int, set[int]]] = {}  # design of a lost task -> its task, designs still out
+        self.retry: dict[int, tuple[int, set[int], list[Cut]]] = {}
+        """Design sent alone -> its hardware, designs of that which are still out, and those that need no simulation."""
         self.workers = 1
         self.pool: Pool
         self.open = np.empty(0, dtype=np.int64)
@@ -327,6 +332,7 @@ class _Search:
             self._restore()
             self._began = time.monotonic()
             self._work(self._order(), self._take)
+            self._work(iter(self._same_chips()), self._take)
             self._show(last=True)
         finally:
             if self.progress:
@@ -390,6 +396,7 @@ class _Search:
     def _queues(self) -> list[Iterator[int]]:
         """Open blocks by several weightings of their objectives."""
         self.open = rows = self.open[self.state[self.open] == State.OPEN]
+        rows = rows[self.same[rows] == rows]
         if not len(rows):
             return []
         kinds = self.kind[self.blocks.hardware[rows]]
@@ -431,20 +438,20 @@ class _Search:
 
     def _take(self, result: Result) -> list[tuple[int, dict[str, Any]]]:
         """Learn from an answer; returns what must be done again in pieces."""
-        if result.number >= 0:  # a design of a task that was lost
-            h, left = self.retry[result.number]
+        if result.number >= 0:
+            h, left, cuts = self.retry[result.number]
             left.discard(result.number)
             self.journal.append([result])
             self._learn(result)
             if not left:
-                self._finish(h, {"blocks": self._sent(h), "groups": None, "cuts": []})
+                self._finish(h, {"blocks": self._sent(h), "groups": None, "cuts": cuts})
             return []
         h = -1 - result.number
         if result.state == "failed":
             designs = [(number, self.blocks.params(h) | tail) for b in self._sent(h)
                        for number, tail in self._designs(h, b)]
             out = {number for number, _ in designs}
-            self.retry |= dict.fromkeys(out, (h, out))
+            self.retry |= dict.fromkeys(out, (h, out, []))
             return designs
         answer = json.loads(result.status)
         answer["blocks"] = self._sent(h)
@@ -485,6 +492,49 @@ class _Search:
             elif verdict["by"] is not None:
                 self.state[b], self.by[b] = State.DOMINATED_2, verdict["by"]
             self.vectors[b] = verdict["bound"]
+
+    def _same_chips(self) -> list[Task]:
+        """Settle what the same chip, its engines in another order, settles; the designs that must be simulated all the
+        same, because they equal one on the front."""
+        tasks: list[Task] = []
+        open_ = np.flatnonzero((self.state == State.OPEN) & (self.state[self.same] != State.OPEN)
+                               & (self.state[self.same] != State.SENT))
+        for h in np.unique(self.blocks.hardware[open_]).tolist():
+            out: dict[int, Params] = {}
+            cuts: list[Cut] = []
+            for b in open_[self.blocks.hardware[open_] == h].tolist():
+                other = int(self.same[b])
+                if self.state[other] != State.SIMULATED:
+                    self.state[b], self.by[b], self.vectors[b] = self.state[other], self.by[other], self.vectors[other]
+                    continue
+                self.state[b] = State.SENT
+                shift = int(self.blocks.first[h] - self.blocks.first[self.blocks.hardware[other]])
+                for number, tail in self._designs(h, b):
+                    cut = self._cut_of(number - shift)
+                    if cut is not None:
+                        cuts.append(cut._replace(number=number))
+                    elif number not in self.journal.results:
+                        out[number] = self.blocks.params(h) | tail
+            if out:
+                left = set(out)
+                self.retry |= dict.fromkeys(out, (h, left, cuts))
+                tasks += out.items()
+            elif sent := self._sent(h):
+                self._settle({"blocks": sent, "groups": None, "cuts": cuts})
+        return tasks
+
+    def _cut_of(self, number: int) -> Cut | None:
+        """What discards a simulated design, None if it is on the front or failed."""
+        if number in self.cuts:
+            return self.cuts[number]
+        result = self.journal.results[number]
+        verdict = judge(self.study, result)
+        requests, values = len(self.rules.load.arrival_s), list(verdict.values or ())
+        missed = [i for i, amount in enumerate(verdict.violations.values()) if amount > 0.0]
+        if missed:
+            return Cut(number, requests, missed[0], None, values)
+        beats = [other for other, own in self.front.items() if values and dominates(own[None], np.array(values))[0]]
+        return Cut(number, requests, -1, beats[0], values) if beats else None
 
     def _restore(self) -> None:
         """What the journal knows of an earlier session."""
@@ -540,10 +590,11 @@ class _Search:
         now = time.monotonic()
         if not last and now - self._shown < self.progress.every_s:
             return
-        left = int(self.designs[np.isin(self.state, (State.OPEN, State.SENT))].sum())
+        state = self.state[self.same]
+        left = int(self.designs[np.isin(state, (State.OPEN, State.SENT))].sum())
         values = np.array(list(self.front.values())).reshape(len(self.front), len(self.study.objectives))
         elapsed = max(now - self._began, 1e-9)
-        broken = np.isin(self.state, (State.BUDGET_1, State.BUDGET_2, State.CANNOT_RUN))
+        broken = np.isin(state, (State.BUDGET_1, State.BUDGET_2, State.CANNOT_RUN))
         self.progress.update(Snapshot(
             total=self.blocks.size, done=self.blocks.size - left, infeasible=int(self.designs[broken].sum()),
             reused=self._reused, workers=self.workers, rate_per_s=self._fresh / elapsed, front=len(self.front),
@@ -553,6 +604,8 @@ class _Search:
     def result(self, out: Path, wall_s: float, interrupted: bool) -> FrontRun:
         """Everything known now."""
         study = self.study
+        self.state[self.state == State.SENT] = State.OPEN
+        self._same_chips()
         self.state[self.state == State.SENT] = State.OPEN
         results = self.simulated()
         verdicts = [judge(study, result) for result in results]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hwmodels.area import SchedulerBlock
 from hwmodels.scheduling import block_of
-from spaces.designs import PARAMETERS, policy_params
+from spaces.designs import PARAMETERS, chip_key, policy_params
 from spaces.graph import INACTIVE, Node
 from spaces.space import Params, Space
 
@@ -87,6 +87,17 @@ class Blocks:
                 below = node.step(code)
                 assert below is not None
                 stack.append(((*codes, code), below))
+
+    def same(self) -> NDArray[np.int64]:
+        """Of every block the first one of the same chip and scheduler, (B,): its designs have the same metrics, one by
+        one."""
+        first: dict[tuple[object, ...], int] = {}
+        found = np.arange(len(self.hardware))
+        for h in range(len(self.first)):
+            other = first.setdefault((id(self._nodes[h]), *chip_key(self.params(h))), h)
+            if other != h:
+                found[self.first_block[h]:self.first_block[h + 1]] -= self.first_block[h] - self.first_block[other]
+        return found
 
     def params(self, h: int) -> Params:
         """Hardware parameters."""

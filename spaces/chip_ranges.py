@@ -100,7 +100,8 @@ def _align(low: dict[str, Any], high: dict[str, Any]) -> bool:
 
 def _corners(low: Mapping[str, Any], high: Mapping[str, Any], workload: Workload) -> tuple[Chip, Chip]:
     if low["architecture"] != "dedicated":
-        return (architecture_of(low, workload).chip(workload), architecture_of(high, workload).chip(workload))
+        return _by_name(architecture_of(low, workload).chip(workload)), _by_name(
+            architecture_of(high, workload).chip(workload))
     exponents = low["share_exponent"], high["share_exponent"]
     loads = tenant_loads(workload)
     compute, traffic = share_ranges(loads.compute, *exponents), share_ranges(loads.traffic, *exponents)
@@ -115,6 +116,11 @@ def _corners(low: Mapping[str, Any], high: Mapping[str, Any], workload: Workload
             for units, forms in slot.levels)) for slot, frac in zip(chip.slots, fracs, strict=True))
         chips.append(replace(chip, slots=slots))
     return chips[0], chips[1]
+
+
+def _by_name(chip: Chip) -> Chip:
+    """Engines in the order of their parameters, so that those of two chips of a range belong together."""
+    return replace(chip, slots=tuple(sorted(chip.slots, key=lambda slot: slot.name)))
 
 
 def _merged(variants: Sequence[Chip]) -> Chip:

@@ -20,8 +20,8 @@ from spaces.domains import Choice, Domain, as_domain
 from spaces.errors import SpaceError, did_you_mean
 from spaces.space import Clause, Condition, Space
 
-__all__ = ["MAX_ENGINES", "ON_REQUEST", "PARAMETERS", "architecture_of", "decode_design", "design_space",
-           "policy_params", "total_engine"]
+__all__ = ["MAX_ENGINES", "ON_REQUEST", "PARAMETERS", "architecture_of", "chip_key", "decode_design",
+           "design_space", "policy_params", "total_engine"]
 
 MAX_ENGINES = 3
 """Largest number of engines of a heterogeneous design: every further one adds three parameters."""
@@ -177,6 +177,21 @@ def architecture_of(params: Mapping[str, Any], workload: Workload,
     if kind == "composable":
         return Composable(engine=engine, subarrays=params["subarrays"])
     return TimeMux(engine=replace(engine, **{key: params[key] for key in ON_REQUEST if key in params}))
+
+
+def chip_key(params: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Equal for the hardware parameters of equal chips: the engines of a heterogeneous one may come in any order.
+
+    Parameters
+    ----------
+    params : active hardware parameters of one point.
+    """
+    if params["architecture"] != "heterogeneous":
+        return tuple(sorted(params.items()))
+    engines = [{name: f"{name}{i}" for name in ("side", "dataflow", "sram_bytes")} for i in range(params["engines"])]
+    own = {name for engine in engines for name in engine.values()}
+    return (*sorted(item for item in params.items() if item[0] not in own),
+            *sorted(tuple(params[name] for name in engine.values()) for engine in engines))
 
 
 def policy_params(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,11 +20,16 @@ def require_common(engines: Sequence[Engine]) -> None:
             raise InvalidEngine(f"engines[].{field}", "the same for all engines of a chip", sorted(values))
 
 
-def chip_area_mm2(engines: Sequence[Engine]) -> dict[str, float]:
-    """Area by part: `ENGINE.PART` for every engine (no prefix where there is one), and the DRAM interface [mm2]."""
+def chip_area_mm2(engines: Sequence[Engine], names: Sequence[str] = ()) -> dict[str, float]:
+    """Area by part: `ENGINE.PART` for every engine (no prefix where there is one), and the DRAM interface [mm2].
+
+    Parameters
+    ----------
+    names : of the engines; `engine0`, `engine1` ... by default.
+    """
     area: dict[str, float] = {}
-    for index, engine in enumerate(engines):
-        prefix = f"engine{index}." if len(engines) > 1 else ""
+    for name, engine in zip(names or [f"engine{index}" for index in range(len(engines))], engines, strict=True):
+        prefix = f"{name}." if len(engines) > 1 else ""
         for part, mm2 in engine_area_mm2(engine).items():
             area[prefix + part] = mm2
     area["dram_phy"] = dram_phy_area_mm2(engines[0].dram_bytes_per_s, engines[0].node_nm,

@@ -2,6 +2,9 @@
 
 Examples: Herald, SCAR, MAGMA, CHARM. Layers of one task may run on different engines; activations then travel through
 DRAM like any activation that does not stay on chip.
+
+The order in which engines are listed means nothing: the same engines in another order are the same chip, to the last
+digit of every metric. Where two engines serve a task equally well, the larger one does.
 """
 
 from dataclasses import dataclass
@@ -34,13 +37,15 @@ class Heterogeneous:
         require_common(self.engines)
 
     def chip(self, workload: Workload) -> Chip:
-        """See `hwmodels.design.Architecture`."""
+        """See `hwmodels.design.Architecture`; engines are named by their place in the list."""
+        named = sorted(((f"engine{i}", engine) for i, engine in enumerate(self.engines)),
+                       key=lambda entry: (-entry[1].pes, repr(entry[1])))
+        names, engines = zip(*named, strict=True)
         return Chip(
-            slots=tuple(EngineSlot(name=f"engine{i}", units=1, levels=((1, (engine,)),))
-                        for i, engine in enumerate(self.engines)),
+            slots=tuple(EngineSlot(name=name, units=1, levels=((1, (engine,)),)) for name, engine in named),
             dram_bytes_per_s=self.engines[0].dram_bytes_per_s,
             dram_mode=DRAM_MAX_MIN,
             reconfigure_s=0.0,
-            area_mm2=chip_area_mm2(self.engines),
-            leakage_w=chip_leakage_w(self.engines),
+            area_mm2=chip_area_mm2(engines, names),
+            leakage_w=chip_leakage_w(engines),
         )

@@ -77,6 +77,10 @@ STUDIES = {
     "policies that overlap layers": study(policies=("edf", "layerweaver", "ai_mt"), domains={
         **{name: DOMAINS[name] for name in ("dram_bytes_per_s", "rows", "dataflow", "sram_bytes")},
         "architecture": ["time_mux"], "freq_hz": [0.5e9], "cols": [16], "vector_lanes": [32], "ai_mt.evict": [0, 1]}),
+    "engines in any order": study(policies=("fcfs", "edf"), domains={
+        **{name: DOMAINS[name] for name in ("freq_hz", "dram_bytes_per_s", "vector_lanes", "engines")},
+        "architecture": ["heterogeneous"], "side0": [16, 32], "side1": [8, 32, 16], "dataflow0": ["ws", "os"],
+        "dataflow1": ["os", "ws"], "sram_bytes0": [32768], "sram_bytes1": [32768, 65536]}),
     "two objectives": study(("area_mm2", "mean_latency_s"), {"slo_violation_frac": 0.05}),
     "of one tenant": study(("voice.p99_latency_s", "energy_j"), {"camera.p99_deadline_frac": 0.9}),
     "without bounds": study(("-throughput_per_s", "area_mm2"), {"power_w": 1.0}),
@@ -123,6 +127,31 @@ def test_designs_equal_on_the_front_are_all_simulated(tmp_path: Path) -> None:
 
 def vectors_equal(run: FrontRun, one: int, other: int) -> bool:
     return judge(run.study, run.result(one)).values == judge(run.study, run.result(other)).values
+
+
+def test_the_same_chip_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its engines in another order: only what is on the front is simulated for each of them."""
+    wanted = STUDIES["engines in any order"]
+    blocks = Blocks(wanted.space)
+    same = blocks.same()
+    twins = np.flatnonzero(same != np.arange(len(same)))
+    assert 0 < len(twins) < len(same) / 2
+    for b in twins.tolist():
+        assert blocks.group(b).block == blocks.group(int(same[b])).block
+    original, tasks = BlockEvaluator.__call__, []
+    monkeypatch.setattr(BlockEvaluator, "__call__", lambda self, params: tasks.append(params) or original(self, params))
+    run = exact_front(wanted, tmp_path / "run", workers=1)
+    sent = [b for params in tasks if "block" in params for b in params["block"]["blocks"]]
+    assert not set(sent) & set(twins.tolist())
+    alone = [params for params in tasks if "block" not in params and "chunk" not in params]
+    best, equal = set(vectors(run)), [r.params for r in run.results if judge(wanted, r).values in set(vectors(run))]
+    assert alone
+    assert all(params in equal for params in alone)
+    assert run.ties == len(equal) - len(best) >= len(alone)
+    tasks.clear()
+    again = exact_front(wanted, tmp_path / "run", workers=1, resume=True)
+    assert [params for params in tasks if "chunk" not in params] == []
+    assert (again.front, again.ties, again.counts, again.cuts) == (run.front, run.ties, run.counts, run.cuts)
 
 
 def test_workers_change_nothing(tmp_path: Path) -> None:

@@ -165,3 +165,16 @@ def test_contradictions_are_errors() -> None:
         evaluate(design("dedicated"), replace(WORKLOAD, tenants=(replace(WORKLOAD.tenants[0], name="new"),)))
     with pytest.raises(ModelError, match="fidelity"):
         evaluate(design("time_mux"), WORKLOAD, fidelity="guess")
+
+
+@pytest.mark.parametrize("policy", [policy for name, policy in PAIRS if name == "heterogeneous"])
+def test_the_order_of_engines_means_nothing(policy: str) -> None:
+    """To the last digit, with two engines that serve some tasks equally well."""
+    engines = (ENGINE, replace(ENGINE, dataflow="os", rows=8), replace(ENGINE, sram_bytes=1 << 17))
+    some = [evaluate(replace(design("heterogeneous"), architecture=Heterogeneous(engines=order), policy=policy),
+                     WORKLOAD) for order in (engines, engines[::-1], (engines[1], engines[2], engines[0]))]
+    assert some[0].metrics == some[1].metrics == some[2].metrics
+    assert some[0].tenants == some[1].tenants == some[2].tenants
+    area = some[0].breakdown["area_mm2"]
+    assert area == {name.replace("engine0", "x").replace("engine2", "engine0").replace("x", "engine2"): mm2
+                    for name, mm2 in some[1].breakdown["area_mm2"].items()}

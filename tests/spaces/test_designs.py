@@ -9,7 +9,7 @@ from hwmodels.architectures import ARCHITECTURES
 from hwmodels.network import Layer, Network
 from hwmodels.policies import POLICIES
 from hwmodels.workload import Tenant, Traffic, Workload
-from spaces.designs import PARAMETERS, decode_design, design_space
+from spaces.designs import PARAMETERS, architecture_of, chip_key, decode_design, design_space
 from spaces.errors import SpaceError
 
 
@@ -82,3 +82,23 @@ def test_default_space_is_enumerable_but_large() -> None:
 def test_bad_spaces_are_named(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(SpaceError, match=message):
         design_space(WORKLOAD, **wrong)  # type: ignore[arg-type]
+
+
+def test_equal_keys_are_equal_chips() -> None:
+    """But for the names of their engines."""
+    space = design_space(WORKLOAD, policies=["fcfs"], domains={
+        "node_nm": [16], "freq_hz": [1e9], "dram_bytes_per_s": [8e9], "vector_lanes": [32], "rows": [16], "cols": [16],
+        "subarrays": [4], "side1": [16, 8], "side2": [16], "total_pes": [512], "scheduler": ["software"],
+        "sram_bytes": [2**17], "sram_bytes0": [2**17, 2**19], "sram_bytes1": [2**17, 2**19], "sram_bytes2": [2**17]})
+    chips: dict[object, set[object]] = {}
+    count = 0
+    for codes in space.enumerate_codes():
+        params = space.decode(codes)
+        hardware = {name: value for name, value in params.items() if name not in ("policy", "scheduler")}
+        chip = architecture_of(params, WORKLOAD).chip(WORKLOAD)
+        chips.setdefault(chip_key(hardware), set()).add(
+            (params["architecture"], tuple(slot.levels for slot in chip.slots), chip.dram_bytes_per_s,
+             sum(chip.area_mm2.values()), chip.leakage_w))
+        count += 1
+    assert all(len(same) == 1 for same in chips.values())
+    assert len({chip for same in chips.values() for chip in same}) <= len(chips) < count

@@ -92,8 +92,8 @@ def test_continuous_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert 0.0 < runs[1].gap < runs[0].gap < 1.0
     assert runs[0].hypervolume <= runs[1].hypervolume <= runs[0].hypervolume + runs[0].gap
     assert 0.0 < runs[0].decided_frac < runs[1].decided_frac < 1.0
-    original = dse.anytime._pool
-    monkeypatch.setattr(dse.anytime, "_pool", lambda *args: Backwards(original(*args)))  # type: ignore[arg-type]
+    original = dse.anytime.pool_for
+    monkeypatch.setattr(dse.anytime, "pool_for", lambda *args: Backwards(original(*args)))  # type: ignore[arg-type]
     anytime_front(wanted, tmp_path / "other", workers=1, rounds=11)
     for name in ("certificate.json", "trials.csv", "front.csv"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()

@@ -69,19 +69,24 @@ def _serve(policies: Sequence[str], engines: int, units: int) -> None:
                 run(table, machine, trace, policy, params)
 
 
+def _places(policy: Policy) -> bool:
+    """Whether it says on which engine a task runs."""
+    return policy.assign is not None or policy.sends is not None
+
+
 def _forms(policies: Sequence[str]) -> list[str]:
     """One policy for every set of loops that these run in."""
     found: dict[tuple[bool, ...], str] = {}
     for name in policies:
         policy = named_policy(name)
-        form = (policy.assign is None and policy.sends is None, policy.issue is None, policy.batch is None,
-                policy.stops is None)
+        form = _places(policy), policy.issue is None, policy.batch is None, policy.stops is None
         found.setdefault(form, name)
     return list(found.values())
 
 
 def _undivided(policies: Sequence[str]) -> None:
-    _serve(_forms(policies), 1, 1)
+    """Those that say who runs where take the general loop on one engine too: `_shared` has it."""
+    _serve([name for name in _forms(policies) if not _places(named_policy(name))], 1, 1)
 
 
 def _shared(policies: Sequence[str]) -> None:
@@ -100,8 +105,8 @@ def _functions(policies: Sequence[str]) -> None:
 
 
 _PARTS: dict[str, Callable[[Sequence[str]], None]] = {
-    "costs": _costs, "undivided": _undivided, "shared": _shared, "functions": _functions}
-"""Hardly any loop is in two of them."""
+    "undivided": _undivided, "shared": _shared, "costs": _costs, "functions": _functions}
+"""The longest first; no loop is in two of them."""
 
 
 def load_loops(policies: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ where half of the seeds do not get there. `ms`: CPU of the sampler per trial at 
 
 import argparse
 import importlib.util
+import os
 import pickle
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `dse run`
 import numpy as np
 import optuna
 import yaml

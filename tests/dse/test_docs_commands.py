@@ -106,8 +106,9 @@ def test_the_main_command_of_the_readme(tmp_path):
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert said[0].startswith("quickstart: 200 trials, ")
-    assert said[-1] == "report: runs/quickstart/report.html"
-    assert (tmp_path / "runs" / "quickstart" / "report.html").is_file()
+    report = tmp_path / "runs" / "quickstart" / "report.html"
+    assert said[-1] == f"report: {report.resolve()}"
+    assert report.is_file()
 
 
 @pytest.mark.parametrize(("said", "short"), [

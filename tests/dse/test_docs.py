@@ -35,7 +35,7 @@ def test_commands_and_scripts_that_pages_name_exist(page: str) -> None:
     """Also those inside sentences and tables, which are not run: their flags are flags of the command."""
     text = (ROOT / page).read_text()
     known = typer.main.get_command(app).commands
-    said = re.findall(r"(?:^ {4}|^|`|&& |\.venv/bin/)dse ([a-z-]+)((?: [^`|;&\n]*)?)", text, re.M)
+    said = re.findall(r"(?:^ {4}|^|`|&& |\.venv/bin/)dse ([a-z][a-z-]*)((?: [^`|;&\n]*)?)", text, re.M)
     for command, rest in said:
         assert command in known, command
         flags = {flag for option in known[command].params for flag in (*option.opts, *option.secondary_opts)}

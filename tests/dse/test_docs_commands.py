@@ -45,7 +45,7 @@ NEEDED = {
 
 def inline_commands() -> list[str]:
     """The `dse ...` of sentences and tables of all pages, each once."""
-    found = (re.findall(r"`dse ([a-z-]+(?: [^`]*)?)`", (ROOT / page).read_text()) for page in PAGES)
+    found = (re.findall(r"`dse ([a-z][a-z-]*(?: [^`]*)?)`", (ROOT / page).read_text()) for page in PAGES)
     return sorted({" ".join(command.split()) for page in found for command in page})
 
 

@@ -4,7 +4,7 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
-__all__ = ["sigterm_interrupts", "uninterrupted"]
+__all__ = ["sigterm_interrupts", "sigterm_kept", "uninterrupted"]
 
 
 @contextlib.contextmanager
@@ -23,6 +23,17 @@ def sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """What SIGTERM does stays as it is: `ray.init` makes it end the process at once."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 @contextlib.contextmanager

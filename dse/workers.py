@@ -19,6 +19,7 @@ from typing import Any, Protocol, final
 
 from dse.console import note
 from dse.errors import DseError, InputError, Problem
+from dse.interrupts import sigterm_kept
 from dse.objective import Evaluate, Result, evaluate_one
 from dse.study import Study
 from spaces.space import Params
@@ -233,7 +234,8 @@ class RayPool:
         self._ray = ray
         self._own = not ray.is_initialized()
         if self._own:
-            self._start(address, workers)
+            with sigterm_kept():
+                self._start(address, workers)
         self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._timeout_s = timeout_s
         self._payload = ray.put(evaluate)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from dse.front_blocks import Blocks
 from dse.front_worker import BlockEvaluator
 from dse.objective import judge
 from dse.study import Objective, Study
+from dse.workers import RayPool
 from hwmodels.network import Layer, Network
 from hwmodels.workload import ServiceLevel, Tenant, Traffic, Workload
 from spaces.designs import design_space
@@ -161,8 +163,16 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "one" / "front.csv").read_text().count("\n") == len(one.front) + 1
 
 
-class Stop(Exception):
-    pass
+def test_sigterm_is_ctrl_c_with_workers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit = RayPool.submit
+
+    def stopped(self: RayPool, tasks: Any) -> None:
+        submit(self, tasks)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(RayPool, "submit", stopped)
+    assert exact_front(study(), tmp_path / "run", workers=2).interrupted
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["state"] == "interrupted"
 
 
 def test_resumed_run_ends_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

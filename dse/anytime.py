@@ -35,16 +35,15 @@ from numpy.typing import NDArray
 from dse.askers import Asker, make_asker
 from dse.boxes import Bounded, BoxEvaluator
 from dse.boxes_certificate import boxes_certificate
-from dse.certificate import CERTIFICATE
 from dse.estimate import estimate_of
-from dse.front import MOST_HARDWARE, FoundFront, check_bounded, run_front
+from dse.front import MOST_HARDWARE, check_bounded
 from dse.front_blocks import hardware_first, is_hardware
 from dse.front_bounds import dominates, rules_of
+from dse.front_run import FoundFront, hypervolume_gap, run_front
 from dse.objective import Result, judge, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Progress, Snapshot
-from dse.provenance import describer_of
-from dse.runs import TIMINGS, Journal, RunFolder, csv_text, timings_text, trial_columns, trial_row
+from dse.runs import Journal
 from dse.samplers import make_sampler, pick_sampler
 from dse.study import Study
 from dse.workers import Pool, pool_for
@@ -120,6 +119,10 @@ class AnytimeRun(FoundFront):
     boxes: int
 
     @property
+    def decided(self) -> dict[str, Any]:
+        return {"shares": self.shares, "boxes": self.boxes}
+
+    @property
     def decided_frac(self) -> float:
         """Share of the space whose designs need no simulation any more [-]."""
         return 1.0 if self.exact else 1.0 - self.shares["open"]
@@ -145,7 +148,7 @@ def anytime_front(study: Study, out: Path | str, *, workers: int | None = None, 
     def go(journal: Journal) -> _Search:
         return _Search(study, journal, progress, end, math.inf if rounds is None else rounds)
 
-    run: AnytimeRun = run_front(study, out, go, _write, workers=workers, resume=resume, command=command, mode="anytime")
+    run: AnytimeRun = run_front(study, out, go, workers=workers, resume=resume, command=command, mode="anytime")
     return run
 
 
@@ -526,32 +529,6 @@ class _Search:
             reference={o.metric: float(r if o.minimise else -r) if math.isfinite(r) else None
                        for o, r in zip(study.objectives, reference, strict=True)})
 
-
-def hypervolume_gap(front: Floats, undecided: Floats, reference: Floats) -> float:
-    """Hypervolume that these bounds would add to a front; inf where that is not known."""
-    if not len(undecided):
-        return 0.0
-    if not (np.isfinite(undecided).all() and np.isfinite(reference).all()):
-        return math.inf
-    together = np.concatenate([front.reshape(-1, undecided.shape[1]), np.unique(undecided, axis=0)])
-    return hypervolume(together[front_indices(together)], reference) - hypervolume(front, reference)
-
-
-def _write(folder: RunFolder, run: AnytimeRun, search: _Search, manifest: dict[str, Any], study_text: str) -> None:
-    study, columns = run.study, trial_columns(run.study)
-    rows = [trial_row(study, r, v) for r, v in zip(run.results, run.verdicts, strict=True)]
-    folder.write("trials.csv", csv_text(columns, rows))
-    folder.write(TIMINGS, timings_text(run.results))
-    front = [run.by_number[number] for number in run.front]
-    folder.write("front.csv", csv_text(columns, [rows[i] for i in front]))
-    describe = describer_of(study)
-    folder.write_best({f"trial_{run.results[i].number:05d}.yaml": describe(run.results[i]) for i in front})
-    folder.write(CERTIFICATE, json.dumps(boxes_certificate(run, study_text, search.boxes), allow_nan=False) + "\n")
-    folder.write_json("manifest.json", {
-        **manifest, "state": "interrupted" if run.interrupted else "complete", "workers": run.workers,
-        "wall_s": run.wall_s, "n_trials": len(run.results), "n_feasible": run.n_feasible, "n_failed": run.n_failed,
-        "front": list(run.front), "hypervolume": run.hypervolume, "hypervolume_reference": run.reference,
-        "exact": run.exact, "shares": run.shares, "boxes": run.boxes,
-        "hypervolume_gap": run.gap if math.isfinite(run.gap) else None,
-        "hypervolume_gap_frac": run.gap_frac if math.isfinite(run.gap_frac) else None,
-    })
+    def certificate(self, run: AnytimeRun, text: str) -> dict[str, Any]:
+        """For a checker; `text` is that of the study."""
+        return boxes_certificate(run, text, self.boxes)

@@ -35,6 +35,7 @@ from dse.certificate import (
     study_digest,
 )
 from dse.pareto import front_indices, hypervolume
+from dse.provenance import finite
 from dse.study import Study
 from spaces.boxes import Box, Inside, halves, whole
 from spaces.domains import Choice, Domain, Real
@@ -74,7 +75,7 @@ def boxes_certificate(run: "AnytimeRun", study_text: str, boxes: "Boxes") -> dic
         "parameters": list(run.study.space.names), "codes": _CODES,
         "states": {str(code): text for code, text in _STATES.items()}, "shares": run.shares,
         "front": list(run.front), "ties": run.ties, "hypervolume": run.hypervolume,
-        "hypervolume_reference": run.reference, "hypervolume_gap": run.gap if math.isfinite(run.gap) else None,
+        "hypervolume_reference": run.reference, "hypervolume_gap": finite(run.gap),
         "tree": {"parameter": [boxes.parameter[row] if boxes.below[row] >= 0 else None for row in order],
                  "cut": [boxes.cut[row] if boxes.below[row] >= 0 else None for row in order]},
         "leaves": {

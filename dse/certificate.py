@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.errors import InputError, Problem
+from dse.provenance import finite
 from dse.study import Study
 from spaces.space import Space
 
@@ -74,7 +75,7 @@ def certificate(run: "FrontRun", study_text: str, blocks: "Blocks", state: NDArr
         "budgets": [[metric, bound] for metric, bound in run.study.budgets.items()],
         "numbering": _NUMBERING, "states": {str(code): text for code, text in _STATES.items()},
         "counts": run.counts, "front": list(run.front), "ties": run.ties, "hypervolume": run.hypervolume,
-        "hypervolume_reference": run.reference, "hypervolume_gap": run.gap if math.isfinite(run.gap) else None,
+        "hypervolume_reference": run.reference, "hypervolume_gap": finite(run.gap),
         "blocks": {
             "first": [start + group.offsets[0] for start, group in zip(starts, groups, strict=True)],
             "designs": [len(group.offsets) for group in groups],
@@ -546,7 +547,7 @@ def _exact_demand(block: _Block, study: Study, load: Any) -> Any:
 
 
 def check_trials(study: Study, trials: dict[int, dict[str, str]], numbers: dict[int, None],
-                  design: Callable[[int], dict[str, Any]]) -> list[str]:
+                 design: Callable[[int], dict[str, Any]]) -> list[str]:
     """Trials are the designs of their numbers, and simulating them again gives the same objectives."""
     from hwmodels.errors import ModelError
     from hwmodels.evaluate import evaluate

@@ -25,24 +25,23 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.certificate import CERTIFICATE, certificate, study_digest
+from dse.certificate import certificate
 from dse.errors import InputError, Problem
 from dse.front_blocks import Blocks
 from dse.front_bounds import chunks_of, dominates, first_bounds, rules_of
+from dse.front_run import FoundFront, hypervolume_gap, run_front
 from dse.front_worker import BlockEvaluator, Cut, best_of, cuts_of, results_of
-from dse.interrupts import sigterm_interrupts, uninterrupted
-from dse.objective import Result, Verdict, judge, minimised
+from dse.objective import Result, judge, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Progress, Snapshot
-from dse.provenance import describer_of, manifest_of, study_text
-from dse.runs import JOURNAL, TIMINGS, Journal, RunFolder, csv_text, timings_text, trial_columns, trial_row
+from dse.runs import Journal
 from dse.study import Study
 from dse.workers import Pool, Task, pool_for
 from hwmodels.engine import DATAFLOWS
 from hwmodels.outcome import SEARCHED
 from spaces.space import Params
 
-__all__ = ["MOST_HARDWARE", "FoundFront", "FrontRun", "State", "check_bounded", "exact_front", "run_front"]
+__all__ = ["MOST_HARDWARE", "FrontRun", "State", "check_bounded", "exact_front"]
 
 Floats = NDArray[np.float64]
 
@@ -74,57 +73,6 @@ class State(IntEnum):
     SENT = 9
 
 
-@dataclass(frozen=True, kw_only=True)
-class FoundFront:
-    """A front, and what is known of how far it is from the true one.
-
-    Parameters
-    ----------
-    results, verdicts : simulated designs by number.
-    front : numbers of the feasible non-dominated ones, ordered by the first objective; ties: `ties`.
-    ties : designs equal in all objectives to one on the front, not listed in it.
-    exact : nothing is undecided and nothing failed.
-    gap : most hypervolume that any undecided design could add, same unit as `hypervolume`; inf where that is not known:
-        an objective has neither a budget nor a value yet, or no bound [-].
-    """
-
-    study: Study
-    out: Path
-    results: tuple[Result, ...]
-    verdicts: tuple[Verdict, ...]
-    front: tuple[int, ...]
-    ties: int
-    exact: bool
-    hypervolume: float
-    reference: dict[str, float | None]
-    gap: float
-    wall_s: float
-    workers: int
-    interrupted: bool = False
-    by_number: dict[int, int] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "by_number", {result.number: i for i, result in enumerate(self.results)})
-
-    @property
-    def n_failed(self) -> int:
-        return sum(result.state == "failed" for result in self.results)
-
-    @property
-    def n_feasible(self) -> int:
-        return sum(verdict.feasible for verdict in self.verdicts)
-
-    @property
-    def gap_frac(self) -> float:
-        """`gap` over the hypervolume that is found [-]; inf where either is not known."""
-        if self.gap == 0.0:
-            return 0.0
-        return self.gap / self.hypervolume if self.hypervolume > 0.0 else math.inf
-
-    def result(self, number: int) -> Result:
-        return self.results[self.by_number[number]]
-
-
 @final
 @dataclass(frozen=True, kw_only=True)
 class FrontRun(FoundFront):
@@ -142,6 +90,10 @@ class FrontRun(FoundFront):
     counts: dict[str, int]
     cuts: tuple[Cut, ...]
     unreachable: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def decided(self) -> dict[str, Any]:
+        return {"designs": self.size, "counts": self.counts}
 
     @property
     def never_simulated_frac(self) -> float:
@@ -170,45 +122,7 @@ def exact_front(study: Study, out: Path | str, *, workers: int | None = None, re
     def go(journal: Journal) -> _Search:
         return _Search(study, journal, progress, end, note)
 
-    run: FrontRun = run_front(study, out, go, _write, workers=workers, resume=resume, command=command)
-    return run
-
-
-def run_front(study: Study, out: Path | str, search_of: Callable[[Journal], Any], write: Callable[..., None], *,
-              workers: int | None, resume: bool, command: str, **mode: str) -> Any:
-    """The frame of a run: its folder and journal, Ctrl-C, and what is written at the end.
-
-    Parameters
-    ----------
-    search_of : journal -> the search, with `go(workers)` and `result(folder, wall_s, interrupted)`.
-    write : (folder, run, search, manifest, text of the study).
-    mode : what the journal says besides, if the front is not an exact one.
-    """
-    start = time.monotonic()
-    folder = RunFolder(Path(out), resume=resume)
-    try:
-        text = study_text(study)
-        journal = Journal(folder.path / JOURNAL, {"kind": "dse-front-journal", "format": 1, **mode,
-                                                  "study": study_digest(text)})
-        try:
-            manifest = manifest_of(study, "front", mode.get("mode", "exact"), command)
-            folder.write("study.yaml", text)
-            folder.write_json("manifest.json", {**manifest, "state": "running"})
-            search = search_of(journal)
-            interrupted = False
-            with sigterm_interrupts():
-                try:
-                    search.go(workers)
-                except KeyboardInterrupt:
-                    interrupted = True
-            with uninterrupted():
-                run = search.result(folder.path, time.monotonic() - start, interrupted)
-                write(folder, run, search, manifest, text)
-        finally:
-            journal.close()
-    finally:
-        folder.discard_if_empty()
-        folder.close()
+    run: FrontRun = run_front(study, out, go, workers=workers, resume=resume, command=command)
     return run
 
 
@@ -327,7 +241,7 @@ class _Search:
         pool = None
         try:
             self.pool = pool = pool_for(BlockEvaluator(self.study, self.blocks), self._patient(), workers, None,
-                                     len(self.blocks.first), self._reused > 0)
+                                        len(self.blocks.first), self._reused > 0)
             self._bound()
             self._restore()
             self._began = time.monotonic()
@@ -428,10 +342,7 @@ class _Search:
         first, stop = int(self.blocks.first_block[h]), int(self.blocks.first_block[h + 1])
         mine = [b for b in range(first, stop) if self.state[b] == State.OPEN]
         self.state[mine] = State.SENT
-        tails, start = self.blocks.tails(h), int(self.blocks.first[h])
-        groups = [{"scheduler": list(self.blocks.group(b).block),
-                   "designs": [(start + offset, tails[offset]) for offset in self.blocks.group(b).offsets]}
-                  for b in mine]
+        groups = [{"scheduler": list(self.blocks.group(b).block), "designs": self._designs(h, b)} for b in mine]
         front = [(number, values.tolist()) for number, values in self.front.items()]
         task = {"hardware": self.blocks.params(h), "groups": groups, "front": front, "blocks": mine}
         return -1 - h, {"block": task}
@@ -614,9 +525,7 @@ class _Search:
         front = sorted(front_indices(values), key=lambda i: tuple(values[i]))
         best = {tuple(values[i]) for i in front}
         reference = self._reference(values)
-        volume = hypervolume(values[front], reference)
         undecided = self.vectors[self.state == State.OPEN]
-        gap = self._gap(values[front], undecided, reference) - volume if len(undecided) else 0.0
         failed = any(result.state == "failed" for result in results)
         return FrontRun(
             study=study, out=out, results=tuple(results), verdicts=tuple(verdicts),
@@ -624,37 +533,15 @@ class _Search:
             ties=sum(tuple(v) in best for v in values) - len(front),
             exact=not failed and not len(undecided) and not interrupted, size=self.blocks.size, counts=self.counts(),
             cuts=tuple(self.cuts[number] for number in sorted(self.cuts)),
-            hypervolume=volume, gap=gap, wall_s=wall_s, workers=self.workers, interrupted=interrupted,
+            hypervolume=hypervolume(values[front], reference),
+            gap=hypervolume_gap(values[front], undecided, reference), wall_s=wall_s, workers=self.workers,
+            interrupted=interrupted,
             unreachable={metric: float(best) for (metric, bound), best in
                          zip(study.budgets.items(), self.nearest, strict=True)
                          if (best > bound if minimised(metric) else best < bound)},
             reference={o.metric: float(r if o.minimise else -r) if math.isfinite(r) else None
                        for o, r in zip(study.objectives, reference, strict=True)})
 
-    def _gap(self, front: Floats, undecided: Floats, reference: Floats) -> float:
-        """Hypervolume of the front and the best that undecided designs could be."""
-        if not (np.isfinite(undecided).all() and np.isfinite(reference).all()):
-            return math.inf
-        together = np.concatenate([front.reshape(-1, undecided.shape[1]), np.unique(undecided, axis=0)])
-        return hypervolume(together[front_indices(together)], reference)
-
-
-def _write(folder: RunFolder, run: FrontRun, search: _Search, manifest: dict[str, Any], study_text: str) -> None:
-    study, columns = run.study, trial_columns(run.study)
-    rows = [trial_row(study, r, v) for r, v in zip(run.results, run.verdicts, strict=True)]
-    folder.write("trials.csv", csv_text(columns, rows))
-    folder.write(TIMINGS, timings_text(run.results))
-    front = [run.by_number[number] for number in run.front]
-    folder.write("front.csv", csv_text(columns, [rows[i] for i in front]))
-    describe = describer_of(study)
-    folder.write_best({f"trial_{run.results[i].number:05d}.yaml": describe(run.results[i]) for i in front})
-    proof = certificate(run, study_text, search.blocks, search.state, search.by, search.vectors)
-    folder.write(CERTIFICATE, json.dumps(proof, allow_nan=False) + "\n")
-    folder.write_json("manifest.json", {
-        **manifest, "state": "interrupted" if run.interrupted else "complete", "workers": run.workers,
-        "wall_s": run.wall_s, "n_trials": len(run.results), "n_feasible": run.n_feasible, "n_failed": run.n_failed,
-        "front": list(run.front), "hypervolume": run.hypervolume, "hypervolume_reference": run.reference,
-        "exact": run.exact, "designs": run.size, "counts": run.counts,
-        "hypervolume_gap": run.gap if math.isfinite(run.gap) else None,
-        "hypervolume_gap_frac": run.gap_frac if math.isfinite(run.gap_frac) else None,
-    })
+    def certificate(self, run: FrontRun, text: str) -> dict[str, Any]:
+        """For a checker; `text` is that of the study."""
+        return certificate(run, text, self.blocks, self.state, self.by, self.vectors)

@@ -410,7 +410,7 @@ class RayPool:
 
 
 def pool_for(evaluate: Evaluate, study: Study, workers: int | None, ray_address: str | None, left: int,
-          resumed: bool) -> Pool:
+             resumed: bool) -> Pool:
     """In process for one worker; when nobody says how many, as long as that is quick.
 
     A run that is resumed may have died of a design that kills its process: it goes straight to workers of its own.

@@ -188,20 +188,18 @@ def _counts(run: "FrontRun | AnytimeRun") -> dict[str, Any]:
 
 
 def _as_json(run: "FrontRun | AnytimeRun", report: "Published | None") -> dict[str, Any]:
+    from dse.provenance import finite
+
     return {
         "study": run.study.name, "exact": run.exact, **_counts(run), "n_simulated": len(run.results),
         "n_feasible": run.n_feasible, "n_failed": run.n_failed, "ties": run.ties, "hypervolume": run.hypervolume,
-        "hypervolume_reference": run.reference, "hypervolume_gap": _known(run.gap),
-        "hypervolume_gap_frac": _known(run.gap_frac), "wall_s": run.wall_s, "workers": run.workers,
+        "hypervolume_reference": run.reference, "hypervolume_gap": finite(run.gap),
+        "hypervolume_gap_frac": finite(run.gap_frac), "wall_s": run.wall_s, "workers": run.workers,
         "front": [{"trial": number, "params": run.result(number).params, "metrics": run.result(number).metrics}
                   for number in run.front],
         "out": str(run.out), "certificate": str(run.out / "certificate.json"),
         "report": str(report.path if report else ""),
     }
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _check(folder: Path, everything: bool, json_: bool) -> None:

@@ -136,7 +136,7 @@ def make_loops(policies: Sequence[str], note: Callable[[str], None] | None = Non
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cores > 1 and _missing():
         if note is not None:
-            note("compiling the event loops and the cost model for the first run: about a minute")
+            note("compiling the event loops and the cost model for the first run: a minute or two")
         with ExitStack() as stack:
             running: list[subprocess.Popen[bytes]] = []
             for part in _PARTS:

@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
+from numba.experimental import function_type  # noqa: F401 (tells numba the type of a first-class function)
 from numpy.typing import DTypeLike, NDArray
 
 __all__ = ["column", "drop_stale", "loop", "merged", "part", "piece"]
@@ -31,6 +34,22 @@ piece = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
 merged = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, inline="always")
 """As `piece`, for those that are called at every event: they become part of their caller, because every array that a
 call hands over is copied by its seven or more words."""
+
+
+def _load_overload(cache: FunctionCache, signature: Any, context: Any) -> Any:
+    """Load a compiled function without all that numba knows about compiling (a third of a second at start-up).
+
+    numba's own way, which does load that, is taken if the function is not there.
+    """
+    rtsys.initialize(context)  # what functions that make arrays call
+    with cache._guard_against_spurious_io_errors():
+        found = cache._load_overload(signature, context)
+    return found if found is not None else _LOAD(cache, signature, context)
+
+
+_LOAD = FunctionCache.load_overload
+if hasattr(FunctionCache, "_load_overload"):  # not so in a numba that was reworked
+    FunctionCache.load_overload = _load_overload
 
 
 def column(values: NDArray[Any], dtype: DTypeLike = np.float64) -> NDArray[Any]:

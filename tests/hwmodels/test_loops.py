@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from kernel_cases import fits, random_case
 
 from hwmodels import compiled, loops
 from hwmodels.kernel import request_isolated_s, run
+from hwmodels.kernel_columns import suffix_sums
 from hwmodels.kernel_general import run_general
 from hwmodels.kernel_places import alone_s
 from hwmodels.kernel_single import run_single
 from hwmodels.kernel_tile import run_tile
-from hwmodels.policies import POLICIES
+from hwmodels.policies import POLICIES, policy
 from hwmodels.tables import DRAM_MAX_MIN
 
 LOOPS = (run_single, run_general, run_tile, alone_s)
@@ -44,10 +46,10 @@ def test_nothing_is_compiled_after_the_loops_are_loaded():
     for which in MACHINES:
         table, machine, trace = random_case(3, **which)
         machine = machine._replace(reconfigure_s=0, dram_bytes_per_s=int(machine.dram_bytes_per_s))
-        for policy in (policy for policy in POLICIES.values() if fits(policy, machine)):
+        for one in (one for one in POLICIES.values() if fits(one, machine)):
             for record in (False, True):
-                run(table, machine, trace, policy, record=record)
-            run(read_only(table), read_only(machine), read_only(trace), policy)
+                run(table, machine, trace, one, record=record)
+            run(read_only(table), read_only(machine), read_only(trace), one)
         request_isolated_s(table, machine, trace)
     assert {loop: set(loop.overloads) for loop in LOOPS} == before
 
@@ -84,3 +86,24 @@ def test_every_source_counts(tmp_path):
     assert compiled._sources.__wrapped__(tmp_path) == before
     os.utime(piece, ns=(0, 1))
     assert compiled._sources.__wrapped__(tmp_path) != before
+
+
+LATER = """
+import sys
+import numba
+from hwmodels.compiled import column
+from hwmodels.kernel_columns import suffix_sums
+from hwmodels.policies import policy
+
+ones = column([1.0, 1.0])
+assert suffix_sums(ones, ones, 0, 2).tolist() == [2.0, 1.0] and policy("fcfs").key.pointer.cache_hits == 1
+assert "numba.np.npyimpl" not in sys.modules  # all that numba knows of numpy is for compiling
+assert numba.njit(lambda values: values.cumsum())(ones).tolist() == [1.0, 2.0]
+"""
+
+
+def test_what_was_compiled_is_loaded_without_the_compiler():
+    """And what is not there yet is compiled as ever."""
+    policy("fcfs").key.pointer  # noqa: B018
+    suffix_sums(np.ones(1), np.ones(1), 0, 1)
+    subprocess.run([sys.executable, "-c", LATER], check=True)

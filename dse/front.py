@@ -17,6 +17,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -28,7 +29,8 @@ from numpy.typing import NDArray
 from dse.certificate import certificate
 from dse.errors import InputError, Problem
 from dse.front_blocks import Blocks
-from dse.front_bounds import chunks_of, dominates, first_bounds, rules_of
+from dse.front_bounds import Best, cannot_be_built, chunks_of, dominates, first_bounds, rules_of
+from dse.front_kept import keep_bounds, kept_bounds
 from dse.front_run import FoundFront, hypervolume_gap, run_front
 from dse.front_worker import BlockEvaluator, Cut, best_of, cuts_of, results_of
 from dse.objective import Result, judge, minimised
@@ -202,28 +204,44 @@ class _Search:
     # --- first bounds -----------------------------------------------------------------------------------------------
 
     def _bound(self) -> None:
-        """Bounds of all blocks; every chunk has its own rows, so the order of the answers does not matter."""
-        budgets = np.full((len(self.state), len(self.study.budgets)), np.nan)
+        """Bounds of all blocks, from an earlier session if they are kept."""
+        count, folder = len(self.state), self.journal.path.parent
+        best = kept_bounds(folder, self.study, count)
+        if best is None:
+            best, bounded = self._new_bounds(cannot_be_built(count, self.rules))
+            if not bounded.all():
+                self.note("out of time before every design had its bounds")
+                return
+            with suppress(OSError):  # the run does not need them
+                keep_bounds(folder, self.study, best)
+        self._known(slice(count), best)
+        self.nearest = self._nearest(best.budgets[self.state != State.CANNOT_RUN])
+        self.open = np.flatnonzero(self.state == State.OPEN)
+
+    def _new_bounds(self, best: Best) -> tuple[Best, NDArray[np.bool_]]:
+        """Bounds of all blocks by the workers, written to `best`, and whether there was time for each; every chunk has
+        its own rows, so the order of the answers does not matter."""
         bounded = np.zeros(len(self.state), dtype=bool)
         chunks = chunks_of(self.blocks)
 
         def take(result: Result) -> list[Task]:
             low, high = chunks[result.number]
-            best = first_bounds(self.blocks, self.rules, low, high) if result.state == "failed" else best_of(result)
+            found = first_bounds(self.blocks, self.rules, low, high) if result.state == "failed" else best_of(result)
             rows = slice(int(self.blocks.first_block[low]), int(self.blocks.first_block[high]))
-            self.vectors[rows], self.by[rows], budgets[rows] = best.vectors, best.broken, best.budgets
+            best.vectors[rows], best.broken[rows], best.budgets[rows] = found[:3]
             bounded[rows] = True
-            self.state[rows] = np.where(best.broken == -2, State.CANNOT_RUN,
-                                        np.where(best.broken >= 0, State.BUDGET_1, State.OPEN))
+            self._known(rows, found)
             return []
 
         tasks: list[tuple[int, dict[str, Any]]] = [(number, {"chunk": chunk}) for number, chunk in enumerate(chunks)]
         self._work(iter(tasks), take)
-        if not bounded.all():
-            self.note("out of time before every design had its bounds")
-            return
-        self.nearest = self._nearest(budgets[self.state != State.CANNOT_RUN])
-        self.open = np.flatnonzero(self.state == State.OPEN)
+        return best, bounded
+
+    def _known(self, rows: slice, best: Best) -> None:
+        """First bounds of some blocks."""
+        self.vectors[rows], self.by[rows] = best.vectors, best.broken
+        self.state[rows] = np.where(best.broken == -2, State.CANNOT_RUN,
+                                    np.where(best.broken >= 0, State.BUDGET_1, State.OPEN))
 
     def _nearest(self, bounds: Floats) -> Floats:
         less = np.array([minimised(metric) for metric in self.study.budgets], dtype=bool)

@@ -25,8 +25,9 @@ from dse.objective import Result, Verdict, judge
 from dse.study import Study
 from hwmodels.outcome import ANSWER_METRICS, METRICS, OBJECTIVES, SEARCHED
 
-__all__ = ["JOURNAL", "SCENARIOS", "TIMINGS", "Journal", "RunFolder", "csv_text", "journal_results", "metric_column",
-           "sampler_of", "scenarios_text", "timings_text", "trial_columns", "trial_row", "write_atomically"]
+__all__ = ["BOUNDS", "JOURNAL", "SCENARIOS", "TIMINGS", "Journal", "RunFolder", "csv_text", "journal_results",
+           "metric_column", "sampler_of", "scenarios_text", "timings_text", "trial_columns", "trial_row",
+           "write_atomically"]
 
 JOURNAL = "journal.jsonl"
 TIMINGS = "timings.csv"
@@ -34,17 +35,20 @@ TIMINGS = "timings.csv"
 SCENARIOS = "scenarios.csv"
 """Of a robust study: the judged metrics of every trial in every scenario."""
 
+BOUNDS = "bounds.npz"
+"""Of an exact front: the first bounds (`dse.front_kept`)."""
+
 _LOCK = ".lock"
-_OURS = {JOURNAL, _LOCK, "study.yaml", "manifest.json", "certificate.json", "trials.csv", "front.csv", TIMINGS,
+_OURS = {JOURNAL, _LOCK, "study.yaml", "manifest.json", "certificate.json", "trials.csv", "front.csv", TIMINGS, BOUNDS,
          SCENARIOS, "race.jsonl", "report.html", "best"}
 _SYNC_S = 0.25  # a killed process loses nothing that was written; a power cut loses what was not synced, at most this
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """The file is the old one or the new one, never half of either."""
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

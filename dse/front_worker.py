@@ -48,6 +48,8 @@ Floats = NDArray[np.float64]
 
 _PARTS = (0.1, 0.35)
 """Shares of the requests that are simulated before all of them, where a simulation cannot be stopped on the way."""
+_RARELY = 16
+"""Layers are costed engine by engine where one hardware of so many is discarded on the way."""
 _LEVELS = 16
 """Most pairs of tail and energy at which a simulation may stop."""
 
@@ -62,11 +64,16 @@ class Hardware:
         self.params, self.groups, self.rules = params, groups, rules
         self.experience = experience or Experience()
         self._benches: dict[int, Bench] = {}
+        self._watches: dict[int, tuple[int, Watch | None]] = {}
+        """Group -> (how many points were known, when to stop a simulation)."""
         self._demand: Demand | None = None
+        self.engines = 0
+        self.piecewise = self.whole = False
+        """Whether layers were costed engine by engine, and whether at last all of them."""
 
     def bounds(self, front: Floats) -> Iterator[Best]:
         """Bounds of the blocks, closer and closer: the layers of one network on one engine after the other are costed
-        exactly instead of bounded, at last all of them. `front` as in `bounds_of`."""
+        exactly instead of bounded, where that pays, at last all of them. `front` as in `bounds_of`."""
         rules, groups = self.rules, self.groups
         workload, count = rules.study.workload, len(groups)
         design = design_of(self.params, workload)
@@ -78,12 +85,15 @@ class Hardware:
         self._leakage, same = np.full(count, chip.leakage_w), np.zeros(count, dtype=np.int64)
         closer = CloserDemand(chip, workload, rules.load)
         yield bounds_of(rules, rows_of(closer.demand(), same), groups, self._area, self._leakage, front=front)
-        for n in self.experience.order(closer, rules):
+        self.engines = len(closer.engines)
+        for n in self.experience.order(closer, rules) if self.experience.pays(self.engines) else ():
+            self.piecewise = True
             before = closer.energy_j(n)
             while (engine := closer.uncertain(n)) is not None:
                 closer.cost(n, engine)
                 yield bounds_of(rules, rows_of(closer.demand(), same), groups, self._area, self._leakage, front=front)
             self.experience.learn(n, before, closer.energy_j(n))
+        self.whole = True
         prepared = prepare(replace(design, policy="fcfs", policy_params={}), workload)  # one request at a time
         if prepared.problem:
             yield cannot_be_built(count, rules)
@@ -105,7 +115,10 @@ class Hardware:
             self._benches[g] = bench_of(prepare(design, rules.study.workload), rules.study.workload, self.groups[g],
                                         rules.study.seed)
         bench = self._benches[g]
-        count, watch = len(bench.trace.arrival_s), self._watch(g, bench, best, found)
+        known = len(found.numbers)
+        if self._watches.get(g, (-1, None))[0] != known:
+            self._watches[g] = known, self._watch(g, bench, best, found)
+        count, watch = len(bench.trace.arrival_s), self._watches[g][1]
         record = named_policy(design.policy)
         looks = watch is not None and record.batch is None and record.issue is None  # loops that can be stopped
         parts = [first_requests(bench.trace.arrival_s, part) for part in _PARTS if rules.gains_by_parts and not looks]
@@ -203,11 +216,26 @@ class Points:
 
 @final
 class Experience:
-    """How far the energy of every network was above its bound, on the hardware met so far."""
+    """What the hardware met so far teaches: how far the energy of every network was above its bound, and whether it
+    pays to cost layers engine by engine."""
 
     def __init__(self) -> None:
         self._ratios: dict[int, tuple[float, int]] = {}
         """Network -> (sum of exact / bound - 1, how many)."""
+        self._asked: dict[int, int] = {}
+        self._tried: dict[int, tuple[int, int]] = {}
+        """Engines -> (hardware costed engine by engine, those that were discarded before all was costed)."""
+
+    def pays(self, engines: int) -> bool:
+        """Whether hardware with so many engines is discarded before all of it is costed in one of `_RARELY` cases; of
+        what is not, so many are tried all the same."""
+        self._asked[engines] = self._asked.get(engines, 0) + 1
+        tried, early = self._tried.get(engines, (0, 0))
+        return tried < _RARELY or early * _RARELY >= tried or self._asked[engines] % _RARELY == 0
+
+    def tried(self, engines: int, early: bool) -> None:
+        tried, before = self._tried.get(engines, (0, 0))
+        self._tried[engines] = tried + 1, before + early
 
     def learn(self, n: int, bound_j: float, exact_j: float) -> None:
         if math.isfinite(exact_j) and bound_j > 0.0:
@@ -276,6 +304,8 @@ def _answer(task: dict[str, Any], rules: Rules, evaluate: DesignEvaluator, exper
                 left.remove(g)
         if not left:
             break
+    if hardware.piecewise:
+        experience.tried(hardware.engines, not left and not hardware.whole)
     results, cuts = [], []
     for g in left:
         for number, params in designs[g]:

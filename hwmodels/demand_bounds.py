@@ -43,6 +43,8 @@ _ROUNDING = 1e-9
 """Relative: sums here and in the simulation are rounded differently."""
 _STEPS = 6
 _TRIVIAL = {"slo_violation_frac": 0.0, "drop_frac": 0.0, "antt": 0.0, "slo_miss_frac": -1.0}
+_NO_TIMES = {"area_mm2", "power_w", "energy_j", "energy_per_inference_j"}
+"""Metrics that take neither latencies nor deadlines."""
 _MOST = {"fairness_frac": 1.0, "engine_utilisation_frac": 1.0, "dram_utilisation_frac": 1.0}
 
 
@@ -96,15 +98,18 @@ def metric_bounds(demand: Demand, load: Load, workload: Workload, blocks: Sequen
     overlaps = np.array([block.overlaps for block in blocks], dtype=bool)
     demand = _overlapped(_shared(demand, np.array([block.together for block in blocks])), overlaps)
     decision_s = np.array([block.decision_s for block in blocks])
-    deadline = _deadlines(demand, load, decision_s)
-    decision_s = np.where(overlaps, 0.0, decision_s)  # a load that begins earlier hides it
+    if set(metrics) <= _NO_TIMES:
+        deadline = chain = np.empty((count, 0))
+    else:
+        deadline = _deadlines(demand, load, decision_s)
+        decision_s = np.where(overlaps, 0.0, decision_s)  # a load that begins earlier hides it
+        chain = _chains(demand.latency_s + decision_s[:, None], load.parent) * (1.0 - _ROUNDING)
     static_w = leakage_w + np.array([block.power_w for block in blocks])
     each_j = demand.energy_j + np.array([block.decision_j for block in blocks])[:, None]
     more_j = np.zeros(count)
     if served is not None:
         least = np.maximum(least, served.requests)
         more_j = served.energy_j.sum() - demand.energy_j @ served.requests
-    chain = _chains(demand.latency_s + decision_s[:, None], load.parent) * (1.0 - _ROUNDING)
     scale = 1.0 - _ROUNDING
     tails: dict[str, tuple[Floats, Floats]] = {}
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from hwmodels.compiled import piece
+from hwmodels.compiled import merged, piece
 from hwmodels.tables import DRAM_FIXED, DRAM_MAX_MIN
 
 __all__ = ["alone_s", "best_level", "lendable", "rates", "speeds", "to_place"]
@@ -22,7 +22,7 @@ def lendable(units, waiting, least):  # type: ignore[no-untyped-def]
     return units // takers if takers > 0 else 0
 
 
-@piece
+@merged
 def to_place(bytes_per_s, reconfigure_s, switch_s, formed, at_engine, at_level, holds, live, continues, e, u):  # type: ignore[no-untyped-def]
     """(time, bytes moved) before a task can run at place (e, u).
 
@@ -47,7 +47,7 @@ def to_place(bytes_per_s, reconfigure_s, switch_s, formed, at_engine, at_level, 
     return seconds, moved
 
 
-@piece
+@merged
 def best_level(offset, left, level_units, n, s, layer, most, limit, bytes_per_s, reconfigure_s, switch_s, formed,  # type: ignore[no-untyped-def]
                 at_engine, at_level, holds, live, continues, e):
     """(expected time from the start at engine e to the end of the task, level); level -1 = cannot run there.

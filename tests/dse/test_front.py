@@ -18,7 +18,7 @@ from dse.driver import run_study
 from dse.errors import InputError
 from dse.front import FrontRun, exact_front
 from dse.front_blocks import Blocks
-from dse.front_worker import BlockEvaluator
+from dse.front_worker import BlockEvaluator, Experience
 from dse.objective import judge
 from dse.study import Objective, Study
 from dse.workers import RayPool
@@ -201,6 +201,40 @@ def test_resumed_run_ends_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert again.front == whole.front
     tasks = [params["block"] for params in answered if "block" in params]  # the others ask for the first bounds
     assert len({json.dumps(task["hardware"]) for task in tasks}) == len(tasks)
+
+
+def test_layers_are_costed_engine_by_engine_where_that_pays() -> None:
+    experience = Experience()
+    for _ in range(16):
+        assert experience.pays(3)
+        experience.tried(3, early=False)
+    assert [experience.pays(3) for _ in range(32)].count(True) == 2  # now and then all the same
+    assert experience.pays(2)  # other chips are another matter
+    experience.tried(3, early=True)
+    assert not experience.pays(3)  # one of 17
+    experience.tried(3, early=True)
+    assert experience.pays(3)
+
+
+def test_resumed_run_takes_first_bounds_that_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, asked = exact_front(study(), tmp_path / "run", workers=1), []
+    original = BlockEvaluator.__call__
+    monkeypatch.setattr(BlockEvaluator, "__call__", lambda self, params: asked.append(params) or
+                        original(self, params))
+    assert exact_front(study(), tmp_path / "run", workers=1, resume=True).front == whole.front
+    assert not asked
+    monkeypatch.setattr("dse.front_kept._code", lambda: "of another day")
+    assert exact_front(study(), tmp_path / "run", workers=1, resume=True).front == whole.front
+    assert asked
+    assert all("chunk" in params for params in asked)
+    kept = tmp_path / "run" / "bounds.npz"
+    again = kept.read_bytes()
+    for damaged in (b"", again[:-100], again[:200]):
+        asked.clear()
+        kept.write_bytes(damaged)
+        assert exact_front(study(), tmp_path / "run", workers=1, resume=True).front == whole.front
+        assert asked
+        assert kept.read_bytes() == again
 
 
 KILLED = """

@@ -7,6 +7,7 @@ the study and of all code that bounds depend on. A file of another study or code
 import hashlib
 import io
 import zipfile
+import zlib
 from functools import cache
 from pathlib import Path
 
@@ -31,11 +32,12 @@ def keep_bounds(folder: Path, study: Study, best: Best) -> None:
 def kept_bounds(folder: Path, study: Study, count: int) -> Best | None:
     """The bounds of all `count` blocks, None where they are not known; single metrics are not kept."""
     try:
-        with np.load(folder / BOUNDS, allow_pickle=False) as file:
+        content = io.BytesIO((folder / BOUNDS).read_bytes())  # of a damaged file numpy would leave the handle open
+        with np.load(content, allow_pickle=False) as file:
             if str(file["digest"]) != _digest(study):
                 return None
             best = Best(file["vectors"], file["broken"], file["budgets"], {})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     shapes = ((count, len(study.objectives)), (count,), (count, len(study.budgets)))
     return best if shapes == (best.vectors.shape, best.broken.shape, best.budgets.shape) else None

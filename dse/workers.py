@@ -287,13 +287,21 @@ class RayPool:
 
     def submit(self, tasks: list[Task]) -> None:
         self._tasks.extend(tasks)
-        self._dispatch()
+        self._dispatch(rest=False)
 
-    def _dispatch(self) -> None:
-        """Keep every actor busy with one chunk and one more waiting, the waiting work spread evenly."""
+    def _dispatch(self, *, rest: bool) -> None:
+        """Keep every actor busy with one chunk and one more waiting, the work spread evenly.
+
+        Parameters
+        ----------
+        rest : also send less than a chunk to an actor that is busy: not while more may be handed in.
+        """
         load = [0] * self.workers
         for call in self._calls.values():
             load[call.slot] += 1
+        under_way = len(self._tasks) + sum(len(call.tasks) for call in self._calls.values())
+        fair = math.ceil(under_way / (2 * self.workers))
+        size = max(1, min(fair, int(_CHUNK_S / self._mean_s) if self._mean_s > 0.0 else 1))
         up = sorted(set(range(self.workers)) - set(self._starting.values()))
         while up and (self._tasks or self._again):
             slot = min(up, key=lambda s: (load[s], s))
@@ -301,9 +309,9 @@ class RayPool:
                 return
             if self._again:
                 tasks = self._again.popleft()
+            elif load[slot] and not rest and len(self._tasks) < size:
+                return
             else:
-                fair = math.ceil(len(self._tasks) / (2 * self.workers))
-                size = max(1, min(fair, int(_CHUNK_S / self._mean_s) if self._mean_s > 0.0 else 1))
                 tasks = [self._tasks.popleft() for _ in range(min(size, len(self._tasks)))]
             load[slot] += 1
             self._send(slot, tasks, behind=load[slot] > 1)
@@ -319,7 +327,7 @@ class RayPool:
         results: list[Result] = []
         end = time.monotonic() + wait_s
         while not results and (self._calls or self._tasks or self._again):
-            self._dispatch()
+            self._dispatch(rest=True)
             wait = min([end - time.monotonic(), *(call.deadline - time.monotonic() for call in self._calls.values())])
             refs = [*self._calls, *self._starting]
             done, _ = self._ray.wait(refs, num_returns=1, timeout=max(0.0, min(wait, 1.0)))
@@ -335,7 +343,7 @@ class RayPool:
                                       f"{self._timeout_s:g} s", late[0], hang=True)
             if now >= end:
                 break
-        self._dispatch()
+        self._dispatch(rest=False)
         return results
 
     def _started(self, ref: Any) -> None:

@@ -23,7 +23,7 @@ _LISTED = 1000
 """Longer lists of arrivals are written as one text: YAML reads it 10 times faster."""
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper):  # type: ignore[misc]
     """Block style outside, one line for mappings and lists of scalars, no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:

@@ -7,7 +7,8 @@ A sampler knows an `Estimate` only: a pure function of points that costs far les
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, final
+from functools import cached_property
+from typing import NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,6 @@ from dse.objective import minimised
 from dse.study import Study
 from hwmodels.analytic import Cases, Stations, analytic_metrics, discipline_of, stations
 from hwmodels.area import SchedulerBlock, scheduler_block
-from hwmodels.design import Chip
 from hwmodels.engine import DATAFLOWS, Engine
 from hwmodels.errors import ModelError
 from hwmodels.outcome import SEARCHED
@@ -52,14 +52,13 @@ _ROWS = 1_500_000
 
 
 class _Hardware(NamedTuple):
-    """A chip, costed."""
+    """D chips, costed."""
 
     costs: Stations
-    chip: Chip
-
-    @property
-    def engine(self) -> Engine:
-        return self.chip.slots[0].levels[0][1][0]
+    area_mm2: Floats
+    """(D,)"""
+    leakage_w: Floats
+    """(D,)"""
 
 
 @final
@@ -70,7 +69,11 @@ class DesignEstimate:
         self._study = study
         self._workload = _without_drops(study.workload)
         self._names = tuple(dict.fromkeys([o.metric for o in study.objectives] + list(study.budgets)))
-        self._known: dict[tuple[object, ...], _Hardware | None] = {}
+        self._hardware: _Hardware | None = None
+        self._engines: list[Engine] = []
+        """The first of each chip."""
+        self._known: dict[tuple[object, ...], int] = {}
+        """Row of the hardware, -1 where it cannot be built."""
         self._blocks: dict[tuple[str, str, float], SchedulerBlock] = {}
 
     def __call__(self, points: Sequence[Params]) -> Estimated:
@@ -78,16 +81,18 @@ class DesignEstimate:
                 for point in points]
         self._cost({key: point for key, point in zip(keys, points, strict=True) if key not in self._known})
         found, quicker = ({name: np.full(len(points), np.inf) for name in self._names} for _ in range(2))
-        rows = [i for i, key in enumerate(keys) if self._known[key] is not None]
-        step = max(1, _ROWS // self._requests())
+        chip = np.array([self._known[key] for key in keys], dtype=np.int64)
+        rows = np.flatnonzero(chip >= 0)
+        step = max(1, _ROWS // self._requests)
         for low in range(0, len(rows), step):
             some = rows[low:low + step]
-            each = self._metrics([points[i] for i in some], [keys[i] for i in some])
+            each = self._metrics([points[i] for i in some.tolist()], chip[some])
             for whole, part in zip((found, quicker), each, strict=True):
                 for name, column in part.items():
                     whole[name][some] = column
         return self._oriented(found)._replace(quicker=self._oriented(quicker))
 
+    @cached_property
     def _requests(self) -> int:
         from hwmodels.traffic import generate
 
@@ -101,34 +106,31 @@ class DesignEstimate:
                 design = decode_design(point, workload, self._study.technology)
                 chips[key] = design.architecture.chip(workload)
             except ModelError:
-                self._known[key] = None
+                self._known[key] = -1
         if not chips:
             return
-        together = stations(list(chips.values()), workload)
-        for d, (key, chip) in enumerate(chips.items()):
-            one = Stations(Station(*(column[d] for column in together.station)), together.energy_j[d])
-            self._known[key] = _Hardware(one, chip)
+        new_ones = list(chips.values())
+        found = _Hardware(stations(new_ones, workload), np.array([sum(chip.area_mm2.values()) for chip in new_ones]),
+                          np.array([chip.leakage_w for chip in new_ones]))
+        self._known.update(zip(chips, range(len(self._engines), len(self._engines) + len(chips)), strict=True))
+        self._engines += [chip.slots[0].levels[0][1][0] for chip in new_ones]
+        self._hardware = found if self._hardware is None else _joined(self._hardware, found)
 
-    def _metrics(self, points: Sequence[Params], keys: Sequence[tuple[object, ...]]) -> list[dict[str, Floats]]:
-        """Metrics of points, and what they are if requests are quicker."""
-        place = {key: d for d, key in enumerate(dict.fromkeys(keys))}
-        used = [hardware for key in place if (hardware := self._known[key]) is not None]
-        most = max(hardware.costs.station.time_s.shape[1] for hardware in used)
-        columns = [np.stack([_padded(getattr(hardware.costs.station, name), name, most) for hardware in used])
-                   for name in Station._fields]
-        together = Stations(Station(*columns), np.stack([hardware.costs.energy_j for hardware in used]))
-        chip = np.array([place[key] for key in keys])
-        blocks = [self._block(str(point["scheduler"]), str(point["policy"]), used[d].engine)
-                  for point, d in zip(points, chip.tolist(), strict=True)]
-        area = np.array([sum(hardware.chip.area_mm2.values()) for hardware in used])[chip]
-        leakage = np.array([hardware.chip.leakage_w for hardware in used])[chip]
+    def _metrics(self, points: Sequence[Params], chip: NDArray[np.int64]) -> list[dict[str, Floats]]:
+        """Metrics of points on their chips, and what they are if requests are quicker."""
+        hardware = self._hardware
+        assert hardware is not None
+        used, chip = np.unique(chip, return_inverse=True)
+        station = Station(*(column[used] for column in hardware.costs.station))  # type: ignore[arg-type]
+        together = Stations(station, hardware.costs.energy_j[used])
+        blocks = [self._block(str(point["scheduler"]), str(point["policy"]), self._engines[d])
+                  for point, d in zip(points, used[chip].tolist(), strict=True)]
         cases = Cases(
             chip=chip, discipline=np.array([discipline_of(str(point["policy"])) for point in points]),
-            area_mm2=area + np.array([block.area_mm2 for block in blocks]),
-            static_w=leakage + np.array([block.power_w for block in blocks]),
+            area_mm2=hardware.area_mm2[used[chip]] + np.array([block.area_mm2 for block in blocks]),
+            static_w=hardware.leakage_w[used[chip]] + np.array([block.power_w for block in blocks]),
             decision_s=np.array([block.decision_s for block in blocks]),
             decision_j=np.array([block.decision_j for block in blocks]))
-        station = together.station
         quicker = together._replace(station=station._replace(time_s=QUICKER * station.time_s,
                                                              alone_s=QUICKER * station.alone_s))
         found = [analytic_metrics(one, cases, self._workload, seed=self._study.seed, metrics=self._names)
@@ -161,12 +163,20 @@ def _without_drops(workload: Workload) -> Workload:
     return replace(workload, tenants=tuple(tenants))
 
 
-def _padded(column: Any, name: str, places: int) -> Any:
-    """A column of a station with as many places."""
-    if name not in ("time_s", "units"):
-        return column
-    more = [(0, 0)] * (column.ndim - 1) + [(0, places - column.shape[-1])]
-    return np.pad(column, more, constant_values=np.inf if name == "time_s" else 0)
+def _joined(first: _Hardware, second: _Hardware) -> _Hardware:
+    """The chips of both; one with fewer places has others where nothing can run."""
+    def widened(one: Station) -> Station:
+        more = places - one.time_s.shape[2]
+        return one._replace(time_s=np.pad(one.time_s, ((0, 0), (0, 0), (0, more)), constant_values=np.inf),
+                            units=np.pad(one.units, ((0, 0), (0, more))))
+
+    both = first.costs.station, second.costs.station
+    places = max(one.time_s.shape[2] for one in both)
+    columns = zip(*map(widened, both), strict=True)
+    costs = Stations(Station(*map(np.concatenate, columns)),
+                     np.concatenate([first.costs.energy_j, second.costs.energy_j]))
+    return _Hardware(costs, np.concatenate([first.area_mm2, second.area_mm2]),
+                     np.concatenate([first.leakage_w, second.leakage_w]))
 
 
 def _own_dataflow(study: Study) -> bool:

@@ -37,6 +37,7 @@ MOST_POINTS = 350
 _TUNED_ON = 150  # points that the weights are found with
 _TUNE_GROWTH = 1.25  # points until weights are found anew
 _FIRST_STEPS, _STEPS, _STEP = 25, 6, 0.2
+_SMALL = 48  # rows of a triangular matrix that is not halved any more
 _WEIGHT = np.log(0.3), 2.0  # prior of a weight's logarithm: mean, standard deviation
 _NOISE = np.log(1e-2), 3.0  # of the variance of the noise relative to the amplitude's
 
@@ -79,7 +80,7 @@ class GaussianProcess:
         for t in np.unique(self.same).tolist():
             covariance = self._correlation(t, points)
             covariance.flat[::len(points) + 1] += np.exp(self._log[t, -1])
-            root = np.linalg.inv(np.linalg.cholesky(covariance))
+            root = _inverse(np.asarray(np.linalg.cholesky(covariance), dtype=np.float64))
             self._root[t] = root.T.astype(np.float32)  # precise enough for the spread, in half the time
             self._solved[:, t] = (root @ y[:, t]) @ root
             missed = self._solved[:, t] / (root * root).sum(axis=0)
@@ -157,3 +158,16 @@ def _table(domain: Domain) -> Floats:
     if domain.ordered:
         return np.append(np.linspace(0.0, 1.0, n) if n > 1 else np.full(1, 0.5), 0.5)[:, None]
     return np.concatenate([np.eye(n), np.full((1, n), 1.0 / n)]) / np.sqrt(2.0)
+
+
+def _inverse(lower: Floats) -> Floats:
+    """Of a lower triangular matrix, by halves: a third of the time of numpy's, which does not know that it is one."""
+    n = len(lower)
+    if n <= _SMALL:
+        return np.asarray(np.linalg.inv(lower), dtype=np.float64)
+    half = n // 2
+    found = np.zeros_like(lower)
+    found[:half, :half] = _inverse(lower[:half, :half])
+    found[half:, half:] = _inverse(lower[half:, half:])
+    found[half:, :half] = -found[half:, half:] @ (lower[half:, :half] @ found[:half, :half])
+    return found

@@ -32,8 +32,10 @@ def describer_of(study: Study) -> Callable[[Result], str]:
     """Design YAML of a trial, with where it came from."""
     from dse.dump import dump_design
 
+    tool = f"npu-codesign {version_of('npu-codesign')}"
+
     def text(result: Result) -> str:
-        provenance = {"study": study.name, "trial": result.number, "tool": f"npu-codesign {version_of('npu-codesign')}",
+        provenance = {"study": study.name, "trial": result.number, "tool": tool,
                       "budgets": dict(study.budgets), "params": result.params, "metrics": result.metrics}
         if result.scenarios:
             provenance["scenarios"] = result.scenarios

@@ -47,12 +47,12 @@ _KEPT = 1000  # candidates of a larger one
 _ROUNDS = 4  # of moves around the predicted front, before the first proposal
 _CHILDREN = 250  # in a round
 _MORE = 80  # new candidates for a batch, at least
-_MORE_EACH = 6  # for a proposal of it
+_MORE_EACH = 3  # for a proposal of it
 _SHORT = 300  # candidates that are looked at for a batch
 _DIRECTIONS = 100
 _REFERENCE = 1.1  # of the extent of the front: where hypervolume is measured from
 _DRAWS = 4  # of what a candidate may turn out to be
-_GROWTH = 1.06  # results until the next fit, at first
+_GROWTH = 1.08  # results until the next fit, at first
 _LATE = 300, 1.25  # results after which fits are this far apart
 _PRIOR = 0.2  # how far off the time of a request is thought to be before anything is known (logarithm)
 _MOST_SWING = 20.0
@@ -185,7 +185,7 @@ class Stock:
         self._features = Features(space, rng)
         self._regression: Regression | None = None
         self._rows = np.empty((0, len(self._features.precision)))
-        self._priors: dict[Codes, tuple[Floats, Floats]] = {}
+        self._priors: dict[Codes, Floats] = {}
         self._fitted = 0
         self._expanded = 0
         # candidates, what is estimated and predicted of them
@@ -226,11 +226,9 @@ class Stock:
         m = history.scale.objectives
         deviation = targets
         if self._estimate is not None:
-            if missing := [one for one in told if one not in self._priors]:
-                self._estimated(missing)
-            prior, swing = (np.array(column) for column in zip(*(self._priors[one] for one in told), strict=True))
+            prior, swing, known = self._estimated(told)
             deviation = (targets - prior) / swing
-            if not (known := np.isfinite(deviation).all(axis=1)).all():
+            if not known.all():
                 told = [one for one, good in zip(told, known.tolist(), strict=True) if good]
                 targets, deviation = targets[known], deviation[known]
                 if len(told) < _FEWEST:
@@ -257,7 +255,16 @@ class Stock:
             assert history.scale is not None
             shape = len(new), history.scale.objectives + len(history.scale.names)
             return np.zeros(shape), np.ones(shape), np.ones(len(new), dtype=bool)
-        found = self._estimate([self.space.decode(codes) for codes in new])
+        if missing := [codes for codes in new if codes not in self._priors]:
+            self._priors.update(zip(missing, self._prior_of(self._estimate, missing), strict=True))
+        both = np.array([self._priors[codes] for codes in new])
+        prior, swing = both[:, 0], both[:, 1]
+        return prior, swing, np.isfinite(prior).all(axis=1)
+
+    def _prior_of(self, estimate: Estimate, new: Sequence[Codes]) -> Floats:
+        """Targets as estimated, NaN where there is no such chip, and their swing, (points, 2, targets)."""
+        history = self._history
+        found = estimate([self.space.decode(codes) for codes in new])
         good = np.asarray(~np.isinf(found.values).any(axis=1))
         if not history.settled:
             names = sorted(found.constraints)
@@ -268,9 +275,8 @@ class Stock:
         if found.quicker is not None:
             swing = (prior - self._targets(found.quicker)) / -math.log(QUICKER)
         swing = np.broadcast_to(np.clip(np.abs(swing), 1.0, _MOST_SWING), prior.shape)
-        prior[~good] = np.nan  # no such chip
-        self._priors.update(zip(new, zip(prior, swing, strict=True), strict=True))
-        return prior, swing, good
+        prior[~good] = np.nan
+        return np.stack([prior, swing], axis=1)
 
     def _targets(self, found: Estimated) -> Floats:
         """Estimates as they are predicted; what is not known is 0."""

@@ -361,11 +361,12 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         engines, levels = len(machine.units), len(machine.level_units)
         shown, seated = count if policy.assign else 0, count if policy.assign or policy.sends else 0
         run_general(hw, requests, columns, visible, *functions, values, (policy.assign or _no_assign).pointer,
-                    policy.assign is not None, (policy.sends or _no_sends).pointer, policy.sends is not None, plan,
-                    record, watch, counters(watch), tasks, waiting, np.zeros(seated, dtype=SEAT),
-                    np.zeros(engines, dtype=CHIP), *children, np.zeros(16), scratch(count, 18, 2),
-                    scratch(int(machine.units.sum()), 8, 8), scratch(engines + 1, 8, 3),
-                    np.empty((shown, engines, levels)), np.empty((shown, engines, levels)), out)
+                    policy.assign is not None, policy.foresees, (policy.sends or _no_sends).pointer,
+                    policy.sends is not None, plan, record, watch, counters(watch), tasks, waiting,
+                    np.zeros(seated, dtype=SEAT), np.zeros(engines, dtype=CHIP), *children, np.zeros(16),
+                    scratch(count, 18, 2), scratch(int(machine.units.sum()), 8, 8),
+                    scratch(engines + 1, 8, 3), np.empty((shown, engines, levels)), np.empty((shown, engines, levels)),
+                    np.empty((shown if policy.foresees else 0, engines, levels)), out)
     events = int(out.totals[3])
     return TaskRecords(
         ready_s=out.ready_s,

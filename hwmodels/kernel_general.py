@@ -13,9 +13,9 @@ end: who runs comes and goes there, so that a long queue costs little more than 
 import numpy as np
 
 from hwmodels.compiled import loop, piece
-from hwmodels.kernel_assign import VIEW, seat, show_running, show_waiting
+from hwmodels.kernel_assign import VIEW, seat, show_next, show_running, show_waiting
 from hwmodels.kernel_line import first_of, leave, stand, take, turn, wait
-from hwmodels.kernel_parts import KEY, SELECT, admit, heap_pop, heap_push, overdue, refresh, removed
+from hwmodels.kernel_parts import KEY, SELECT, admit, heap_pop, heap_push, overdue, refresh
 from hwmodels.kernel_places import best_level, lendable, rates, to_place
 
 __all__ = ["run_general"]
@@ -41,6 +41,17 @@ def _insert(queue, size, slot, tasks):  # type: ignore[no-untyped-def]
 
 
 @piece
+def _without(queue, size, slot):  # type: ignore[no-untyped-def]
+    """Take a task out of the queue, looked for from who comes first. The new size."""
+    at = size - 1
+    moved = queue[at]
+    while moved != slot:
+        at -= 1
+        moved, queue[at] = queue[at], moved
+    return size - 1
+
+
+@piece
 def _sent(sends, tasks, seats, slot, bound, bytes_per_s, params, plan, places):  # type: ignore[no-untyped-def]
     """The engine that a task waits for, -1 = any; `bound`, the one that its tenant may use, if it cannot run there."""
     seats[slot].to_engine, seats[slot].cap_bytes_per_s = -1, np.inf
@@ -56,8 +67,8 @@ def _sent(sends, tasks, seats, slot, bound, bytes_per_s, params, plan, places): 
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
 @loop
 def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, run_ahead, use_keeps, quantum_s, params,  # type: ignore[no-untyped-def]
-                assign, use_assign, sends, use_sends, plan, record, watch, counts, tasks, line, seats, chip,
-                first_child, sibling, state, of_tasks, of_layers, of_engines, lefts, needs, out):
+                assign, use_assign, foresees, sends, use_sends, plan, record, watch, counts, tasks, line, seats, chip,
+                first_child, sibling, state, of_tasks, of_layers, of_engines, lefts, needs, rests, out):
     """Serve all requests; writes `out`.
 
     Parameters
@@ -67,6 +78,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
     seats, chip : scratch, shapes (n,) for a policy that assigns or sends, else (0,), and (E,).
     of_tasks, of_layers, of_engines : `kernel_parts.scratch` of n tasks (18, 2), all units (8, 8), E + 1 (8, 3); zeros.
     lefts, needs : what a policy that assigns is shown of every task at every place, shape (n, E, U), else (0, E, U).
+    foresees, rests : whether it is shown that of running tasks, too; then as `lefts`, else (0, E, U).
     """
     # written-out columns: an attribute of a tuple of arrays costs a reference count at every use
     n_layers, offset, units, level_units = hw.n_layers, hw.offset, hw.units, hw.level_units
@@ -88,7 +100,10 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
     named, just, ran = ints[14], ints[15], ints[16]  # by number: 1 = best in this round, 2: starts; who ran until now
     target = ints[17]  # engine that it waits for, -1 = any
     live, late_keys = floats[0], floats[1]  # bytes held since the last layer, -1 before the first
+    anywhere, may_drop = True, False  # no tenant is bound to an engine; some requests may be dropped
     for slot in range(n):
+        anywhere = anywhere and requests.engine[slot] < 0
+        may_drop = may_drop or requests.drop_late[slot]
         request_of[slot], free_slots[slot], moved_on[slot] = -1, n - 1 - slot, 1
     n_free = n
     size, n_late, n_just, n_held, running = zero, zero, zero, 0, zero
@@ -191,7 +206,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             if resident[e] == slot:
                 resident[e] = -1
             if not listed:
-                leave(form, line, slot, now)
+                leave(form, line, slot)
             request_of[slot] = -1
             free_slots[n_free] = slot
             n_free += 1
@@ -203,7 +218,9 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
         if n_ended > 0:
             kept = 0
             for x in range(running):
-                if run_end[x] > now:
+                if run_end[x] > now and kept == x:
+                    kept += 1
+                elif run_end[x] > now:
                     run_slot[kept], run_engine[kept], run_units[kept] = run_slot[x], run_engine[x], run_units[x]
                     run_begin[kept], run_since[kept], run_left[kept] = run_begin[x], run_since[x], run_left[x]
                     run_end[kept], run_need[kept], run_row[kept] = run_end[x], run_need[x], run_row[x]
@@ -251,9 +268,9 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             if request_of[slot] != r or not np.isnan(out.start_s[r]):
                 continue
             if listed:
-                size = removed(queue, size, slot)
+                size = _without(queue, size, slot)
             else:
-                leave(form, line, slot, now)
+                leave(form, line, slot)
                 size -= 1
             waits[target[slot]] -= 1
             request_of[slot] = -1
@@ -278,48 +295,37 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                 while to_ask > 0 and n_seen < VIEW:
                     to_ask -= 1
                     slot = queue[to_ask]
-                    r = request_of[slot]
-                    bound = requests.engine[r]
-                    if bound >= 0 and idle[bound] == 0:
-                        continue
+                    bound = -1 if anywhere else target[slot]
                     if bound < 0:
                         unbound += 1
+                    elif idle[bound] == 0:
+                        continue
                     else:
                         bound_here[bound] += 1
-                    continues = live[slot] >= 0.0 and tasks[slot].last_s == now
                     if moved_on[slot] == 1:
+                        r = request_of[slot]
+                        continues = live[slot] >= 0.0 and tasks[slot].last_s == now
                         show_waiting(offset, any_left_s if bound < 0 else own_left_s, estimate_s, dram_bytes,
                                      engine_bytes_per_s, hw.reconfigure_s, hw.switch_s, lefts, needs, slot,
                                      requests.network[r], requests.sample[r], tasks[slot].layer, bound, engine_level,
                                      last_engine[slot], last_level[slot], holds[slot], live[slot], continues)
                         # if it costs to reconfigure it depends on what the engines last lent
-                        moved_on[slot] = 1 if hw.reconfigure_s > 0.0 else 0
-                        seats[slot].engine, seats[slot].need_bytes_per_s, seats[slot].drop = last_engine[slot], 0.0, 0
+                        moved_on[slot] = 1 if hw.reconfigure_s > 0.0 or continues else 0
+                        seats[slot].engine, seats[slot].need_bytes_per_s = last_engine[slot], 0.0
                         seats[slot].droppable = 1 if requests.drop_late[r] else 0
-                    seats[slot].units = level_units[last_level[slot]] if continues else 0
-                    seats[slot].cap_bytes_per_s, seats[slot].to_engine, seats[slot].to_units = np.inf, -1, 0
+                        seats[slot].units = level_units[last_level[slot]] if continues else 0
+                    seats[slot].cap_bytes_per_s, seats[slot].drop = np.inf, 0
+                    seats[slot].to_engine, seats[slot].to_units = -1, 0
                     candidates[n_seen] = slot
                     n_seen += 1
-                for x in range(running):
-                    slot = run_slot[x]
-                    r = request_of[slot]
-                    last = tasks[slot].layer + 1 == n_layers[requests.network[r]]
-                    show_running(offset, any_left_s if requests.engine[r] < 0 else own_left_s, estimate_s, dram_bytes,
-                                 stay_frac, lefts, needs, slot, requests.network[r], requests.sample[r],
-                                 tasks[slot].layer, last, requests.engine[r], run_row[x], now - run_begin[x])
+                if foresees:
+                    show_running(rests, lefts, estimate_s, run_slot, run_row, run_begin, running, now)
                 if n_seen > 0:
                     assign(tasks, seats, candidates, n_seen, run_slot, running, lefts, needs, chip, level_units, now,
                            params, state, plan)
-                kept = 0
-                for p in range(n_seen):
-                    slot = candidates[p]
-                    if seats[slot].droppable == 0:
-                        seats[slot].drop = 0
-                    if seats[slot].drop == 0:
-                        candidates[kept] = slot
-                        kept += 1
-                if kept < n_seen:
-                    n_seen = kept
+                n_picks, n_dropped = seat(seats, lefts, candidates, n_seen, running == 0, may_drop, idle, level_units,
+                                          pick_slot, pick_engine, pick_level)
+                if n_dropped > 0:
                     kept = to_ask
                     for q in range(to_ask, size):
                         slot = queue[q]
@@ -335,10 +341,9 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                         free_slots[n_free] = slot
                         n_free += 1
                     size = kept
-                n_picks = seat(seats, lefts, candidates, n_seen, running == 0, idle, level_units, pick_slot,
-                               pick_engine, pick_level)
         elif size > 0 and spare > 0:
-            for x in range(running):
+            # when busy engines will be free: who must go to an idle one does not ask
+            for x in range(running if listed or waits[-1] > 0 else zero):
                 e, slot = run_engine[x], run_slot[x]
                 r = request_of[slot]
                 after = run_row[x] + 1
@@ -390,7 +395,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     candidates[n_named] = slot
                     n_named += 1
                     if tasks[slot].last_s != now or live[slot] < 0.0:
-                        take(form, line, slot, now)
+                        take(form, line, slot)
                 else:
                     position = select(tasks, candidates, waiting, now, params, state)
                 if listed:
@@ -471,15 +476,9 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             if tasks[slot].layer == 0:
                 out.start_s[request_of[slot]] = now
             picked[slot] = 1
-        if listed:
-            kept = to_ask if use_assign else 0
-            for q in range(kept, size):
-                slot = queue[q]
-                if picked[slot] == 0:
-                    queue[kept] = slot
-                    kept += 1
-            size = kept
-        else:
+            if listed:
+                size = _without(queue, size, slot)
+        if not listed:
             kept = 0
             for p in range(n_just):
                 if picked[just[p]] == 0:
@@ -542,6 +541,11 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                 seats[slot].need_bytes_per_s = run_need[running]
                 if seats[slot].cap_bytes_per_s < run_need[running]:
                     run_drawn[running] = seats[slot].cap_bytes_per_s
+                if foresees:
+                    bound = requests.engine[r]
+                    show_next(offset, any_left_s if bound < 0 else own_left_s, estimate_s, dram_bytes, stay_frac, rests,
+                              needs, slot, requests.network[r], requests.sample[r], layer,
+                              layer + 1 == n_layers[requests.network[r]], bound, row)
             run_row[running] = row
             speed[running] = 1.0
             running += 1

@@ -1,7 +1,7 @@
 """The tasks in the system under a policy that gives each a number: the one with the least runs.
 
-By `key` they stand in heaps (`hwmodels.kernel_key`), by `rank` in trees of bounds (`hwmodels.kernel_rank`). Those that
-run, or have just run, do not wait: they are compared with those that do.
+By `key` they stand in heaps (`hwmodels.kernel_key`), by `rank` with bounds (`hwmodels.kernel_rank`). Those that run, or
+have just run, do not wait: they are compared with those that do.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from hwmodels.kernel_key import wait as wait_by_key
 from hwmodels.kernel_parts import KEY, RANK
 from hwmodels.kernel_rank import RankLine, rank_line
 from hwmodels.kernel_rank import first_of as first_by_rank
-from hwmodels.kernel_rank import leave as leave_tree
+from hwmodels.kernel_rank import leave as leave_bounds
 from hwmodels.kernel_rank import stand as stand_by_rank
 from hwmodels.kernel_rank import take as take_by_rank
 from hwmodels.kernel_rank import wait as wait_by_rank
@@ -67,21 +67,21 @@ def wait(form, key, rank, tasks, line, slot, now, size, params):  # type: ignore
 
 
 @merged
-def take(form, line, slot, now):  # type: ignore[no-untyped-def]
+def take(form, line, slot):  # type: ignore[no-untyped-def]
     """A waiting task runs, or is not to be found for another reason."""
     if form == KEY:
         take_by_key(line.keyed, slot)
     else:
-        take_by_rank(line.ranked, slot, now)
+        take_by_rank(line.ranked, slot)
 
 
 @merged
-def leave(form, line, slot, now):  # type: ignore[no-untyped-def]
+def leave(form, line, slot):  # type: ignore[no-untyped-def]
     """A task goes for good."""
     if form == KEY:
         leave_heap(line.keyed, slot)
     else:
-        leave_tree(line.ranked, slot, now)
+        leave_bounds(line.ranked, slot)
 
 
 @merged

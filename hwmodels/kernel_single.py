@@ -125,7 +125,7 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
             if form == SELECT:
                 size = removed(queue, size, slot)
             else:
-                leave(form, line, slot, now)
+                leave(form, line, slot)
             free_slots[n_free] = slot
             n_free += 1
             request_of[slot] = -1
@@ -145,7 +145,7 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
                         tasks, resident, first, now, params) == 0):
                     if resident >= 0:
                         wait(form, key, rank, tasks, line, resident, now, ready, params)
-                    take(form, line, first, now)
+                    take(form, line, first)
                     slot = first
 
         r = request_of[slot]
@@ -218,6 +218,6 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
         if form == SELECT:
             size = removed(queue, size, slot)
         else:
-            leave(form, line, slot, now)
+            leave(form, line, slot)
     out.busy_s[0] = busy
     out.totals[0], out.totals[1], out.totals[2], out.totals[3] = total_bytes, total_overhead, decisions, events

@@ -218,7 +218,7 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
             if form == SELECT:  # dropped; what follows it is never released
                 size = removed(queue, size, slot)
             else:
-                leave(form, line, slot, now)
+                leave(form, line, slot)
                 size -= 1
             request_of[slot] = -1
             free_slots[n_free] = slot
@@ -247,7 +247,7 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
                                  params)
                 if first != resident and (resident < 0 or not use_keeps or keeps(
                         tasks, resident, first, now, params) == 0):
-                    take(form, line, first, now)
+                    take(form, line, first)
                     slot = first
             asked_s = now
         r = request_of[slot]
@@ -372,7 +372,7 @@ def run_tile(hw, points, requests, lookups, visible, key, rank, keeps, select, f
         if form == SELECT:
             size = removed(queue, size, slot)
         else:
-            leave(form, line, slot, now)
+            leave(form, line, slot)
             size -= 1
     out.busy_s[0] = busy
     out.totals[0], out.totals[1], out.totals[2], out.totals[3] = total_bytes, total_overhead, decisions, events

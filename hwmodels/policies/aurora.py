@@ -15,18 +15,20 @@ the same moment by the rule above. DRAM bandwidth is shared by MoCA's rule with 
 """
 
 from hwmodels.policies.base import Param, Policy, assign, inline
-from hwmodels.policies.moca import level_of, throttled
+from hwmodels.policies.moca import drawn, drawn_frac, level_of, overcommitted, throttled
 
 __all__ = ["POLICY"]
 
 
 @inline
-def _score(left, level_units, slot, units, share, slack):  # type: ignore[no-untyped-def]
-    most = left[slot, 0, level_of(level_units, 4 * share)]
-    held = left[slot, 0, level_of(level_units, units if units > 0 else share)]
-    if slack <= 0.0 or slack <= most or held <= 0.0:
+def _score(tasks, seats, left, level_units, slot, share, now):  # type: ignore[no-untyped-def]
+    """Slack / time left on what a task holds, or on one share."""
+    slack = tasks[slot].deadline_s - now
+    if slack <= 0.0 or slack <= left[slot, 0, level_of(level_units, 4 * share)]:
         return 0.0
-    return slack / held
+    units = seats[slot].units if seats[slot].units < 4 * share else 4 * share
+    held = left[slot, 0, level_of(level_units, units if units > 0 else share)]
+    return slack / held if held > 0.0 else 0.0
 
 
 @inline
@@ -39,23 +41,32 @@ def _weight(remaining, slack):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _resized(i, everybody, held, scores, late, idle, share):  # type: ignore[no-untyped-def]
-    """Units that task i of all goes on with."""
-    own = held[i]
+def _resized(tasks, seats, left, level_units, slot, queue, count, running, n_running, idle, share, now):  # type: ignore[no-untyped-def]
+    """Units that a task goes on with; `to_units` are those that tasks of the queue hold by now."""
+    own = seats[slot].to_units
+    score = -1.0  # those of the others are not asked for where nothing depends on them
     if own >= 2 * share:
-        give = (scores[i] == 0.0 and idle <= 3 * share) or (idle <= share and scores[i] > 4.0)
-        if not give:
-            for j in range(everybody):
-                if j != i and scores[j] > scores[i] and held[j] > share:
-                    break
-                if j != i and 0.0 < scores[j] < scores[i] / 2.0 and held[j] < 4 * share:
-                    give = True
-                    break
+        score = _score(tasks, seats, left, level_units, slot, share, now)
+        give = (score == 0.0 and idle <= 3 * share) or (idle <= share and score > 4.0)
+        for j in range(0 if give or score == 0.0 else count + n_running):
+            other = queue[j] if j < count else running[j - count]
+            held = seats[other].to_units if j < count else seats[other].units
+            theirs = _score(tasks, seats, left, level_units, other, share, now) if other != slot else score
+            if theirs > score and held > share:
+                break
+            if 0.0 < theirs < score / 2.0 and held < 4 * share:
+                give = True
+                break
         if give:
             return own // 2
-    if own < 4 * share and not late and idle >= own:
-        for j in range(everybody):
-            if j != i and 0.0 < scores[j] < scores[i] and held[j] < 4 * share:
+    if own < 4 * share and tasks[slot].deadline_s > now and idle >= own:
+        if score < 0.0:
+            score = _score(tasks, seats, left, level_units, slot, share, now)
+        for j in range(count + n_running if score > 0.0 else 0):
+            other = queue[j] if j < count else running[j - count]
+            held = seats[other].to_units if j < count else seats[other].units
+            if other != slot and held < 4 * share and (
+                    0.0 < _score(tasks, seats, left, level_units, other, share, now) < score):
                 return own
         return 2 * own
     return own
@@ -63,35 +74,31 @@ def _resized(i, everybody, held, scores, late, idle, share):  # type: ignore[no-
 
 @assign
 def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan):  # type: ignore[no-untyped-def]
-    units = chip[0].units
-    bandwidth = chip[0].bytes_per_s
-    everybody = count + n_running
+    units, bandwidth = chip[0].units, chip[0].bytes_per_s
     share = units // 8
     if share < level_units[0]:
         share = level_units[0]
     idle = chip[0].idle
-    held = [0 for _ in range(everybody)]
-    scores = [0.0 for _ in range(everybody)]
-    for i in range(everybody):
-        slot = queue[i] if i < count else running[i - count]
-        going = i >= count or (tasks[slot].layer > 0 and tasks[slot].last_s == now)
-        held[i] = seats[slot].units if going else 0
-        if held[i] > 4 * share:
-            held[i] = 4 * share
-        if i < count:
-            idle -= held[i]
-        scores[i] = _score(left, level_units, slot, held[i], share, tasks[slot].deadline_s - now)
+    first, last = count, 0  # places in the queue of those that hold something
     for p in range(count):
-        if held[p] > 0:
-            late = tasks[queue[p]].deadline_s <= now
-            size = _resized(p, everybody, held, scores, late, idle, share)
-            idle += held[p] - size
-            held[p] = size
+        slot = queue[p]
+        if seats[slot].units > 0:
+            seats[slot].to_units = seats[slot].units if seats[slot].units < 4 * share else 4 * share
+            idle -= seats[slot].to_units
+            first, last = p if first == count else first, p + 1
+            if idle == 0:  # so all that go on are found
+                break
+    for p in range(first, last):
+        slot = queue[p]
+        if seats[slot].to_units > 0:
+            size = _resized(tasks, seats, left, level_units, slot, queue, count, running, n_running, idle, share, now)
+            idle += seats[slot].to_units - size
+            seats[slot].to_units = size
     while idle >= share:
         best, most = -1, -1.0
         for p in range(count):
             task = tasks[queue[p]]
-            if held[p] == 0:
+            if seats[queue[p]].to_units == 0:
                 wait = 0.0
                 if task.deadline_s - now >= task.remaining_s and task.isolated_s > 0.0:
                     wait = (now - task.ready_s) / task.isolated_s
@@ -99,31 +106,30 @@ def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, le
                     best, most = p, wait
         if best < 0:
             break
-        held[best] = share
+        seats[queue[best]].to_units = share
         idle -= share
-    for p in range(count):
+        first, last = best if best < first else first, best + 1 if best >= last else last
+    for p in range(first, last):
         slot = queue[p]
-        if held[p] == share and seats[slot].units == 0:
-            size = _resized(p, everybody, held, scores, tasks[slot].deadline_s <= now, idle, share)
-            idle += held[p] - size
-            held[p] = size
-        if everybody == 1:
-            held[p] = units
-        if held[p] > 0:
+        if seats[slot].to_units == share and seats[slot].units == 0:
+            size = _resized(tasks, seats, left, level_units, slot, queue, count, running, n_running, idle, share, now)
+            idle += seats[slot].to_units - size
+            seats[slot].to_units = size
+        if count + n_running == 1:
+            seats[slot].to_units = units
+        if seats[slot].to_units > 0:
             seats[slot].to_engine = 0
-            seats[slot].to_units = held[p]
-    total, weighted = 0.0, 0.0
+    total = drawn_frac(seats, running, n_running, bandwidth)
+    if not overcommitted(seats, queue, first, last, need, level_units, bandwidth, total, params[0]):
+        return
+    weighted = 0.0
     for x in range(n_running):
         slot = running[x]
-        drawn = seats[slot].need_bytes_per_s
-        if seats[slot].cap_bytes_per_s < drawn:
-            drawn = seats[slot].cap_bytes_per_s
-        total += drawn / bandwidth
-        weighted += drawn / bandwidth * _weight(tasks[slot].remaining_s, tasks[slot].deadline_s - now)
-    for p in range(count):
+        weighted += drawn(seats, slot) / bandwidth * _weight(tasks[slot].remaining_s, tasks[slot].deadline_s - now)
+    for p in range(first, last):
         slot = queue[p]
-        if held[p] > 0:
-            own = need[slot, 0, level_of(level_units, held[p])] / bandwidth
+        if seats[slot].to_units > 0:
+            own = need[slot, 0, level_of(level_units, seats[slot].to_units)] / bandwidth
             weight = _weight(tasks[slot].remaining_s, tasks[slot].deadline_s - now)
             part = throttled(own, weight, total, weighted, params[0], params[1])
             if part < own:

@@ -21,7 +21,8 @@ Six forms (a policy gives exactly one):
   gets which units of which engine, how much bandwidth, and who is dropped. It writes the lower columns of `SEAT` for
   the waiting tasks `queue[:count]`; the kernel starts them in queue order on what is idle, and charges. `left[i, e, u]`
   is the estimated time until task i is done if it starts (or goes on) at engine e, level u, moves included, inf where
-  it cannot; `need[i, e, u]` the bandwidth its next layer draws there [byte/s]; both hold for waiting and running tasks.
+  it cannot; `need[i, e, u]` the bandwidth its next layer draws there [byte/s]; both hold for waiting tasks, and for
+  running ones if the policy `foresees`.
   `chip` is a `CHIP` row per engine, `level_units[u]` the units of level u. Called when something is idle and somebody
   waits for it.
 * `batch(tasks, lines, follows, groups, n_groups, order, picks, now, params, state, plan)`: who computes together on one
@@ -391,6 +392,7 @@ class Policy:
         `plan`, an offline pass; by default the plan is empty. The policy may write to it.
     keeps : for `key` and `rank`, or None.
     sends : for `key`, or None.
+    foresees : for `assign`: whether it reads `left` and `need` of running tasks; else they are not kept up to date.
     stops : for `key`, `rank` and `select`: the same arguments -> `Stops`; None = layer ends, checkpoint, the fastest.
     blocks : for `issue`: name of the parameter that says in how many equal blocks every layer with weights is cut; by
         default they are cut only where one would take more than half the buffer.
@@ -412,6 +414,7 @@ class Policy:
     sends: Compiled | None = None
     select: Compiled | None = None
     assign: Compiled | None = None
+    foresees: bool = True
     issue: Compiled | None = None
     batch: Compiled | None = None
     prepare: Callable[[CostTable, Machine, Tenants, NDArray[np.float64]], NDArray[np.float64]] | None = None

@@ -12,71 +12,96 @@ less its own time left, is shorter than the time left of the dropped one.
 `state[0]` = dropped so far, `state[1]` = admitted so far.
 """
 
-from hwmodels.policies.base import Param, Policy, assign
+from hwmodels.policies.base import Param, Policy, assign, inline
 from hwmodels.policies.sdrm3 import ALPHA, score
 
 __all__ = ["POLICY"]
 
 
-@assign
-def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan):  # type: ignore[no-untyped-def]
+_ROUNDING = 1.0 + 1e-9
+"""What is below by more than this is so in spite of rounding."""
+
+
+@inline
+def _drop(tasks, seats, queue, count, now, max_drop_frac, state):  # type: ignore[no-untyped-def]
+    """Drop a request, if there is one to drop: 1, or 0."""
     for p in range(count):
         if tasks[queue[p]].order + 1.0 > state[1]:
             state[1] = tasks[queue[p]].order + 1.0
-    if state[0] + 1.0 <= params[1] * state[1]:
-        victim, most = -1, 0
-        for p in range(count):
-            task = tasks[queue[p]]
-            droppable = seats[queue[p]].droppable == 1 and task.layer == 0
-            if not droppable or task.deadline_s - now >= task.remaining_s:
-                continue
-            saved = 0
-            for q in range(count):
-                other = tasks[queue[q]]
-                spare = other.deadline_s - now - other.remaining_s
-                if 0.0 <= spare < task.remaining_s:
-                    saved += 1
-            if saved > most:
-                victim, most = queue[p], saved
-        if victim >= 0:
-            seats[victim].drop = 1
-            state[0] += 1.0
-    top = left.shape[2] - 1
-    waiting = 0
+    if state[0] + 1.0 > max_drop_frac * state[1]:
+        return 0
+    victim, most = -1, 0
     for p in range(count):
-        waiting += 1 - seats[queue[p]].drop
-    while waiting > 0:
+        task = tasks[queue[p]]
+        droppable = seats[queue[p]].droppable == 1 and task.layer == 0
+        if not droppable or task.deadline_s - now >= task.remaining_s:
+            continue
+        saved = 0
+        for q in range(count):
+            other = tasks[queue[q]]
+            spare = other.deadline_s - now - other.remaining_s
+            if 0.0 <= spare < task.remaining_s:
+                saved += 1
+        if saved > most:
+            victim, most = queue[p], saved
+    if victim < 0:
+        return 0
+    seats[victim].drop = 1
+    state[0] += 1.0
+    return 1
+
+
+@inline
+def _own_s(left, slot, e):  # type: ignore[no-untyped-def]
+    """Time left on an engine, inf where it cannot run."""
+    own = left[slot, e, 0]
+    for u in range(1, left.shape[2]):
+        if left[slot, e, u] < own:
+            own = left[slot, e, u]
+    return own
+
+
+@assign
+def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan):  # type: ignore[no-untyped-def]
+    engines, alpha = left.shape[1], params[0]
+    # no drop, no count
+    dropped = _drop(tasks, seats, queue, count, now, params[1], state) if params[1] > 0.0 else 0
+    idle = 0
+    for e in range(engines):
+        idle += chip[e].idle
+    waiting, marked = count - dropped, dropped > 0
+    while waiting > 0 and idle > 0:
         best, best_e, best_score, best_left = -1, -1, 0.0, 0.0
-        idle = 0
-        for e in range(left.shape[1]):
-            idle += chip[e].idle
-        for p in range(count if idle > 0 else 0):
+        for p in range(count):
             slot = queue[p]
-            if seats[slot].drop == 1 or seats[slot].to_units > 0:
+            if marked and (seats[slot].drop == 1 or seats[slot].to_units > 0):
                 continue
             task = tasks[slot]
+            total, least = 1.0, 1.0  # one engine: whatever its time, it is preferred as much as all
+            if engines > 1:
+                total, least = 0.0, float("inf")
+                for e in range(engines):
+                    own = _own_s(left, slot, e)
+                    if own < float("inf"):
+                        total += own
+                    if own < least:
+                        least = own
+            # by far the most: whose score is less even if its urgency is 1, and its best engine idle, needs no division
+            following = task.next_s
+            if best >= 0 and (alpha * (now - task.last_s) * least + total * following) * _ROUNDING < (
+                    best_score * following * least):
+                continue
             slack = task.deadline_s - now
-            base = score(task.remaining_s, task.next_s, slack, now - task.last_s, params[0])
+            base = score(task.remaining_s, following, slack, now - task.last_s, alpha)
             urgency = task.remaining_s / slack if slack > task.remaining_s else 1.0
-            total = 0.0
-            for e in range(left.shape[1]):
-                own = float("inf")
-                for u in range(top + 1):
-                    if left[slot, e, u] < own:
-                        own = left[slot, e, u]
-                if own < float("inf"):
-                    total += own
-            for e in range(left.shape[1]):
+            for e in range(engines):
                 if chip[e].idle == 0:
                     continue
-                own = float("inf")
-                for u in range(top + 1):
-                    if left[slot, e, u] < own:
-                        own = left[slot, e, u]
+                own = _own_s(left, slot, e)
                 if own == float("inf"):
                     continue
                 value = base
-                if own < total:
+                if engines > 1 and own < total:
                     value += urgency * (total / own - 1.0)
                 if best < 0 or value > best_score or (value == best_score and slot == best and own < best_left):
                     best, best_e, best_score, best_left = slot, e, value, own
@@ -87,7 +112,9 @@ def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, le
         seats[best].to_engine = best_e
         seats[best].to_units = units
         chip[best_e].idle -= units
+        idle -= units
         waiting -= 1
+        marked = True
 
 
 POLICY = Policy(
@@ -101,5 +128,6 @@ POLICY = Policy(
     },
     needs=("deadline_s", "remaining_s", "next_s"),
     assign=_assign,
+    foresees=False,
     deviations="no energy term, no lighter variants, alpha is not tuned online; urgency of late tasks is 1",
 )

@@ -10,7 +10,7 @@ with W = sum of s_j u_j and the scores s = (1 + priority) / 4 + 10 x remaining /
 
 from hwmodels.policies.base import Param, Policy, assign, inline
 
-__all__ = ["POLICY", "place_rest", "throttled"]
+__all__ = ["POLICY", "drawn", "drawn_frac", "level_of", "overcommitted", "place_rest", "throttled"]
 
 
 @inline
@@ -27,6 +27,42 @@ def throttled(own, score, total, weighted, threshold, floor):  # type: ignore[no
         return own
     left = own - excess * weighted / (score * own + weighted)
     return left if left > floor else floor
+
+
+@inline
+def level_of(level_units, units):  # type: ignore[no-untyped-def]
+    """Largest level of at most so many units."""
+    found = 0
+    for u in range(level_units.size):
+        if level_units[u] <= units:
+            found = u
+    return found
+
+
+@inline
+def drawn(seats, slot):  # type: ignore[no-untyped-def]
+    """Bandwidth that a running layer draws at most [byte/s]."""
+    need, cap = seats[slot].need_bytes_per_s, seats[slot].cap_bytes_per_s
+    return cap if cap < need else need
+
+
+@inline
+def drawn_frac(seats, running, n_running, bandwidth):  # type: ignore[no-untyped-def]
+    """Share of the bandwidth that the running layers draw together."""
+    total = 0.0
+    for x in range(n_running):
+        total += drawn(seats, running[x]) / bandwidth
+    return total
+
+
+@inline
+def overcommitted(seats, queue, first, last, need, level_units, bandwidth, total, threshold):  # type: ignore[no-untyped-def]
+    """Whether some layer that starts, of `queue[first:last]`, is to be throttled: the shares only add up."""
+    for p in range(first, last):
+        slot = queue[p]
+        if seats[slot].to_units > 0:
+            total += need[slot, seats[slot].to_engine, level_of(level_units, seats[slot].to_units)] / bandwidth
+    return total > threshold
 
 
 @inline
@@ -50,6 +86,24 @@ def _best_level(left, level_units, slot, e, most):  # type: ignore[no-untyped-de
 
 
 @inline
+def _most_idle(chip):  # type: ignore[no-untyped-def]
+    """Idle units of the engine that has the most."""
+    most = 0
+    for e in range(chip.size):
+        most = chip[e].idle if chip[e].idle > most else most
+    return most
+
+
+@inline
+def _all_lent(chip):  # type: ignore[no-untyped-def]
+    """Whether no engine has idle units, nor was asked for more than it has: then nobody else can start."""
+    odd = 0
+    for e in range(chip.size):
+        odd += 1 if chip[e].idle != 0 else 0
+    return odd == 0
+
+
+@inline
 def place_rest(tasks, seats, queue, count, scores, left, chip, level_units, sizes):  # type: ignore[no-untyped-def]
     """Tasks not yet sent anywhere take idle engines by falling score, each where it ends first.
 
@@ -58,10 +112,8 @@ def place_rest(tasks, seats, queue, count, scores, left, chip, level_units, size
     scores : of `queue[:count]`; `sizes` : units of a group of each engine.
     """
     while True:
-        first, idle = -1, 0
-        for e in range(chip.size):
-            idle = chip[e].idle if chip[e].idle > idle else idle
-        if idle < level_units[0]:  # nobody else can start
+        first = -1
+        if _most_idle(chip) < level_units[0]:  # nobody else can start
             return
         for p in range(count):
             if seats[queue[p]].to_units == 0 and seats[queue[p]].to_engine == -1 and (
@@ -82,16 +134,6 @@ def place_rest(tasks, seats, queue, count, scores, left, chip, level_units, size
             chip[best_e].idle -= level_units[best_u]
 
 
-@inline
-def level_of(level_units, units):  # type: ignore[no-untyped-def]
-    """Largest level of at most so many units."""
-    found = 0
-    for u in range(level_units.size):
-        if level_units[u] <= units:
-            found = u
-    return found
-
-
 @assign
 def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan):  # type: ignore[no-untyped-def]
     bandwidth = chip[0].bytes_per_s
@@ -103,20 +145,21 @@ def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, le
             if sizes[e] < level_units[0]:
                 sizes[e] = level_units[0]
     alone = count + n_running == 1 and chip.size > 1
-    for p in range(count):
+    first, last = count, 0  # places in the queue of those that start
+    for p in range(0 if alone else count):
         slot = queue[p]
         task = tasks[slot]
-        if task.layer > 0 and task.last_s == now and not alone:  # never preempted: goes on where it is
+        if task.last_s == now and task.layer > 0:  # never preempted: goes on where it is
             e = seats[slot].engine
             u = _best_level(left, level_units, slot, e, sizes[e])
             if u >= 0:
                 seats[slot].to_engine = e
                 seats[slot].to_units = level_units[u]
                 chip[e].idle -= level_units[u]
-    idle = 0
-    for e in range(chip.size):
-        idle = chip[e].idle if chip[e].idle > idle else idle
-    if idle >= level_units[0]:
+                first, last = p if first == count else first, p + 1
+                if _all_lent(chip):  # so all that go on are found
+                    break
+    if _most_idle(chip) >= level_units[0]:
         scores = [0.0 for _ in range(count)]
         for p in range(count):
             task = tasks[queue[p]]
@@ -124,16 +167,16 @@ def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, le
             if task.isolated_s > 0.0:
                 scores[p] += (now - task.ready_s) / task.isolated_s
         place_rest(tasks, seats, queue, count, scores, left, chip, level_units, sizes)
-    total, weighted = 0.0, 0.0
+        first, last = 0, count
+    total = drawn_frac(seats, running, n_running, bandwidth)
+    if not overcommitted(seats, queue, first, last, need, level_units, bandwidth, total, params[1]):
+        return
+    weighted = 0.0
     for x in range(n_running):
         slot = running[x]
-        drawn = seats[slot].need_bytes_per_s
-        if seats[slot].cap_bytes_per_s < drawn:
-            drawn = seats[slot].cap_bytes_per_s
-        total += drawn / bandwidth
-        weighted += drawn / bandwidth * _score(tasks[slot].priority, tasks[slot].remaining_s,
-                                               tasks[slot].deadline_s - now)
-    for p in range(count):
+        weighted += drawn(seats, slot) / bandwidth * _score(tasks[slot].priority, tasks[slot].remaining_s,
+                                                            tasks[slot].deadline_s - now)
+    for p in range(first, last):
         slot = queue[p]
         if seats[slot].to_units > 0:
             u = level_of(level_units, seats[slot].to_units)
@@ -158,6 +201,7 @@ POLICY = Policy(
     },
     needs=("priority", "deadline_s", "isolated_s", "remaining_s"),
     assign=_assign,
+    foresees=False,
     deviations="a cap per layer instead of windows of tile loads; a task alone in the system takes the whole pool and "
                "moves between engines; no pairing of memory-bound with compute-bound networks; every other task counts "
                "with its own score (published: all with that of the throttled one)",

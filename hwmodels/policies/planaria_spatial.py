@@ -59,10 +59,26 @@ def _balance(priority, least, given, units):  # type: ignore[no-untyped-def]
             if priority[i] == highest:
                 given[i] += left // favoured + odd
                 odd = 0
-    rising = _by_falling(-priority)
-    for i in rising:
-        if given.sum() > units and least[i] > 0 and given[i] - 1 >= least[i]:
-            given[i] -= 1
+    elif left < 0:
+        for i in _by_falling(-priority):
+            if left < 0 and least[i] > 0 and given[i] - 1 >= least[i]:
+                given[i] -= 1
+                left += 1
+
+
+@inline
+def _in_turn(scores, wanted, given, units):  # type: ignore[no-untyped-def]
+    """Give what each wants by falling score, the first of equals first, as long as there are units."""
+    while units > 0:
+        best = -1
+        for i in range(len(scores)):
+            if wanted[i] > 0 and (best < 0 or scores[i] > scores[best]):
+                best = i
+        if best < 0:
+            return
+        given[best] = wanted[best] if wanted[best] < units else units
+        units -= given[best]
+        wanted[best] = 0
 
 
 @inline
@@ -91,11 +107,9 @@ def allocation(priority, slack, remaining):  # type: ignore[no-untyped-def]
             whole = remaining[i, units - 1]
             scores[i] = priority[i] / whole if whole > 0.0 else 0.0
             total += scores[i]
-        left = units
-        for i in _by_falling(scores):
-            part = round(scores[i] / total * units) if total > 0.0 else 0
-            given[i] = part if part < left else left
-            left -= given[i]
+        for i in range(count):
+            least[i] = round(scores[i] / total * units) if total > 0.0 else 0
+        _in_turn(scores, least, given, units)
         return given
     if feasible == count and together <= units:
         for i in range(count):
@@ -108,10 +122,7 @@ def allocation(priority, slack, remaining):  # type: ignore[no-untyped-def]
                 scores[i] = priority[i] / (slack[i] * least[i]) if slack[i] > 0.0 else 0.0
             elif remaining[i, units - 1] > 0.0:
                 scores[i] = -priority[i] / remaining[i, units - 1]
-        left = units
-        for i in _by_falling(scores):
-            given[i] = least[i] if least[i] < left else left
-            left -= given[i]
+        _in_turn(scores, least.copy(), given, units)
     _hand_out(scores, given, units - given.sum())
     _balance(priority, least, given, units)
     return given
@@ -119,10 +130,8 @@ def allocation(priority, slack, remaining):  # type: ignore[no-untyped-def]
 
 @assign
 def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, level_units, now, params, state, plan):  # type: ignore[no-untyped-def]
-    changed = state[0] != count + n_running
-    for p in range(count):
-        if not tasks[queue[p]].memory_a >= 0.0:
-            changed = True
+    # the queue is in order of admission: whoever is new is at its end
+    changed = state[0] != count + n_running or not tasks[queue[count - 1]].memory_a >= 0.0
     units = chip[0].units
     if changed:
         everybody = count + n_running
@@ -133,20 +142,27 @@ def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, le
             slot = queue[i] if i < count else running[i - count]
             priority[i] = tasks[slot].priority
             slack[i] = tasks[slot].deadline_s - now
+            u, best_s = 0, np.inf
             for c in range(units):
-                remaining[i, c] = np.inf
-                for u in range(left.shape[2]):
-                    if level_units[u] <= c + 1 and left[slot, 0, u] < remaining[i, c]:
-                        remaining[i, c] = left[slot, 0, u]
+                while u < left.shape[2] and level_units[u] <= c + 1:
+                    best_s = left[slot, 0, u] if left[slot, 0, u] < best_s else best_s
+                    u += 1
+                remaining[i, c] = best_s
         given = allocation(priority, slack, remaining)
         for i in range(everybody):
             slot = queue[i] if i < count else running[i - count]
             tasks[slot].memory_a = given[i]
     idle = chip[0].idle
     waits = False
+    first, last = count, 0  # places in the queue of those that were allocated something
     for p in range(count):
         slot = queue[p]
         most = int(tasks[slot].memory_a)
+        if idle == 0:
+            break
+        if most <= 0:
+            continue
+        first, last = p if first == count else first, p + 1
         if most > idle:
             most = idle
             waits = True
@@ -161,7 +177,7 @@ def _assign(tasks, seats, queue, count, running, n_running, left, need, chip, le
         idle -= take
     for u in range(left.shape[2]):
         best = -1
-        for p in range(count if idle > 0 and not waits else 0):
+        for p in range(first, last if idle > 0 and not waits else first):
             slot = queue[p]
             own = seats[slot].to_units
             grows = level_units[u] > own and level_units[u] - own <= idle

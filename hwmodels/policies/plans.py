@@ -8,7 +8,8 @@ of the bandwidth each engine may draw (0 = no limit).
 
 On each engine the tasks whose next layer is planned for it run in order of admission; if the job has a key >= 0, tasks
 that have started go first and the others by the number of the round (k div n) plus the key. A task that is alone in the
-system takes its best place, whatever the plan says. `memory_a` = job, `memory_b` = place in the order.
+system takes its best place, whatever the plan says. `memory_a` = job, `memory_b` = place in the order, `memory_c` = how
+many numbers a job has in its row.
 """
 
 import numpy as np
@@ -26,20 +27,20 @@ Floats = NDArray[np.float64]
 def planned(tasks, seats, i, bytes_per_s, params, plan):  # type: ignore[no-untyped-def]
     """Send a task where the plan says."""
     task, tenants = tasks[i], plan.shape[0] - 1
-    jobs = 1.0
-    for t in range(tenants):
-        if plan[t, 0] > jobs:
-            jobs = plan[t, 0]
-    stride = (plan.shape[1] - 1) // int(jobs)
     if not task.memory_a >= 0.0:
+        jobs = 1.0
+        for t in range(tenants):
+            if plan[t, 0] > jobs:
+                jobs = plan[t, 0]
+        task.memory_c = (plan.shape[1] - 1) // int(jobs)
         k, n = plan[tenants, task.tenant], plan[task.tenant, 0]
         plan[tenants, task.tenant] = k + 1.0
         task.memory_a = k % n
-        place = plan[task.tenant, 1 + int(task.memory_a) * stride]
+        place = plan[task.tenant, 1 + int(task.memory_a * task.memory_c)]
         task.memory_b = k // n + place if place >= 0.0 else -1.0
-    if task.layer + 1 >= stride:  # deeper than what was planned for
+    if task.layer + 1 >= task.memory_c:  # deeper than what was planned for
         return
-    e = int(plan[task.tenant, 2 + int(task.memory_a) * stride + task.layer])
+    e = int(plan[task.tenant, 2 + int(task.memory_a * task.memory_c) + task.layer])
     seats[i].to_engine = e
     if plan[tenants, tenants + e] > 0.0:
         seats[i].cap_bytes_per_s = plan[tenants, tenants + e] * bytes_per_s

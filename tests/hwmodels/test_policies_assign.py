@@ -1,6 +1,7 @@
 """Policies that say who gets which engine, or which units of it: their own checks."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from kernel_cases import machine, random_case, table, trace
 
 from hwmodels.errors import InvalidPolicy
-from hwmodels.kernel import simulate
+from hwmodels.kernel import run, simulate
 from hwmodels.planaria import Request, allocate
+from hwmodels.policies import POLICIES
 from hwmodels.policies.charm import partition
 from hwmodels.policies.herald import list_schedule
 from hwmodels.policies.magma import group_sizes
 from hwmodels.policies.moca import throttled
 from hwmodels.policies.planaria_spatial import allocation
+from hwmodels.tables import DRAM_MAX_MIN
 
 
 # ---- Planaria ----
@@ -243,3 +246,11 @@ def test_a_better_search_is_never_worse_on_its_group():
     last = {name: simulate(costs, machine(3, units=(1, 1)), requests, name, params).finish_s.max()
             for name, params in (("magma", {"group": 6.0, "generations": 200.0}), ("charm", {}))}
     assert last["magma"] <= last["charm"]
+
+
+# ---- what they are shown ----
+@pytest.mark.parametrize("name", [name for name, policy in POLICIES.items() if policy.assign and not policy.foresees])
+def test_who_does_not_foresee_reads_nothing_of_running_tasks(name):
+    case = random_case(4, levels=3, units=(4,), mode=DRAM_MAX_MIN, requests=60, load=2.0, drop=True)
+    blind, shown = run(*case, POLICIES[name]), run(*case, replace(POLICIES[name], foresees=True))
+    np.testing.assert_array_equal(blind.finish_s, shown.finish_s)

@@ -25,35 +25,37 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dse.askers import Asker, make_asker
+from dse.box_tree import Boxes, BoxState
 from dse.boxes import Bounded, BoxEvaluator
 from dse.boxes_certificate import boxes_certificate
 from dse.estimate import estimate_of
 from dse.front import MOST_HARDWARE, check_bounded
 from dse.front_blocks import hardware_first, is_hardware
 from dse.front_bounds import dominates, rules_of
-from dse.front_run import FoundFront, hypervolume_gap, run_front
+from dse.front_run import FoundFront, epsilon_gap, hypervolume_gap, run_front
+from dse.interrupts import held
 from dse.objective import Result, judge, minimised
 from dse.pareto import front_indices, hypervolume, reference_point
 from dse.progress import Progress, Snapshot
+from dse.provenance import finite
 from dse.runs import Journal
 from dse.samplers import make_sampler, pick_sampler
 from dse.study import Study
 from dse.workers import Pool, pool_for
-from spaces.boxes import Box, Inside, cut_of, halves, whole
+from spaces.boxes import Inside, cut_of, whole
 from spaces.chip_ranges import KINDS
 from spaces.domains import Choice, Domain, Real
 from spaces.graph import Node
 from spaces.space import Space
 
-__all__ = ["AnytimeRun", "BoxState", "Boxes", "anytime_front", "too_large"]
+__all__ = ["AnytimeRun", "anytime_front", "too_large"]
 
 Floats = NDArray[np.float64]
 
@@ -63,23 +65,6 @@ _TOGETHER = 16
 """Boxes bounded by one task."""
 _ASKED, _DRAWN = 2, 2
 """Designs of a round that the sampler asks for, and that are drawn from the boxes that promise most."""
-
-
-class BoxState(IntEnum):
-    """What became of a box."""
-
-    OPEN = 0
-    CUT = 1
-    """Its halves say more."""
-    EMPTY = 2
-    """No valid design."""
-    BUDGET = 3
-    """A budget cannot be met."""
-    DOMINATED = 4
-    CANNOT_RUN = 5
-    """None of its designs can be built."""
-    SIMULATED = 6
-    """Its only design was."""
 
 
 def too_large(space: Space) -> str:
@@ -113,14 +98,17 @@ class AnytimeRun(FoundFront):
     ----------
     shares : state -> share of the space, as `Space.sample` draws from it [-].
     boxes : bounded.
+    epsilon : for any undecided design there is one on the front that is no more than this worse in each objective
+        (`epsilon_gap`); inf where that is not known [-].
     """
 
     shares: dict[str, float]
     boxes: int
+    epsilon: float
 
     @property
     def decided(self) -> dict[str, Any]:
-        return {"shares": self.shares, "boxes": self.boxes}
+        return {"shares": self.shares, "boxes": self.boxes, "epsilon": finite(self.epsilon)}
 
     @property
     def decided_frac(self) -> float:
@@ -152,74 +140,19 @@ def anytime_front(study: Study, out: Path | str, *, workers: int | None = None, 
     return run
 
 
-@final
-class Boxes:
-    """The tree of boxes: row 0 is the whole space, the halves of a box follow each other.
+class _Plan(NamedTuple):
+    """A round."""
 
-    Attributes
-    ----------
-    parameter, cut, below : of a box that is cut: position of the parameter, last code of the first half, row of the
-        first half; else -1.
-    state, by : what became of it, and the index of a budget or the number of a trial that says so; else -1.
-    share : of the space [-].
-    vectors : (n, objectives) bounds.
-    """
-
-    def __init__(self, space_box: Box, ideal: Floats) -> None:
-        self.boxes = [space_box]
-        self.parameter, self.cut, self.below = [-1], [-1], [-1]
-        self.share, self.active = [1.0], [tuple(range(len(space_box.low)))]
-        self._size, self._vectors = 1, ideal[None].copy()
-        self._state, self._by = np.zeros(1, dtype=np.uint8), np.full(1, -1, dtype=np.int64)
-
-    @property
-    def vectors(self) -> Floats:
-        return self._vectors[:self._size]
-
-    @property
-    def state(self) -> NDArray[np.uint8]:
-        return self._state[:self._size]
-
-    @property
-    def by(self) -> NDArray[np.int64]:
-        return self._by[:self._size]
-
-    @property
-    def open(self) -> NDArray[np.int64]:
-        """Rows of the boxes that are not decided."""
-        return np.flatnonzero(self.state == BoxState.OPEN)
-
-    def split(self, row: int, parameter: int, cut: int) -> tuple[int, int]:
-        """Cut a box: rows of its halves, which have its bounds until they have their own."""
-        first = self._size
-        self.parameter[row], self.cut[row], self.below[row] = parameter, cut, first
-        self.state[row] = BoxState.CUT
-        for half in halves(self.boxes[row], parameter, cut):
-            self.boxes.append(half)
-            self.parameter.append(-1)
-            self.cut.append(-1)
-            self.below.append(-1)
-            self.share.append(math.nan)
-            self.active.append(self.active[row])
-        if first + 2 > len(self._state):
-            self._vectors = np.concatenate([self._vectors] * 3)
-            self._state, self._by = np.concatenate([self._state] * 3), np.concatenate([self._by] * 3)
-        self._size += 2
-        self._vectors[first:first + 2], self._by[first:first + 2] = self._vectors[row], -1
-        self._state[first:first + 2] = BoxState.OPEN
-        return first, first + 1
-
-    def know(self, row: int, found: Bounded) -> None:
-        """What its bounds say of a box; a half is no better than the box it is from."""
-        self.share[row], self.active[row] = found.share, found.active
-        if not found.share:
-            self.state[row] = BoxState.EMPTY
-        elif found.broken == -2:
-            self.state[row] = BoxState.CANNOT_RUN
-        else:
-            self.vectors[row] = np.maximum(self.vectors[row], found.vector)
-            if found.broken >= 0:
-                self.state[row], self.by[row] = BoxState.BUDGET, found.broken
+    tasks: list[tuple[int, dict[str, Any]]]
+    """Those of `chunks` first, then designs."""
+    chunks: dict[int, list[int]]
+    """Number of a task -> rows of boxes to be bounded."""
+    cut: list[tuple[int, int]]
+    """(row, parameter) of the boxes that are cut."""
+    singles: list[int]
+    """Rows of boxes of one design, to be simulated."""
+    asked: list[dict[str, Any]]
+    """What the sampler asks for."""
 
 
 @final
@@ -264,7 +197,6 @@ class _Search:
         self._queue, self._large = [(-math.inf, 0)], []
         try:
             while self.round < self.rounds and time.monotonic() < self.end and self._go_on(workers):
-                self.round += 1
                 self._show()
             self._show(last=True)
         finally:
@@ -274,45 +206,60 @@ class _Search:
                 self._pool.close()
 
     def _go_on(self, workers: int | None) -> bool:
-        """One round; False if there is nothing left to do."""
+        """One round; False if there is nothing left to do. It is planned, and its answers are taken, as a whole."""
+        with held():
+            plan = self._plan()
+        if plan is None:
+            return False
+        answers = self._do(plan.tasks, workers)
+        with held():
+            self._take(plan, answers)
+            self.round += 1
+        return True
+
+    def _plan(self) -> "_Plan | None":
+        """What the next round cuts, asks for and simulates; None if there is nothing left to do."""
         picked = list(self._pick())
         singles = [row for row in picked if row in self._single]
         designs = [self._single[row] for row in singles]
-        cut: list[tuple[int, int, int]] = []
+        cut: list[tuple[int, int]] = []
+        halves: list[int] = []
         for row in picked:
             if row not in self._single:
                 where = self._where(row)
                 if where is None:
                     self._stuck.add(row)
                 else:
-                    cut.append((row, *where))
-        designs += self._drawn([row for row, _, _ in cut])
+                    cut.append((row, where[0]))
+                    halves += self.boxes.split(row, *where)
+        designs += self._drawn([row for row, _ in cut])
         asked = self._ask()
         if not (cut or designs or asked):
-            return False
+            return None
         new = [codes for codes in dict.fromkeys([*(self.space.encode(params) for params in asked), *designs])
                if codes not in self._number]
         first = len(self._number)
         self._number |= {codes: first + at for at, codes in enumerate(new)}
-        rows = [half for row, parameter, code in cut for half in self.boxes.split(row, parameter, code)]
-        chunks = [rows[at:at + _TOGETHER] for at in range(0, len(rows), _TOGETHER)]
-        tasks: list[tuple[int, dict[str, Any]]] = [
-            (-1 - self._tasks - at, {"boxes": [[self.boxes.boxes[row].low, self.boxes.boxes[row].high]
-                                               for row in chunk]}) for at, chunk in enumerate(chunks)]
+        chunks = {-1 - self._tasks - at: halves[low:low + _TOGETHER]
+                  for at, low in enumerate(range(0, len(halves), _TOGETHER))}
         self._tasks += len(chunks)
+        tasks: list[tuple[int, dict[str, Any]]] = [
+            (number, {"boxes": [[self.boxes.boxes[row].low, self.boxes.boxes[row].high] for row in chunk]})
+            for number, chunk in chunks.items()]
         tasks += [(self._number[codes], self.space.decode(codes)) for codes in new]
-        answers = self._do(tasks, workers)
-        for number, params in enumerate(asked, start=self._asked - len(asked)):
+        return _Plan(tasks, chunks, cut, singles, asked)
+
+    def _take(self, plan: "_Plan", answers: dict[int, Result]) -> None:
+        for number, params in enumerate(plan.asked, start=self._asked - len(plan.asked)):
             self._tell(number, params, answers)
-        for codes in new:
-            self._learn(answers[self._number[codes]])
-        for (number, _), chunk in zip(tasks, chunks, strict=False):
+        for number, _ in plan.tasks[len(plan.chunks):]:
+            self._learn(answers[number])
+        for number, chunk in plan.chunks.items():
             self._bounded(chunk, answers[number])
-        for row, parameter, _ in cut:
+        for row, parameter in plan.cut:
             self._remember(row, parameter)
-        for row in singles:
+        for row in plan.singles:
             self._simulated(row)
-        return True
 
     def _do(self, tasks: list[tuple[int, dict[str, Any]]], workers: int | None) -> dict[int, Result]:
         """Answers by number: those of the journal, and of workers."""
@@ -489,8 +436,11 @@ class _Search:
 
     def gap(self, front: Floats, reference: Floats) -> float:
         """Most hypervolume that the designs of undecided boxes could add."""
-        undecided = self.boxes.vectors[self.boxes.open]
-        return hypervolume_gap(front, undecided, reference)
+        return hypervolume_gap(front, self._undecided(), reference)
+
+    def _undecided(self) -> Floats:
+        """Bounds of the undecided boxes, (n, objectives)."""
+        return self.boxes.vectors[self.boxes.open]
 
     def _show(self, *, last: bool = False) -> None:
         now = time.monotonic()
@@ -524,7 +474,8 @@ class _Search:
             front=tuple(results[rows[i]].number for i in front),
             ties=sum(tuple(v) in best for v in values) - len(front),
             exact=not failed and not len(self.boxes.open), shares=self.shares(), boxes=len(self.boxes.boxes),
-            hypervolume=hypervolume(values[front], reference), gap=self.gap(values[front], reference), wall_s=wall_s,
+            hypervolume=hypervolume(values[front], reference), gap=self.gap(values[front], reference),
+            epsilon=epsilon_gap(values[front], self._undecided()), wall_s=wall_s,
             workers=self.workers, interrupted=interrupted,
             reference={o.metric: float(r if o.minimise else -r) if math.isfinite(r) else None
                        for o, r in zip(study.objectives, reference, strict=True)})

@@ -34,6 +34,7 @@ from dse.certificate import (
     read_run,
     study_digest,
 )
+from dse.front_run import epsilon_gap
 from dse.pareto import front_indices, hypervolume
 from dse.provenance import finite
 from dse.study import Study
@@ -41,7 +42,8 @@ from spaces.boxes import Box, Inside, halves, whole
 from spaces.domains import Choice, Domain, Real
 
 if TYPE_CHECKING:
-    from dse.anytime import AnytimeRun, Boxes
+    from dse.anytime import AnytimeRun
+    from dse.box_tree import Boxes
 
 __all__ = ["BOXES_KIND", "BoxesCheck", "boxes_certificate", "check_boxes", "is_of_boxes"]
 
@@ -76,6 +78,7 @@ def boxes_certificate(run: "AnytimeRun", study_text: str, boxes: "Boxes") -> dic
         "states": {str(code): text for code, text in _STATES.items()}, "shares": run.shares,
         "front": list(run.front), "ties": run.ties, "hypervolume": run.hypervolume,
         "hypervolume_reference": run.reference, "hypervolume_gap": finite(run.gap),
+        "epsilon": finite(run.epsilon),
         "tree": {"parameter": [boxes.parameter[row] if boxes.below[row] >= 0 else None for row in order],
                  "cut": [boxes.cut[row] if boxes.below[row] >= 0 else None for row in order]},
         "leaves": {
@@ -235,7 +238,7 @@ def _check_leaves(study: Study, leaves: list[_Leaf], params: dict[int, dict[str,
 
 
 def _check_gap(proof: dict[str, Any], leaves: list[_Leaf], front: list[tuple[float, ...]]) -> list[str]:
-    """The stated hypervolume, and what the bounds of the open boxes add to it."""
+    """The stated hypervolume, what the bounds of the open boxes add to it, and by how much they are better."""
     minimise = [direction == "minimise" for _, direction in proof["objectives"]]
     reference = np.array([math.nan if value is None else value if less else -value for value, less in
                           zip(proof["hypervolume_reference"].values(), minimise, strict=True)])
@@ -254,6 +257,9 @@ def _check_gap(proof: dict[str, Any], leaves: list[_Leaf], front: list[tuple[flo
         problems.append(f"hypervolume: it is {volume!r}")
     if (stated is None) != math.isinf(gap) or (stated is not None and stated < gap - 1e-9):
         problems.append(f"hypervolume_gap: open boxes could add {gap!r}")
+    epsilon = epsilon_gap(points, bounds)
+    if (math.inf if proof["epsilon"] is None else proof["epsilon"]) < epsilon * (1.0 - 1e-9):
+        problems.append(f"epsilon: designs of open boxes could be better by {epsilon!r}")
     return problems
 
 

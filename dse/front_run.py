@@ -19,7 +19,7 @@ from dse.provenance import describer_of, finite, manifest_of, study_text
 from dse.runs import JOURNAL, TIMINGS, Journal, RunFolder, csv_text, timings_text, trial_columns, trial_row
 from dse.study import Study
 
-__all__ = ["FoundFront", "hypervolume_gap", "run_front"]
+__all__ = ["FoundFront", "epsilon_gap", "hypervolume_gap", "run_front"]
 
 Floats = NDArray[np.float64]
 
@@ -88,6 +88,26 @@ def hypervolume_gap(front: Floats, undecided: Floats, reference: Floats) -> floa
         return math.inf
     together = np.concatenate([front.reshape(-1, undecided.shape[1]), np.unique(undecided, axis=0)])
     return hypervolume(together[front_indices(together)], reference) - hypervolume(front, reference)
+
+
+def epsilon_gap(front: Floats, undecided: Floats) -> float:
+    """Least epsilon such that for each of these bounds some point of the front is, in every objective, no more than
+    epsilon worse [-]: no more than 1 + epsilon times what is minimised, no less than 1 / (1 + epsilon) of what is
+    maximised (stored negated). inf where no point is or nothing is known.
+
+    References
+    ----------
+    E. Zitzler et al., IEEE Trans. Evolutionary Computation 7(2), 2003, doi:10.1109/TEVC.2003.810758 (additive and
+    multiplicative epsilon of one set of points against another).
+    """
+    worst = 0.0
+    for bound in np.unique(undecided, axis=0):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(bound > 0.0, front / bound, bound / front)
+            known = (np.sign(front) == np.sign(bound)) & (bound != 0.0) & np.isfinite(bound)
+            excess = np.where(front <= bound, 0.0, np.where(known, ratio - 1.0, math.inf))
+        worst = max(worst, float(excess.max(axis=1).min(initial=math.inf)))
+    return worst
 
 
 def run_front(study: Study, out: Path | str, search_of: Callable[[Journal], Any], *, workers: int | None, resume: bool,

@@ -4,7 +4,7 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
-__all__ = ["sigterm_interrupts", "sigterm_kept", "uninterrupted"]
+__all__ = ["held", "sigterm_interrupts", "sigterm_kept", "uninterrupted"]
 
 
 @contextlib.contextmanager
@@ -49,3 +49,25 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM come at the end of this: what it changes is changed as a whole."""
+    came: list[int] = []
+
+    def remember(number: int, _: object) -> None:
+        came.append(number)
+
+    try:
+        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])

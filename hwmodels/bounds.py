@@ -12,7 +12,8 @@ For every layer, whatever its mapping, tiling and order:
                       + output, unless only the next layer reads it and it fits
     DRAM bytes     >= b (2 MACs / sqrt(rho S / b) - 2 S / b)      S bytes of buffer, b the narrowest operand
     DRAM bytes     >= those of the best tiling for S              plain nests (`hwmodels.least_traffic`)
-    buffer bytes   >= DRAM bytes + untiled edge accesses of the array (every input counted once, however often copied)
+    buffer bytes   >= DRAM bytes + untiled edge accesses of the array (where copies of an input are made at the edge it
+                      counts once)
     latency        >= max(cycles / clock, DRAM bytes / bandwidth)
     energy         >= MACs, hops and scratchpads + vector operations + buffer bytes + DRAM bytes, each at its energy
 
@@ -61,8 +62,9 @@ from hwmodels.technology import (
     vector_op_energy_j,
 )
 
-__all__ = ["Bounds", "EngineColumns", "LayerBounds", "areas_mm2", "engine_columns", "layer_bounds", "layer_rows",
-           "network_bounds"]
+__all__ = ["Bounds", "EngineColumns", "LayerBounds", "areas_mm2", "columns_of", "distinct_layers", "engine_columns",
+           "is_depthwise", "layer_bounds", "layer_rows", "least_product_cycles", "network_bounds", "per_buffer",
+           "rounded_up", "traffic_of", "waiting_bytes"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -108,6 +110,8 @@ class EngineColumns(NamedTuple):
     """Depthwise convolutions run channel by channel only."""
     weights_stay: NDArray[np.bool_]
     """Weights may still be on chip from the inference before."""
+    copying: NDArray[np.bool_]
+    """Every window reads its own copy of an input from the buffer."""
     stacks: Ints
 
 
@@ -165,7 +169,9 @@ class _Work(NamedTuple):
     traffic_macs: Floats
     """2 MACs / sqrt(rho), with the width's power 3/2, so that bytes = this / sqrt(S) - 2 S."""
     edge_x_bytes: Floats
-    """Each operand once at the edge of the array; copies of an input in several windows count once."""
+    """Each operand once at the edge of the array; copies of an input in several windows count once here."""
+    edge_copies_bytes: Floats
+    """The first operand with all its copies."""
     edge_w_bytes: Floats
     edge_y: Floats
     """Outputs [elements], to be counted at accumulator width; of vector layers [byte]."""
@@ -208,7 +214,15 @@ def engine_columns(engines: Sequence[Engine], *, rigid: bool = True) -> EngineCo
         overlapped=np.array([e.fold_overlap != "none" for e in engines]),
         drained=np.array([e.output_drain for e in engines]),
         plain_depthwise=np.array([e.depthwise_modes == ("per_channel",) for e in engines]),
-        weights_stay=np.array([e.weights_stay for e in engines]), stacks=ints([e.stacks for e in engines]))
+        weights_stay=np.array([e.weights_stay for e in engines]),
+        copying=np.array([e.im2col != "on_the_fly" and e.dataflow != "rs" and e.zero_skipping == "none"
+                          for e in engines]),
+        stacks=ints([e.stacks for e in engines]))
+
+
+def columns_of(engines: EngineColumns, rows: Ints) -> EngineColumns:
+    """Some of the engines."""
+    return EngineColumns(*(column[rows] for column in engines))  # type: ignore[arg-type]
 
 
 def _packing(layer: Layer, native_bits: int) -> float:
@@ -258,12 +272,12 @@ def _array_j(layer: Layer, node_nm: int, precision: str, dataflow: str) -> float
     else:
         hop_bits = layer.input_bits + (layer.weight_bits if dataflow == "os" else accumulator)
         each += hop_bits / 8.0 * hop_energy_j_per_byte(node_nm, precision)
-    if _is_depthwise(layer):
+    if is_depthwise(layer):
         each = min(each, vector_op_energy_j(node_nm))
     return layer.macs * _useful_frac(layer) * each
 
 
-def _is_depthwise(layer: Layer) -> bool:
+def is_depthwise(layer: Layer) -> bool:
     return layer.groups > 1 and layer.c == 1 and layer.has_weights
 
 
@@ -281,6 +295,12 @@ def _input_bytes(layer: Layer, *, at_edge: bool = False) -> float:
     if at_edge:  # a dilated window skips elements that DRAM bursts do not
         rows, cols = min(rows, layer.oy * layer.fy), min(cols, layer.ox * layer.fx)
     return layer.repeat * layer.batch * layer.groups * layer.c * rows * cols * layer.input_bits / 8.0
+
+
+def _copies_bytes(layer: Layer) -> float:
+    """First operand, read anew for every window that it is in [byte]."""
+    groups, m, _, k = layer.gemm
+    return layer.repeat * groups * m * k * layer.input_bits / 8.0 if layer.is_matrix else _input_bytes(layer)
 
 
 class _Activations(NamedTuple):
@@ -346,6 +366,29 @@ def layer_rows(network: Network) -> Ints:
     return np.array([number[key] for key in _contents(network)[:least]], dtype=np.int64)
 
 
+def distinct_layers(network: Network) -> list[Layer]:
+    """The rows of `layer_bounds(network, .., quantile=True)`."""
+    return [layer for layer, _, _ in _distinct(network, True)]
+
+
+@lru_cache(maxsize=256)
+def waiting_bytes(network: Network) -> tuple[Floats, Floats]:
+    """Of the distinct layers, by what waits on chip around each (nothing, the output, the input, both): least DRAM
+    bytes, every operand fetched once, and the room that is taken, inf where it cannot wait, (R, 4) each [byte]."""
+    moved, room = [], []
+    for layer, kept, _ in _distinct(network, True):
+        weights = _weight_bytes(layer) + kept.moved
+        ways = [(i, o) for i in (False, True) for o in (False, True)]
+        moved.append([weights + (0.0 if i else kept.input) + (0.0 if o else kept.output) for i, o in ways])
+        room.append([(kept.input_room if i else 0.0) + (kept.output_room if o else 0.0) for i, o in ways])
+    return np.array(moved), np.array(room)
+
+
+def traffic_of(network: Network) -> TrafficCases:
+    """What tilings of the distinct layers depend on."""
+    return _traffic(network, True)
+
+
 @lru_cache(maxsize=256)
 def _work(network: Network, quantile: bool) -> _Work:
     pairs = _distinct(network, quantile)
@@ -363,12 +406,13 @@ def _work(network: Network, quantile: bool) -> _Work:
         steps=column(lambda x: x.groups * x.repeat), macs=column(lambda x: x.macs),
         useful_macs=column(lambda x: x.macs * _useful_frac(x)),
         packing=np.array([[_packing(layer, PRECISION_BITS[p]) for p in _PRECISIONS] for layer in layers]),
-        matrix=column(lambda x: x.is_matrix).astype(bool), depthwise=column(_is_depthwise).astype(bool),
+        matrix=column(lambda x: x.is_matrix).astype(bool), depthwise=column(is_depthwise).astype(bool),
         vector_ops=column(lambda x: x.vector_ops), weight_bytes=column(_weight_bytes),
         moved_bytes=kept_columns[0].copy(), input_bytes=kept_columns[1].copy(), input_room=kept_columns[2].copy(),
         output_bytes=kept_columns[3].copy(), output_room=kept_columns[4].copy(),
         traffic_macs=2.0 * column(_stored_macs) * width**1.5 / np.sqrt(rho),
         edge_x_bytes=column(lambda x: _input_bytes(x, at_edge=True)),
+        edge_copies_bytes=column(_copies_bytes),
         edge_w_bytes=column(lambda x: x.weight_elements * x.weight_bits / 8.0 * x.weight_density * x.repeat),
         edge_y=column(lambda x: x.output_elements * (1.0 if x.is_matrix else x.output_bits / 8.0)),
         array_j=np.array([[[[_array_j(x, node, p, f) for f in DATAFLOWS] for node in NODES_NM] for p in _PRECISIONS]
@@ -377,7 +421,7 @@ def _work(network: Network, quantile: bool) -> _Work:
 
 
 @njit(cache=True)
-def _product(dataflow, rows, cols, least_rows, least_cols, overlapped, drained, m, n, k):  # type: ignore[no-untyped-def]
+def least_product_cycles(dataflow, rows, cols, least_rows, least_cols, overlapped, drained, m, n, k):  # type: ignore[no-untyped-def]
     """Untiled product: cycles as in `hwmodels.engines.systolic`, and how often X, W and Y cross the array's edge.
 
     Folds get fewer with the sides of the array (`rows`, `cols`), filling and draining gets longer (`least_rows`,
@@ -417,13 +461,17 @@ def _tilings(network: Network, quantile: bool, sram_bytes: int, sum_bytes: float
     return least_dram_bytes(_traffic(network, quantile), sram_bytes=sram_bytes, sum_bytes=sum_bytes, buffers=buffers)
 
 
+def rounded_up(sram_bytes: Ints) -> Ints:
+    """Capacities rounded up to 32 steps per factor of two, so that many share a search: more room moves no more."""
+    step = np.maximum(1, 2 ** (np.floor(np.log2(sram_bytes)).astype(np.int64) - 5))
+    return -(-sram_bytes // step) * step
+
+
 def _with_tilings(network: Network, quantile: bool, engines: EngineColumns) -> tuple[_Work, Ints]:
     """The work with the column `least_bytes`, and which entry of it every engine takes, -1 = none, (E,)."""
     plain = np.flatnonzero(~engines.skipping & ~engines.weights_stay)
     which = np.full(len(engines.rows), -1, dtype=np.int64)
-    # rounded up to 2^k or 1.5 x 2^k, so that chips with many different buffers share a search: more room moves no more
-    half = np.maximum(1, 2 ** (np.floor(np.log2(engines.sram_bytes[plain])).astype(np.int64) - 1))
-    room = -(-engines.sram_bytes[plain] // half) * half
+    room = rounded_up(engines.sram_bytes[plain])
     capacities = np.stack([room, engines.buffers[plain], 8.0 * engines.sum_bytes[plain]], axis=1)
     distinct, which[plain] = np.unique(capacities, axis=0, return_inverse=True)
     columns = [_tilings(network, quantile, int(sram), bits / 8.0, int(buffers)) for sram, buffers, bits in distinct]
@@ -449,11 +497,12 @@ def _network_bounds(first, e, smallest, which, w, sram_j, dram_j, out, layers): 
             for i in range(first[d], first[d + 1]):
                 p, sram = e.precision[i], float(e.sram_bytes[i])
                 rows, cols, cycles = float(e.rows[i]), float(e.cols[i]), 0.0
-                edge = w.edge_x_bytes[layer] + w.edge_w_bytes[layer] + w.edge_y[layer]
+                edge_x = w.edge_copies_bytes[layer] if e.copying[i] else w.edge_x_bytes[layer]
+                edge = edge_x + w.edge_w_bytes[layer] + w.edge_y[layer]
                 if w.matrix[layer]:
                     places, anywhere = rows * cols, w.depthwise[layer] and not e.plain_depthwise[i]
                     edge_y = w.edge_y[layer] * e.sum_bytes[i]
-                    edge = w.edge_x_bytes[layer] + w.edge_w_bytes[layer] + edge_y
+                    edge = edge_x + w.edge_w_bytes[layer] + edge_y
                     if anywhere and e.vector_lanes[i] > places:
                         places = float(e.vector_lanes[i])
                     if e.packed[i]:
@@ -463,11 +512,11 @@ def _network_bounds(first, e, smallest, which, w, sram_j, dram_j, out, layers): 
                     elif anywhere or not e.rigid[i] or e.dataflow[i] == 3:
                         cycles = w.macs[layer] / places
                     else:
-                        cycles, x_times, w_times, y_times = _product(
+                        cycles, x_times, w_times, y_times = least_product_cycles(
                             e.dataflow[i], rows, cols, float(smallest.rows[i]), float(smallest.cols[i]),
                             e.overlapped[i], e.drained[i], w.m[layer], w.n[layer], w.k[layer])
                         cycles *= w.steps[layer]
-                        edge = w.edge_x_bytes[layer] * x_times + w.edge_w_bytes[layer] * w_times + edge_y * y_times
+                        edge = edge_x * x_times + w.edge_w_bytes[layer] * w_times + edge_y * y_times
                 vector = w.vector_ops[layer] / e.vector_lanes[i]
                 if vector > cycles:
                     cycles = vector
@@ -529,7 +578,7 @@ def network_bounds(network: Network, engines: EngineColumns, *, first: Ints | No
     if first is None:
         first = np.arange(len(engines.rows) + 1, dtype=np.int64)
     work, which = _with_tilings(network, quantile, engines)
-    sram_j = _per_buffer(engines, sram_energy_j_per_byte)
+    sram_j = per_buffer(engines, sram_energy_j_per_byte)
     bounds = Bounds(*(np.empty(len(first) - 1) for _ in Bounds._fields))
     _network_bounds(first, engines, engines, which, work, sram_j, dram_energy_j_per_byte(), bounds, np.empty((4, 0, 0)))
     return Bounds(*(column * (1.0 - _ROUNDING) for column in bounds))
@@ -546,14 +595,14 @@ def layer_bounds(network: Network, engines: EngineColumns, *, quantile: bool = F
     """
     smallest = smallest or engines
     work, which = _with_tilings(network, quantile, engines)
-    sram_j = _per_buffer(smallest, sram_energy_j_per_byte)
+    sram_j = per_buffer(smallest, sram_energy_j_per_byte)
     each, found = np.arange(len(engines.rows) + 1, dtype=np.int64), np.empty((4, len(work.times), len(engines.rows)))
     sums = Bounds(*(np.empty(len(engines.rows)) for _ in Bounds._fields))
     _network_bounds(each, engines, smallest, which, work, sram_j, dram_energy_j_per_byte(), sums, found)
     return LayerBounds(work.times, *(found * (1.0 - _ROUNDING)))
 
 
-def _per_buffer(engines: EngineColumns, of: Callable[[int, int], float]) -> Floats:
+def per_buffer(engines: EngineColumns, of: Callable[[int, int], float]) -> Floats:
     """A function of node [nm] and capacity [byte], evaluated once per distinct pair, (E,)."""
     distinct, inverse = np.unique(engines.sram_bytes * len(NODES_NM) + engines.node, return_inverse=True)
     values = [of(NODES_NM[code % len(NODES_NM)], code // len(NODES_NM)) for code in distinct.tolist()]
@@ -588,7 +637,7 @@ def _part_areas_mm2(engines: EngineColumns) -> tuple[Floats, Floats]:
     rows, cols = engines.rows, engines.cols
     links = (engines.stacks - 1) * (rows * link_row + cols * link_col)
     noc = rows * (rows + 1) // 2 * per_row + cols * (cols + 1) // 2 * per_col
-    return rows * cols * pe + engines.vector_lanes * lane + noc + links, _per_buffer(engines, sram_area_mm2)
+    return rows * cols * pe + engines.vector_lanes * lane + noc + links, per_buffer(engines, sram_area_mm2)
 
 
 def areas_mm2(engines: EngineColumns) -> Floats:

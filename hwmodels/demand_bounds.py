@@ -161,7 +161,8 @@ def _shared(demand: Demand, together: Ints) -> Demand:
     latency is not known."""
     if (together == 1).all():
         return demand
-    return demand._replace(work_s=demand.work_s / together[:, None, None], energy_j=demand.energy_j / together[:, None],
+    energy_j = np.where(together[:, None] == 1, demand.energy_j, demand.pass_j / together[:, None])
+    return demand._replace(work_s=demand.work_s / together[:, None, None], energy_j=energy_j,
                            alone=demand.alone & (together == 1),
                            isolated_s=np.where(together[:, None] == 1, demand.isolated_s, np.nan))
 

@@ -27,7 +27,7 @@ from hwmodels.mapping import Nest
 from hwmodels.mapping_tables import extent_max, extent_sum, orders, reloads, tile_candidates
 from hwmodels.network import Layer
 
-__all__ = ["TrafficCases", "Waiting", "least_dram_bytes", "traffic_cases"]
+__all__ = ["TrafficCases", "Waiting", "least_by_way", "least_dram_bytes", "traffic_cases"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -44,7 +44,8 @@ class Waiting(NamedTuple):
 
 
 class TrafficCases(NamedTuple):
-    """The matrix layers of a network, columns of shape (M,), and what may wait on chip around each, (M, 4)."""
+    """The matrix layers of a network, columns of shape (M,), and what may wait on chip around each, (M, 4): nothing,
+    the output, the input, both."""
 
     layers: int
     """Of the network, L."""
@@ -179,7 +180,7 @@ def _least(nest, ms, ns, ks, room, factor, widths, x_in, w_in, y_out, x_tiled, w
 @njit(cache=True, error_model="numpy")
 def _least_all(nests, repeat, element_bytes, extra, reserved, fetched, tiled, written, sram, sum_bytes, factor,  # type: ignore[no-untyped-def]
                least):
-    """`_least` of every layer, the best of what may wait on chip; columns of `TrafficCases`."""
+    """`_least` of every layer and way, (M, 4); columns of `TrafficCases`."""
     widths = np.empty(4)
     for row in range(len(nests)):
         nest = nests[row]
@@ -187,20 +188,26 @@ def _least_all(nests, repeat, element_bytes, extra, reserved, fetched, tiled, wr
         widths[2] = sum_bytes if sum_bytes > widths[3] else widths[3]
         ms, ns, ks = _m_tiles(nest), tile_candidates(nest[4], 1), tile_candidates(nest[5], 1)
         weights = float(nest[0]) * nest[4] * nest[5] * nest[6] * widths[1]
-        best, again = np.inf, repeat[row] - 1.0
+        again = repeat[row] - 1.0
         for way in range(reserved.shape[1]):
-            room = sram - reserved[row, way]
+            best, room = np.inf, sram - reserved[row, way]
             x_in, y_out, x_tiled = fetched[row, way], written[row, way], tiled[row, way]
-            if not room > 0.0:
-                continue
-            total = repeat[row] * _least(nest, ms, ns, ks, room, factor, widths, x_in, 1.0, y_out, x_tiled, 1.0)
-            best = min(best, total)
+            if room > 0.0:
+                best = repeat[row] * _least(nest, ms, ns, ks, room, factor, widths, x_in, 1.0, y_out, x_tiled, 1.0)
             if again > 0.0 and weights < room:
                 rest = room - weights
                 total = (_least(nest, ms, ns, ks, rest, factor, widths, x_in, 1.0, y_out, x_tiled, 0.0)
                          + again * _least(nest, ms, ns, ks, rest, factor, widths, x_in, 0.0, y_out, x_tiled, 0.0))
                 best = min(best, total)
-        least[row] = extra[row] + best
+            least[row, way] = extra[row] + best
+
+
+def least_by_way(cases: TrafficCases, *, sram_bytes: int, sum_bytes: float, buffers: int) -> Floats:
+    """Fewest bytes that each matrix layer moves in one execution, by what waits on chip around it, (M, 4); inf where no
+    tile fits. Parameters as of `least_dram_bytes`."""
+    found = np.empty((len(cases.layer), 4))
+    _least_all(*cases[2:], float(sram_bytes), sum_bytes, float(buffers), found)
+    return found
 
 
 def least_dram_bytes(cases: TrafficCases, *, sram_bytes: int, sum_bytes: float, buffers: int) -> Floats:
@@ -211,8 +218,7 @@ def least_dram_bytes(cases: TrafficCases, *, sram_bytes: int, sum_bytes: float, 
     sum_bytes : of a partial sum in the buffer.
     buffers : 2 for a double-buffered SRAM, else 1.
     """
-    found = np.empty(len(cases.layer))
-    _least_all(*cases[2:], float(sram_bytes), sum_bytes, float(buffers), found)
+    found = least_by_way(cases, sram_bytes=sram_bytes, sum_bytes=sum_bytes, buffers=buffers).min(axis=1)
     least = np.zeros(cases.layers)
     least[cases.layer] = np.where(np.isfinite(found), found, 0.0)
     return least

@@ -32,6 +32,7 @@ from hwmodels.engine import Engine
 from hwmodels.evaluate import PreparedChip, tenants_isolated_s
 from hwmodels.network import Network
 from hwmodels.offered_load import Load
+from hwmodels.path_bounds import path_bounds
 from hwmodels.workload import Workload
 
 __all__ = ["CloserDemand", "Demand", "chip_demand", "is_separate", "prepared_demand", "rows_of"]
@@ -54,6 +55,8 @@ class Demand(NamedTuple):
     """(D, T, 3) of the resources: equal engines, engines by speed, DRAM; 0 where a resource is not looked at."""
     energy_j: Floats
     """Dynamic."""
+    pass_j: Floats
+    """(D, T) the same of a pass with any number of requests."""
     overlapped_s: Floats
     """(D, T, 2) on the compute unit and on the DRAM channel if other layers compute while weights are loaded."""
     isolated_s: Floats
@@ -127,6 +130,9 @@ class _Matrices(NamedTuple):
     """DRAM bytes."""
     compute: Floats
     """Time with the weights on chip."""
+    alone: Floats | None = None
+    """(4, columns) as `PathBounds`: of the whole network where all layers run there, if more is known of it than of the
+    layers."""
 
 
 def _weights(places: _Places, seconds: Floats) -> Floats:
@@ -159,7 +165,8 @@ def _demand(matrices: Sequence[_Matrices], network: Sequence[int],
     """
     count, tenants = len(bandwidth), len(network)
     found = Demand(latency_s=np.zeros((count, tenants)), work_s=np.zeros((count, tenants, 3)),
-                   energy_j=np.zeros((count, tenants)), overlapped_s=np.zeros((count, tenants, 2)),
+                   energy_j=np.zeros((count, tenants)), pass_j=np.zeros((count, tenants)),
+                   overlapped_s=np.zeros((count, tenants, 2)),
                    isolated_s=np.full((count, tenants), np.nan), alone=alone, separate=np.full(count, separate))
     weights: dict[int, Floats] = {}
     for t, n in enumerate(network):
@@ -170,7 +177,15 @@ def _demand(matrices: Sequence[_Matrices], network: Sequence[int],
                           np.zeros(len(where.column)))
             weights[id(where)] = _weights(where, seconds)
         total = np.empty(count), np.empty(count), np.empty(count), np.empty(count), np.empty((count, 2))
-        _least(*matrices[n], where.first, where.column, weights[id(where)], *total)
+        _least(*matrices[n][:5], where.first, where.column, weights[id(where)], *total)
+        found.pass_j[:, t] = total[1]
+        if (whole := matrices[n].alone) is not None:
+            single = np.flatnonzero(np.diff(where.first) == 1)
+            place = where.first[single]
+            for one, known in zip(total[:3], whole[:3, where.column[place]], strict=True):
+                one[single] = np.maximum(one[single], known)
+            found.pass_j[single, t] = np.maximum(found.pass_j[single, t], whole[3, where.column[place]])
+            total[4][single] = np.maximum(total[4][single], weights[id(where)][place] * total[0][single, None])
         found.latency_s[:, t], found.energy_j[:, t] = total[0], total[1]
         found.work_s[:, t, :2] = total[4]
         found.work_s[:, t, 2] = total[2] / bandwidth * (1.0 - _ROUNDING) ** 2  # the kernel tolerates as much
@@ -224,12 +239,13 @@ def chip_demand(chips: Sequence[Chip], workload: Workload, load: Load, *,
     else:
         each = [_chip_places(chips, names[0], known, smallest)] * len(names)
     engines = [engine for engine, _ in known]
-    columns = engine_columns(engines)
-    least_columns = columns if smallest is None else engine_columns([least for _, least in known])
+    least_engines = [least for _, least in known]
+    columns, least_columns = engine_columns(engines), engine_columns(least_engines)
 
     def matrices(network: Network) -> _Matrices:
         used = np.unique(np.concatenate([where.column for tenant, where in zip(workload.tenants, each, strict=True)
                                          if tenant.network == network]))
+        alone = np.zeros((4, len(engines)))
         # a request takes its earliest exit at best, and no metric may count on the mean of the exits
         if network in exact:
             least = min((*network.exits, len(network) - 1)) + 1
@@ -239,9 +255,11 @@ def chip_demand(chips: Sequence[Chip], workload: Workload, load: Load, *,
                                  smallest=EngineColumns(*(column[used] for column in least_columns)))
             times = found.times
             some = np.stack([found.latency_s, found.energy_j, found.dram_bytes, found.compute_s])
+            alone[:, used] = path_bounds(network, [engines[c] for c in used.tolist()], found,
+                                         smallest=[least_engines[c] for c in used.tolist()])
         whole = np.full((4, len(times), len(engines)), np.inf)
         whole[:, :, used] = some
-        return _Matrices(times, *whole)
+        return _Matrices(times, whole[0], whole[1], whole[2], whole[3], alone)
 
     networks = workload.networks
     alone = np.array([_alone(chip) for chip in chips])
@@ -301,7 +319,7 @@ class CloserDemand:
         """Cost the layers of network n on an engine by mapping search."""
         matrices = self._matrices[n]
         found = _costed(self.networks[n], [self.engines[engine]])[:, :len(matrices.times), 0]
-        for values, exact in zip(matrices[1:], found, strict=True):
+        for values, exact in zip(matrices[1:5], found, strict=True):
             values[:, engine] = exact
         self._exact[n][engine] = True
 

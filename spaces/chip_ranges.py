@@ -15,6 +15,7 @@ means nothing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from hwmodels.architectures.dedicated import Dedicated, engine_of_share, share_ranges, tenant_loads
@@ -100,8 +101,7 @@ def _align(low: dict[str, Any], high: dict[str, Any]) -> bool:
 
 def _corners(low: Mapping[str, Any], high: Mapping[str, Any], workload: Workload) -> tuple[Chip, Chip]:
     if low["architecture"] != "dedicated":
-        return _by_name(architecture_of(low, workload).chip(workload)), _by_name(
-            architecture_of(high, workload).chip(workload))
+        return _corner(tuple(low.items()), workload), _corner(tuple(high.items()), workload)
     exponents = low["share_exponent"], high["share_exponent"]
     loads = tenant_loads(workload)
     compute, traffic = share_ranges(loads.compute, *exponents), share_ranges(loads.traffic, *exponents)
@@ -116,6 +116,12 @@ def _corners(low: Mapping[str, Any], high: Mapping[str, Any], workload: Workload
             for units, forms in slot.levels)) for slot, frac in zip(chip.slots, fracs, strict=True))
         chips.append(replace(chip, slots=slots))
     return chips[0], chips[1]
+
+
+@lru_cache(maxsize=4096)
+def _corner(params: tuple[tuple[str, Any], ...], workload: Workload) -> Chip:
+    """The chip of one corner; a range that is cut leaves one of its corners to each half."""
+    return _by_name(architecture_of(dict(params), workload).chip(workload))
 
 
 def _by_name(chip: Chip) -> Chip:

@@ -139,6 +139,8 @@ def _shares(run: "AnytimeRun") -> list[str]:
         f"undecided            {run.shares['open']:12.3%}  in {run.boxes:,} boxes all together",
         f"simulated            {len(run.results):>12,}  designs",
         _missing(run),
+        *([f"within               {run.epsilon:12.1%}  of any undecided design, in each objective, is one of the front"]
+          if math.isfinite(run.epsilon) else []),
     ]
 
 
@@ -175,9 +177,11 @@ def _value(result: Any, metric: str) -> float:
 def _counts(run: "FrontRun | AnytimeRun") -> dict[str, Any]:
     """What became of the designs."""
     from dse.front import FrontRun
+    from dse.provenance import finite
 
     if not isinstance(run, FrontRun):
-        return {"decided_frac": run.decided_frac, "shares": run.shares, "n_boxes": run.boxes}
+        return {"decided_frac": run.decided_frac, "shares": run.shares, "n_boxes": run.boxes,
+                "epsilon": finite(run.epsilon)}
     infeasible, dominated = _discarded(run)
     return {
         "n_designs": run.size, "n_proven_infeasible": infeasible, "n_proven_dominated": dominated,

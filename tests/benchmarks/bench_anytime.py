@@ -1,6 +1,6 @@
-"""How fast the gap of an anytime front falls, on continuous variants of two studies.
+"""How fast the gap of an anytime front falls, on continuous variants of three studies.
 
-    python tests/benchmarks/bench_anytime.py [small_edge|ar_headset] [CPU seconds]
+    python tests/benchmarks/bench_anytime.py [small_edge] [ar_headset] [datacentre] [CPU seconds]
 
 One process; times are CPU time of it, compilation left out.
 """
@@ -68,7 +68,7 @@ class Recorder:
 
 
 def main() -> None:
-    names = [arg for arg in sys.argv[1:] if not arg.isdigit()] or ["small_edge", "ar_headset"]
+    names = [arg for arg in sys.argv[1:] if not arg.isdigit()] or ["small_edge", "ar_headset", "datacentre"]
     seconds = next((float(arg) for arg in sys.argv[1:] if arg.isdigit()), 300.0)
     for name in names:
         study = continuous(name)
@@ -77,7 +77,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             run = anytime_front(study, Path(folder) / "run", workers=1, progress=Recorder(seconds))
         print(f"{name}: {len(run.results)} designs simulated, {run.boxes:,} boxes, hypervolume {run.hypervolume:.5f}, "
-              f"gap {run.gap:.5f} ({run.gap_frac:.1%}), decided {run.decided_frac:.1%}")
+              f"gap {run.gap:.5f} ({run.gap_frac:.1%}), epsilon {run.epsilon:.1%}, decided {run.decided_frac:.1%}")
 
 
 if __name__ == "__main__":

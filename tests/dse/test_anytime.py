@@ -1,17 +1,26 @@
 """The front of a space too large to enumerate: against brute force, its gap, its certificate."""
 
+import itertools
 import json
+import math
+import os
+import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import dse.anytime
 from dse.anytime import anytime_front, too_large
+from dse.box_tree import Boxes
+from dse.boxes import BoxEvaluator
 from dse.boxes_certificate import check_boxes
 from dse.driver import run_study
-from dse.objective import judge
+from dse.front_run import epsilon_gap
+from dse.objective import DesignEvaluator, judge
 from dse.study import Objective, Study
 from dse.workers import LocalPool
 from hwmodels.network import Layer, Network
@@ -95,7 +104,7 @@ def test_continuous_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     original = dse.anytime.pool_for
     monkeypatch.setattr(dse.anytime, "pool_for", lambda *args: Backwards(original(*args)))  # type: ignore[arg-type]
     anytime_front(wanted, tmp_path / "other", workers=1, rounds=11)
-    for name in ("certificate.json", "trials.csv", "front.csv"):
+    for name in FILES:
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
     check = check_boxes(tmp_path / "run", sample=40)
     assert check.problems == []
@@ -107,6 +116,67 @@ def test_continuous_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (tmp_path / "run" / "certificate.json").write_text(json.dumps(proof))
         problems = check_boxes(tmp_path / "run", sample=20).problems
         assert any(message in problem for problem in problems), (message, problems)
+
+
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C as in a terminal; where tests run in the background it may be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+FILES = ("certificate.json", "trials.csv", "front.csv")
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_signals_save_and_resume_ends_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a signal comes: while boxes are bounded, while a design is simulated, while answers are taken."""
+    wanted = study(FINE, trials=20)
+    anytime_front(wanted, tmp_path / "whole", workers=1, rounds=7)
+    for at, (owner, name, number) in enumerate([(BoxEvaluator, "__call__", signal.SIGINT),
+                                                (DesignEvaluator, "__call__", signal.SIGTERM),
+                                                (Boxes, "know", signal.SIGINT), (Boxes, "split", signal.SIGTERM)]):
+        folder, called = tmp_path / str(at), itertools.count()
+        original = getattr(owner, name)
+
+        def stopping(*args: Any, original: Any = original, called: Any = called, number: int = number) -> Any:
+            if next(called) == 5:
+                os.kill(os.getpid(), number)
+            return original(*args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, stopping)
+            run = anytime_front(wanted, folder, workers=1, rounds=7)
+        assert run.interrupted
+        assert run.gap > 0.0
+        assert check_boxes(folder, sample=10).problems == []
+        again = anytime_front(wanted, folder, workers=1, rounds=7, resume=True)
+        assert not again.interrupted
+        for file in FILES:
+            assert (folder / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), (name, file)
+
+
+@pytest.mark.slow
+def test_two_workers_end_like_one(tmp_path: Path) -> None:
+    wanted = study(FINE, trials=20)
+    for workers in (1, 2):
+        run = anytime_front(wanted, tmp_path / str(workers), workers=workers, rounds=6)
+        assert run.workers == workers
+    for file in FILES:
+        assert (tmp_path / "1" / file).read_bytes() == (tmp_path / "2" / file).read_bytes()
+
+
+def test_epsilon_gap() -> None:
+    front = np.array([[2.0, 4.0], [3.0, 3.0]])
+    assert epsilon_gap(front, np.array([[2.0, 4.0], [5.0, 3.5]])) == 0.0
+    assert epsilon_gap(front, np.array([[2.0, 2.0]])) == pytest.approx(0.5)
+    assert epsilon_gap(front, np.array([[2.0, 2.0], [1.0, 4.0]])) == pytest.approx(1.0)
+    assert epsilon_gap(front, np.array([[0.0, 4.0]])) == math.inf
+    assert epsilon_gap(front, np.array([[-math.inf, 4.0]])) == math.inf
+    assert epsilon_gap(np.array([[1.0, -8.0]]), np.array([[1.0, -10.0]])) == pytest.approx(0.25)
+    assert epsilon_gap(np.empty((0, 2)), front) == math.inf
+    assert epsilon_gap(front, np.empty((0, 2))) == 0.0
 
 
 def spoil(proof: dict[str, Any], state: int, name: str, value: Any, count: int = 1) -> None:
@@ -125,6 +195,7 @@ CHANGES: list[tuple[Any, str]] = [
     (lambda c: spoil(c, 0, "bound", lambda b: [0.0] * len(b)), "hypervolume_gap"),
     (lambda c: spoil(c, 0, "bound", lambda b: [2.0 * v for v in b], 10**6), "could be better"),
     (lambda c: c.update(hypervolume_gap=c["hypervolume_gap"] * 0.9), "hypervolume_gap"),
+    (lambda c: c.update(epsilon=c["epsilon"] * 0.9), "epsilon"),
     (lambda c: c["front"].pop(), "another front"),
 ]
 

@@ -164,7 +164,8 @@ class _Search:
         self.study, self.journal, self.progress, self.end, self.rounds = study, journal, progress, end, rounds
         self.space = study.space
         self._domains: list[Domain] = list(self.space.domains.values())
-        self._kinds = [i for i, name in enumerate(self.space.names) if name in KINDS]
+        self._kinds = [i for i, name in enumerate(self.space.names) if name in (*KINDS, "dataflow")]
+        """Cut first: bounds know much of a network on an engine of one kind, and little of one of several."""
         self.boxes = Boxes(whole(self.space), rules_of(study).ideal())
         self.front: dict[int, Floats] = {}
         self.results: dict[int, Result] = {}
@@ -311,7 +312,7 @@ class _Search:
         return hypervolume(np.concatenate([front, vector[None]]), reference) - volume
 
     def _where(self, row: int) -> tuple[int, int] | None:
-        """(parameter, cut) of a box: `KINDS` first, then what gained most; None if nothing can be cut."""
+        """(parameter, cut) of a box: the kinds first, then what gained most; None if nothing can be cut."""
         box, active = self.boxes.boxes[row], self.boxes.active[row]
         best: tuple[float, int, int] | None = None
         for i in active:

@@ -47,7 +47,7 @@ _KEPT = 1000  # candidates of a larger one
 _ROUNDS = 4  # of moves around the predicted front, before the first proposal
 _CHILDREN = 250  # in a round
 _MORE = 80  # new candidates for a batch, at least
-_MORE_EACH = 3  # for a proposal of it
+_MORE_EACH = 3, 6  # for a proposal of it: with estimates, and without, which cost nothing
 _SHORT = 300  # candidates that are looked at for a batch
 _DIRECTIONS = 100
 _REFERENCE = 1.1  # of the extent of the front: where hypervolume is measured from
@@ -202,7 +202,7 @@ class Stock:
             self._renew()
         if self._history.scale is None or (self._estimate is None and not self._fitted):
             return []
-        self._grow(max(_MORE, _MORE_EACH * most))
+        self._grow(max(_MORE, _MORE_EACH[self._estimate is None] * most))
         return self._chosen(most) if len(self._codes) else []
 
     # --- learning ---------------------------------------------------------------------------------------------------

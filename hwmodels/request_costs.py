@@ -56,7 +56,8 @@ class Demand(NamedTuple):
     energy_j: Floats
     """Dynamic."""
     pass_j: Floats
-    """(D, T) the same of a pass with any number of requests."""
+    """(D, T) the same of a pass with any number of requests, from bounds alone: the fastest mapping of a batch may take
+    less energy than that of one request. On an undivided engine; elsewhere requests share no pass."""
     overlapped_s: Floats
     """(D, T, 2) on the compute unit and on the DRAM channel if other layers compute while weights are loaded."""
     isolated_s: Floats
@@ -263,8 +264,11 @@ def chip_demand(chips: Sequence[Chip], workload: Workload, load: Load, *,
 
     networks = workload.networks
     alone = np.array([_alone(chip) for chip in chips])
-    return _demand([matrices(network) for network in networks], [networks.index(t.network) for t in workload.tenants],
-                   each.__getitem__, load, np.array([chip.dram_bytes_per_s for chip in chips]), alone, separate)
+    demand = _demand([matrices(network) for network in networks], [networks.index(t.network) for t in workload.tenants],
+                     each.__getitem__, load, np.array([chip.dram_bytes_per_s for chip in chips]), alone, separate)
+    if exact and alone.any():
+        return demand._replace(pass_j=chip_demand(chips, workload, load, smallest=smallest).pass_j)
+    return demand
 
 
 @final
@@ -297,9 +301,13 @@ class CloserDemand:
                 values[:, used] = bounds[rows]
             self._matrices.append(_Matrices(np.ones(len(rows)), *whole))
             self._exact.append(np.zeros(len(self.engines), dtype=bool))
+        self._pass_j = self._now().pass_j
 
     def demand(self) -> Demand:
         """What is known, D = 1."""
+        return self._now()._replace(pass_j=self._pass_j)
+
+    def _now(self) -> Demand:
         return _demand(self._matrices, self._of_tenant, self._places.__getitem__, self._load,
                        np.array([self._bandwidth]), np.array([self._alone]), self._separate)
 
@@ -371,4 +379,5 @@ def prepared_demand(prepared: PreparedChip, workload: Workload, load: Load) -> D
     each = [of(name) for name in names] if separate else [of(names[0])] * len(names)
     found = _demand([matrices(n) for n in range(len(networks))], [networks.index(t.network) for t in workload.tenants],
                     each.__getitem__, load, np.array([chip.dram_bytes_per_s]), np.array([_alone(chip)]), separate)
-    return found._replace(isolated_s=tenants_isolated_s(prepared, workload)[None, :])
+    pass_j = chip_demand([chip], workload, load).pass_j if _alone(chip) else found.pass_j
+    return found._replace(isolated_s=tenants_isolated_s(prepared, workload)[None, :], pass_j=pass_j)

@@ -13,14 +13,18 @@ from design_cases import ENGINE, PAIRS, one_tenant, random_design, workload
 
 from hwmodels.architectures import TimeMux
 from hwmodels.area import scheduler_block
+from hwmodels.batch import batch_columns
+from hwmodels.cost import networks_costs
 from hwmodels.demand_bounds import metric_bounds
 from hwmodels.design import Design
+from hwmodels.engine import Engine
 from hwmodels.evaluate import evaluate_detail, prepare
+from hwmodels.network import Layer, Network
 from hwmodels.offered_load import least_finished, offered_load
 from hwmodels.outcome import ANSWER_METRICS, METRICS
 from hwmodels.request_costs import CloserDemand, chip_demand, prepared_demand, rows_of
 from hwmodels.scheduling import block_of
-from hwmodels.workload import Workload
+from hwmodels.workload import Tenant, Traffic, Workload
 
 
 def both_bounds(design: Design, work: Workload, seed: int, metrics: list[str],
@@ -178,3 +182,30 @@ def test_costing_engine_by_engine_bounds_closer(kind: str) -> None:
             assert (demand.energy_j[0] >= energies[-1] * (1 - 1e-12)).all()
             energies.append(demand.energy_j[0])
     assert len(energies) > len(work.networks)
+
+
+FORMS = ("packed_diagonal", "per_channel", "vector_unit")
+
+
+@pytest.mark.parametrize(("engine", "layer"), [
+    (Engine(rows=32, cols=8, dataflow="rs", sram_bytes=1 << 19, dram_bytes_per_s=32e9, freq_hz=2e8, vector_lanes=16,
+            depthwise_modes=FORMS), Layer(name="conv", op="conv", k=64, c=3, oy=7, ox=7, fy=3, fx=3)),
+    (Engine(rows=12, cols=32, dataflow="is", sram_bytes=1 << 17, dram_bytes_per_s=1e11, freq_hz=2e8, vector_lanes=16,
+            depthwise_modes=FORMS), Layer(name="conv", op="conv", k=1, c=16, oy=14, ox=14, fy=7, fx=7)),
+    (Engine(rows=8, cols=14, dataflow="ws", sram_bytes=1 << 15, dram_bytes_per_s=8e9, freq_hz=1e9, vector_lanes=4,
+            depthwise_modes=FORMS), Layer(name="conv", op="conv", groups=8, oy=14, ox=14, fy=3, fx=3))])
+def test_a_batch_may_take_less_energy_than_one_request(engine: Engine, layer: Layer) -> None:
+    """Another mapping is the fastest: so the exact energy of one request bounds no pass of several."""
+    network = Network(name="one", layers=(layer,))
+    energies = batch_columns([networks_costs([network.with_batch(b)], engine)[0] for b in range(1, 5)]).energy_j[:, 0]
+    design = Design(architecture=TimeMux(engine=engine), policy="fcfs")
+    work = Workload(name="one", duration_s=1.0, tenants=(
+        Tenant(name="one", network=network, traffic=Traffic(rate_hz=10.0)),))
+    load, chip = offered_load(work, 0), design.architecture.chip(work)
+    closer = CloserDemand(chip, work, load)
+    closer.cost(0, 0)
+    exact = prepared_demand(prepare(design, work), work, load)
+    assert energies.min() < exact.energy_j[0, 0] == pytest.approx(energies[0])
+    for demand in (exact, closer.demand(), chip_demand([chip], work, load), chip_demand([chip], work, load,
+                                                                                        exact=work.networks)):
+        assert 0.0 < demand.pass_j[0, 0] <= energies.min()

@@ -198,7 +198,8 @@ class _Search:
         self.open = np.empty(0, dtype=np.int64)
         self._reused = len(journal.results)
         self._shown = 0.0
-        self._began = time.monotonic()
+        self._began, self._begun_with = time.monotonic(), 0
+        """When the search began, and how many designs were undecided then."""
         self._fresh = 0
 
     # --- first bounds -----------------------------------------------------------------------------------------------
@@ -262,7 +263,7 @@ class _Search:
                                         len(self.blocks.first), self._reused > 0)
             self._bound()
             self._restore()
-            self._began = time.monotonic()
+            self._began, self._begun_with = time.monotonic(), self._left()
             self._work(self._order(), self._take)
             self._work(iter(self._same_chips()), self._take)
             self._show(last=True)
@@ -513,6 +514,10 @@ class _Search:
             None if o.metric not in budgets or minimised(o.metric) != o.minimise
             else budgets[o.metric] * (1.0 if o.minimise else -1.0) for o in self.study.objectives])
 
+    def _left(self) -> int:
+        """Undecided designs."""
+        return int(self.designs[np.isin(self.state[self.same], (State.OPEN, State.SENT))].sum())
+
     def _show(self, *, last: bool = False) -> None:
         if self.progress is None:
             return
@@ -520,13 +525,15 @@ class _Search:
         if not last and now - self._shown < self.progress.every_s:
             return
         state = self.state[self.same]
-        left = int(self.designs[np.isin(state, (State.OPEN, State.SENT))].sum())
+        left = self._left()
+        decided = self._begun_with - left
         values = np.array(list(self.front.values())).reshape(len(self.front), len(self.study.objectives))
         elapsed = max(now - self._began, 1e-9)
         broken = np.isin(state, (State.BUDGET_1, State.BUDGET_2, State.CANNOT_RUN))
         self.progress.update(Snapshot(
             total=self.blocks.size, done=self.blocks.size - left, infeasible=int(self.designs[broken].sum()),
-            reused=self._reused, workers=self.workers, rate_per_s=self._fresh / elapsed, front=len(self.front),
+            reused=self._reused, workers=self.workers, rate_per_s=self._fresh / elapsed,
+            eta_s=left * elapsed / decided if decided > 0 else math.inf, front=len(self.front),
             hypervolume=hypervolume(values, self._reference(values)), unit="designs"))
         self._shown = time.monotonic() + 20.0 * (time.monotonic() - now)
 

@@ -263,7 +263,7 @@ class _Search:
                                         len(self.blocks.first), self._reused > 0)
             self._bound()
             self._restore()
-            self._began, self._begun_with = time.monotonic(), self._left()
+            self._began, self._begun_with = time.monotonic(), self._count(State.OPEN, State.SENT)
             self._work(self._order(), self._take)
             self._work(iter(self._same_chips()), self._take)
             self._show(last=True)
@@ -514,9 +514,9 @@ class _Search:
             None if o.metric not in budgets or minimised(o.metric) != o.minimise
             else budgets[o.metric] * (1.0 if o.minimise else -1.0) for o in self.study.objectives])
 
-    def _left(self) -> int:
-        """Undecided designs."""
-        return int(self.designs[np.isin(self.state[self.same], (State.OPEN, State.SENT))].sum())
+    def _count(self, *states: State) -> int:
+        """Designs in one of these states."""
+        return int(self.designs[np.isin(self.state[self.same], states)].sum())
 
     def _show(self, *, last: bool = False) -> None:
         if self.progress is None:
@@ -524,15 +524,14 @@ class _Search:
         now = time.monotonic()
         if not last and now - self._shown < self.progress.every_s:
             return
-        state = self.state[self.same]
-        left = self._left()
+        left = self._count(State.OPEN, State.SENT)
         decided = self._begun_with - left
         values = np.array(list(self.front.values())).reshape(len(self.front), len(self.study.objectives))
         elapsed = max(now - self._began, 1e-9)
-        broken = np.isin(state, (State.BUDGET_1, State.BUDGET_2, State.CANNOT_RUN))
         self.progress.update(Snapshot(
-            total=self.blocks.size, done=self.blocks.size - left, infeasible=int(self.designs[broken].sum()),
-            reused=self._reused, workers=self.workers, rate_per_s=self._fresh / elapsed,
+            total=self.blocks.size, done=self.blocks.size - left,
+            infeasible=self._count(State.BUDGET_1, State.BUDGET_2, State.CANNOT_RUN), reused=self._reused,
+            workers=self.workers, rate_per_s=self._fresh / elapsed,
             eta_s=left * elapsed / decided if decided > 0 else math.inf, front=len(self.front),
             hypervolume=hypervolume(values, self._reference(values)), unit="designs"))
         self._shown = time.monotonic() + 20.0 * (time.monotonic() - now)

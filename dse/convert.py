@@ -13,7 +13,8 @@ from typing import Any
 
 from dse.errors import InputError, Problem, did_you_mean
 from dse.located import Document, Loc, names_in, near_file, read
-from dse.schema import LOG_KEYS, DesignFile, EngineFile, InlineNetwork, TechnologyFile, Tenant, Traffic, WorkloadFile
+from dse.schema.hardware import DesignFile, EngineFile, TechnologyFile
+from dse.schema.workload import LOG_KEYS, InlineNetwork, Tenant, Traffic, WorkloadFile
 from dse.traces import read_arrivals
 from hwmodels.constants import Constant
 from hwmodels.design import Design

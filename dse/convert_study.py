@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dse.convert import Reading, technology_record
-from dse.domain_schema import legal_values
 from dse.errors import did_you_mean
 from dse.located import Loc
-from dse.schema import MAX_REQUESTS, StudyFile
+from dse.schema.domains import legal_values
+from dse.schema.study import StudyFile
+from dse.schema.workload import MAX_REQUESTS
 from dse.study import Confidence, Objective, Robust, Study
 from hwmodels.outcome import ANSWER_METRICS, OBJECTIVES, SEARCHED
 from hwmodels.traffic import mean_rate_hz

@@ -18,7 +18,10 @@ from dse.dump import dump_design, dump_workload, self_contained
 from dse.errors import InputError, Problem, did_you_mean
 from dse.located import Document, near_file, read
 from dse.problems import check
-from dse.schema import KINDS, DesignFile, EngineFile, Search, StudyFile, TechnologyFile, WorkloadFile
+from dse.schema import KINDS
+from dse.schema.hardware import DesignFile, EngineFile, TechnologyFile
+from dse.schema.study import Search, StudyFile
+from dse.schema.workload import WorkloadFile
 from dse.study import Study
 from hwmodels.design import Design
 from hwmodels.engine import Engine

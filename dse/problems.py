@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from dse.errors import InputError, Problem, did_you_mean
 from dse.located import Document, Loc, converted, field_path
 from dse.rules import Broken, Rule
-from dse.schema import UNION_TAGS
+from dse.schema.parts import UNION_TAGS
 
 __all__ = ["broken_problem", "check", "location", "validate"]
 
@@ -42,7 +42,7 @@ def check(document: Document, model: type[AnyModel], loc: Loc = ()) -> tuple[Any
 
 
 def location(loc: Loc) -> tuple[str | int, ...]:
-    """`loc` without the tags that pydantic puts in for the branch of a union (see `dse.schema`)."""
+    """`loc` without the tags that pydantic puts in for the branch of a union (see `dse.schema.parts`)."""
     return tuple(part for before, part in zip(("", *loc), loc, strict=False)
                  if not (part in UNION_TAGS
                          and (isinstance(before, int) or before in ("network", "workload", "arrivals_s", "seeds",

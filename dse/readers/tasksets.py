@@ -11,7 +11,7 @@ from dse.errors import InputError, Problem, did_you_mean
 from dse.located import read, read_text
 from dse.problems import check
 from dse.rules import Rule, anything, count, one_of
-from dse.schema import Model
+from dse.schema.parts import Model
 from hwmodels.derca import STRATEGIES, DercaMachine, execution_cycles, transformer
 from hwmodels.errors import ModelError
 

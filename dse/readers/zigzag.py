@@ -22,7 +22,7 @@ from dse.problems import check
 from dse.readers.loopnest import Index, nest
 from dse.readers.record import NetworkFile
 from dse.rules import Broken, anything, count, one_of, text
-from dse.schema import Model
+from dse.schema.parts import Model
 from hwmodels.errors import ModelError
 from hwmodels.network import Layer, Network
 

@@ -1,6 +1,6 @@
 """What a search costs besides its evaluations, and how many evaluations there are to be had.
 
-    python tests/benchmarks/bench_driver.py [overhead busy evaluations scaling] [--trials 10000] [--workers 2]
+    python tests/benchmarks/bench_driver.py [overhead busy evaluations scaling shared] [--trials 10000] [--workers 2]
 
 overhead      CPU of the driver per trial with the journal on disk, for some samplers, against a bare Optuna study in
               memory with its random sampler (ask, suggest, set_constraint, tell). `guided` runs studies of the
@@ -10,12 +10,15 @@ evaluations   full evaluations per second of CPU: three CNN tenants, 1,000 reque
 scaling       trials per second on 1 to `--nodes` simulated nodes of 8 CPUs each: evaluations sleep, so that two cores
               play many. Counted from when every worker has answered, for `--steady` seconds; and the most that one
               driver can do by the CPU that it spends per trial
+shared        CPU of a driver per trial when one, and when two of them work on one study in a PostgreSQL database, each
+              with one worker in its own process; evaluations sleep
 
 Times of the driver and of evaluations are CPU times: they hold on a loaded machine; trials per second do not.
 """
 
 import argparse
 import contextlib
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -286,13 +289,43 @@ def scale_to(workers: int, sleep_s: float, args) -> None:
         f"{args.scaling_sampler}: at most {1.0 / own:,.0f} trials/s")
 
 
+def shared(args) -> None:
+    sys.path.insert(0, str(Path(__file__).parents[1] / "dse"))
+    import postgres
+
+    if why := postgres.missing():
+        say(f"shared       not measured: {why}")
+        return
+    context = multiprocessing.get_context("spawn")
+    each_s = 1e-3 * args.shared_sleep_ms
+    with tempfile.TemporaryDirectory() as folder, postgres.temporary_server() as server:
+        for drivers in (1, 2):
+            url = server.create(f"drivers{drivers}")
+            with context.Pool(drivers) as pool:
+                found = pool.starmap(drive, [(args.scaling_sampler, args.shared_trials, each_s, url,
+                                              str(Path(folder) / f"{drivers}_{i}")) for i in range(drivers)])
+            rate = args.shared_trials / max(wall_s for wall_s, _ in found)
+            own = max(cpu_s for _, cpu_s in found) / args.shared_trials
+            say(f"shared       {drivers} driver{'s' * (drivers > 1)}, {args.shared_sleep_ms:.0f} ms each: {rate:.0f} "
+                f"trials/s, {rate * each_s / drivers:.0%} of ideal; {1e3 * own:.2f} ms CPU per trial in each driver: "
+                f"at most {1.0 / own:,.0f} trials/s")
+
+
+def drive(sampler: str, trials: int, sleep_s: float, storage: str, out: str) -> tuple[float, float]:
+    """Wall and CPU seconds of a driver that shares a study with others."""
+    wall, cpu = time.monotonic(), time.process_time()
+    run_study(study_of(sampler, trials, 32), Path(out), workers=1, evaluate=Evaluate(sleep_s=sleep_s), storage=storage)
+    return time.monotonic() - wall, time.process_time() - cpu
+
+
 def say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def main() -> None:
-    parts = {"overhead": overhead, "busy": busy, "evaluations": evaluations, "scaling": scaling}
+    parts = {"overhead": overhead, "busy": busy, "evaluations": evaluations, "scaling": scaling,
+             "shared": shared}
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", choices=[*parts, []], default=list(parts))
     parser.add_argument("--trials", type=int, default=10_000)
@@ -305,6 +338,8 @@ def main() -> None:
     parser.add_argument("--sleep-ms", type=float, default=200.0, help="of an evaluation in `scaling`")
     parser.add_argument("--steady", type=float, default=15.0, help="seconds that `scaling` looks for")
     parser.add_argument("--scaling-sampler", default="random")
+    parser.add_argument("--shared-trials", type=int, default=2000)
+    parser.add_argument("--shared-sleep-ms", type=float, default=10.0, help="of an evaluation in `shared`")
     args = parser.parse_args()
     for part in args.parts:
         parts[part](args)

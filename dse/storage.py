@@ -52,6 +52,7 @@ _ATTRIBUTE = "dse"
 _CHUNK = 200  # trials written in one transaction when a run joins
 _MANY = 10_000  # values of a parameter that are looked at one by one
 _TRIES = 5  # drivers that create the same tables at the same moment
+_JOINING_S = 30.0, 0.25  # how long a server that breaks off may need to come back, and between two attempts
 
 _trials = sql.Table(
     "dse_trials", sql.MetaData(),
@@ -145,6 +146,7 @@ class SharedStudy:
         address = _address(url)
         self._password = str(address.password or "")
         kind = address.get_backend_name()
+        self._server = kind == "postgresql"
         self._insert = _INSERT[kind]
         self._storage = self._opened(address, kind)
         self._engine = self._storage.engine
@@ -171,6 +173,9 @@ class SharedStudy:
 
     def header(self) -> dict[str, Any] | None:
         """Of the study of that name in the database; None when there is none."""
+        return self._patiently(self._header)
+
+    def _header(self) -> dict[str, Any] | None:
         try:
             study_id = self._storage.get_study_id_from_name(self._study.name)
         except KeyError:
@@ -195,14 +200,25 @@ class SharedStudy:
         -------
         All results of the study.
         """
-        try:
-            return self._join(header, known)
-        except (SQLAlchemyError, StorageInternalError, StorageAway) as error:
-            raise _bad("must be a database that can be reached and written", _reason(error, self._password)) from None
+        return self._patiently(lambda: self._join(header, known))
+
+    def _patiently(self, ask: Callable[[], _T]) -> _T:
+        """The answer of a database that could be reached, asked again where a server breaks off."""
+        end = time.monotonic() + _JOINING_S[0]
+        while True:
+            try:
+                return ask()
+            except (SQLAlchemyError, StorageInternalError, StorageAway) as error:
+                cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+                away = isinstance(cause, StorageAway | OperationalError | InterfaceError)
+                if not (self._server and away) or time.monotonic() > end:
+                    raise _bad("must be a database that can be reached and written",
+                               _reason(error, self._password)) from None
+            time.sleep(_JOINING_S[1])
 
     def _join(self, header: Mapping[str, Any], known: Mapping[int, Result]) -> dict[int, Result]:
         study = self._study
-        if self.header() is None:
+        if self._header() is None:
             _retried(lambda: create_study(self._storage, study.name, study.objectives, study.budgets, study.minimise,
                                           load_if_exists=True))
         self._study_id = self._storage.get_study_id_from_name(study.name)
@@ -211,7 +227,7 @@ class SharedStudy:
         with self._engine.begin() as db:  # the first one's counts
             db.execute(self._insert(attributes).on_conflict_do_nothing(),
                        {"study_id": self._study_id, "key": _ATTRIBUTE, "value_json": value})
-        found = self.header()
+        found = self._header()
         assert found is not None
         changed = [name for name in header if found.get(name) != header[name]]
         if changed:

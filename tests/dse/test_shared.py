@@ -239,6 +239,32 @@ def breaks_connections(test):
 
 
 @breaks_connections
+def test_a_server_that_restarts_while_a_driver_joins_is_waited_for(server, monkeypatch):
+    driver = storage.SharedStudy(server.create("joins"), toy_study(), "driver")
+    monkeypatch.setattr(storage, "_JOINING_S", (0.0, 0.01))
+    server.stop()
+    with pytest.raises(InputError, match="can be reached"):
+        driver.header()
+    monkeypatch.setattr(storage, "_JOINING_S", (60.0, 0.01))
+    back = threading.Timer(0.3, server.start)
+    back.start()
+    assert driver.header() is None
+    back.join()
+    release, cuts = driver._release, iter([server.cut_connections])
+
+    def cut_once():
+        for cut in cuts:
+            cut()
+        release()
+
+    monkeypatch.setattr(driver, "_release", cut_once)
+    assert driver.join({"seed": 3}, {}) == {}
+    assert driver.header()["seed"] == 3
+    assert not list(cuts)
+    driver.leave()
+
+
+@breaks_connections
 def test_two_drivers_on_postgresql(tmp_path, server, reference):
     url = server.create("two")
     outs = [tmp_path / "a", tmp_path / "b"]

@@ -46,12 +46,13 @@ References
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from hwmodels.compiled import column
 from hwmodels.errors import InvalidPolicy, InvalidWorkload
 from hwmodels.kernel_batch import run_batches
-from hwmodels.kernel_columns import Hardware, Lookups, depths, hardware, lookups
+from hwmodels.kernel_columns import Hardware, Lookups, hardware, lookups
 from hwmodels.kernel_general import run_general
 from hwmodels.kernel_line import line_of
 from hwmodels.kernel_parts import (
@@ -176,43 +177,31 @@ def request_isolated_s(table: CostTable, machine: Machine, trace: RequestTrace) 
     return isolated_s(table, machine, trace.network, tenant=trace.tenant, sample=trace.sample)
 
 
+@njit(cache=True)
+def _tenants(tenant, network, arrival_s, deadline_s, count):  # type: ignore[no-untyped-def]
+    """The columns of `Tenants`."""
+    first = np.zeros(count, dtype=np.int64)
+    requests = np.zeros(count, dtype=np.int64)
+    begin_s, end_s, period_s, least_s = np.full((4, count), np.inf)
+    for r in range(len(tenant)):
+        t = tenant[r]
+        if requests[t] == 0:
+            first[t], begin_s[t], end_s[t] = network[r], arrival_s[r], arrival_s[r]
+        requests[t] += 1
+        begin_s[t] = arrival_s[r] if arrival_s[r] < begin_s[t] else begin_s[t]
+        end_s[t] = arrival_s[r] if arrival_s[r] > end_s[t] else end_s[t]
+        if deadline_s[r] - arrival_s[r] < least_s[t]:
+            least_s[t] = deadline_s[r] - arrival_s[r]
+    for t in range(count):
+        if requests[t] > 1:
+            period_s[t] = (end_s[t] - begin_s[t]) / (requests[t] - 1)
+    return first, requests, period_s, least_s
+
+
 def tenants_of(trace: RequestTrace, machine: Machine) -> Tenants:
     """What is known of every tenant before the run; its network is that of its first request."""
-    tenants, first, requests = np.unique(trace.tenant, return_index=True, return_counts=True)
-    network, counts = np.zeros((2, len(machine.tenant_engine)), dtype=np.int64)
-    network[tenants], counts[tenants] = trace.network[first], requests
-    period, deadline = np.full((2, len(machine.tenant_engine)), np.inf)
-    for t, count in zip(tenants, requests, strict=True):
-        own = trace.tenant == t
-        deadline[t] = float((trace.deadline_s - trace.arrival_s)[own].min())
-        if count > 1:
-            period[t] = float(np.ptp(trace.arrival_s[own])) / (count - 1)
-    return Tenants(network, counts, period, deadline)
-
-
-def _requests(table: CostTable, machine: Machine, trace: RequestTrace) -> tuple[Requests, Ints]:
-    engine = machine.tenant_engine[trace.tenant] if len(trace.tenant) else np.empty(0, dtype=np.int64)
-    if len(trace.arrival_s) and np.any(np.diff(trace.arrival_s) < 0.0):
-        raise InvalidWorkload("trace.arrival_s", "non-decreasing")
-    places = table.offset[trace.network, trace.sample]
-    for e in range(len(machine.units)):
-        places[(engine >= 0) & (engine != e), e] = -1
-    stuck = np.flatnonzero(places.max(axis=(1, 2), initial=-1) < 0)
-    if len(stuck):
-        raise InvalidWorkload("trace.network", "able to run on an engine it may use", int(trace.network[stuck[0]]))
-    return Requests(
-        arrival_s=column(trace.arrival_s),
-        deadline_s=column(trace.deadline_s),
-        priority=column(trace.priority),
-        tenant=column(trace.tenant, np.int64),
-        network=column(trace.network, np.int64),
-        sample=column(trace.sample, np.int64),
-        parent=column(trace.parent, np.int64),
-        drop_late=column(trace.drop_late, np.bool_),
-        layers=depths(table)[trace.network, trace.sample],
-        engine=column(engine, np.int64),
-        look=np.empty(0, dtype=np.int64),
-    ), engine
+    return Tenants(*_tenants(column(trace.tenant, np.int64), column(trace.network, np.int64), column(trace.arrival_s),
+                             column(trace.deadline_s), len(machine.tenant_engine)))
 
 
 class Scene(NamedTuple):
@@ -235,9 +224,25 @@ def scene_of(table: CostTable, machine: Machine, trace: RequestTrace, hw: Hardwa
 
 
 def _scene(hw: Hardware, table: CostTable, machine: Machine, trace: RequestTrace) -> Scene:
-    requests, engine = _requests(table, machine, trace)
-    columns, look = lookups(table, machine, requests.network, requests.sample, engine + 1)
-    return Scene(hw, requests._replace(look=look), columns, trace)
+    arrival_s, tenant = column(trace.arrival_s), column(trace.tenant, np.int64)
+    network, sample = column(trace.network, np.int64), column(trace.sample, np.int64)
+    if np.any(arrival_s[1:] < arrival_s[:-1]):
+        raise InvalidWorkload("trace.arrival_s", "non-decreasing")
+    engine = column(machine.tenant_engine, np.int64)[tenant]
+    columns, look, layers = lookups(table, machine, network, sample, engine)
+    return Scene(hw, Requests(
+        arrival_s=arrival_s,
+        deadline_s=column(trace.deadline_s),
+        priority=column(trace.priority),
+        tenant=tenant,
+        network=network,
+        sample=sample,
+        parent=column(trace.parent, np.int64),
+        drop_late=column(trace.drop_late, np.bool_),
+        layers=layers,
+        engine=engine,
+        look=look,
+    ), columns, trace)
 
 
 def _prefetch(hw: Hardware, table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy, values: Floats,

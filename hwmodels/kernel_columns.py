@@ -11,6 +11,7 @@ ways of placing its layers, moves included (dynamic programming from the last la
 what comes after an exit counts with the declared probability of getting there.
 """
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from hwmodels.compiled import column
+from hwmodels.errors import InvalidWorkload
 from hwmodels.tables import CostTable, Machine
 
 __all__ = ["Hardware", "Lookups", "depths", "hardware", "lookups", "move_s", "ratios", "stay_frac", "suffix_sums",
@@ -204,61 +206,95 @@ def hardware(table: CostTable, machine: Machine) -> Hardware:
     )
 
 
-def lookups(table: CostTable, machine: Machine, network: Ints, sample: Ints, group: Ints) -> tuple[Lookups, Ints]:
-    """Look-ups of the (network, sample, class) triples that occur, and their first rows.
+@njit(cache=True)
+def _distinct(network, sample, group, shape):  # type: ignore[no-untyped-def]
+    """(flat indices of the triples that occur, ascending; for every entry its place among them)"""
+    place = np.zeros(shape[0] * shape[1] * shape[2], dtype=np.int64)
+    flat = (network * shape[1] + sample) * shape[2] + group
+    for index in flat:
+        place[index] = 1
+    found = np.flatnonzero(place)
+    place[found] = np.arange(len(found))
+    return found, place[flat]
+
+
+@njit(cache=True)
+def _sums(values, stay, first, start, count, out):  # type: ignore[no-untyped-def]
+    """`suffix_sums` of every triple, from its first row on, into `out`, from `start` on."""
+    for k in range(len(first)):
+        out[start[k] : start[k] + count[k]] = suffix_sums(values, stay, first[k], count[k])
+
+
+@njit(cache=True)
+def _least(values, places, count, out):  # type: ignore[no-untyped-def]
+    """Least of `values[first + l]` over the first rows of the places, -1 = not usable, for every l."""
+    for layer in range(count):
+        out[layer] = np.inf
+        for first in places:
+            if first >= 0 and values[first + layer] < out[layer]:
+                out[layer] = values[first + layer]
+
+
+@njit(cache=True)
+def _layers(estimate, pattern, sparsity, average, places, first, start, count, columns):  # type: ignore[no-untyped-def]
+    """Fill the columns of single layers, and the ratios."""
+    for k in range(len(first)):
+        rows = slice(start[k], start[k] + count[k])
+        _least(estimate, places[k], count[k], columns.next_s[rows])
+        _least(pattern, places[k], count[k], columns.pattern_next_s[rows])
+        columns.density_ratio[rows] = ratios(sparsity, average, first[k], count[k], False)
+        columns.measured_density_ratio[rows] = ratios(sparsity, average, first[k], count[k], True)
+
+
+def lookups(table: CostTable, machine: Machine, network: Ints, sample: Ints,
+            engine: Ints) -> tuple[Lookups, Ints, Ints]:
+    """Look-ups of the (network, sample, class) triples that occur.
 
     Parameters
     ----------
-    network, sample, group : of every request, shape (n,); group = bound engine + 1, 0 = any.
+    network, sample, engine : of every request, shape (n,); engine that it is bound to, -1 = any.
 
     Returns
     -------
-    look-ups, and the first row of every request, shape (n,).
+    look-ups, the first row of every request, and how many layers it really runs, shape (n,).
+
+    Raises
+    ------
+    InvalidWorkload : a network that cannot run on any engine it may use.
     """
     shape = (*table.offset.shape[:2], table.offset.shape[2] + 1)
-    codes, inverse = np.unique(np.ravel_multi_index((network, sample, group), shape), return_inverse=True)
-    estimate, sparsity = column(table.estimate_s), column(table.sparsity_frac)
+    found, inverse = _distinct(network, sample, engine + 1, shape)
+    n, s, g = np.unravel_index(found, shape)
+    usable = (g[:, None] == 0) | (g[:, None] == np.arange(1, shape[2]))
+    offset = np.where(usable[:, :, None], table.offset[n, s], -1)
+    places = column(offset.reshape(len(found), prod(offset.shape[1:])), np.int64)
+    stuck = np.flatnonzero(places.max(axis=1, initial=-1) < 0)
+    if len(stuck):
+        raise InvalidWorkload("trace.network", "able to run on an engine it may use", int(n[stuck[0]]))
+    first = places[np.arange(len(found)), (places >= 0).argmax(axis=1)]
+    estimate, sparsity, latency = column(table.estimate_s), column(table.sparsity_frac), column(table.latency_s)
     pattern = estimate if table.pattern_s is None else column(table.pattern_s)
     average = sparsity if table.pattern_sparsity_frac is None else column(table.pattern_sparsity_frac)
-    n, s, g = np.unravel_index(codes, shape)
-    lengths = table.n_layers[n]
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    columns = Lookups(*(np.empty(starts[-1]) for _ in Lookups._fields))
-    single = table.offset.shape[2:] == (1, 1)
-    stay, sure, real = stay_frac(table), np.ones(len(table.latency_s)), depths(table)
-    best: dict[tuple[str, bool, int, int], Floats] = {}
-
-    def left(name: str, values: Floats, bound: bool, one: int, sample: int) -> Floats:
-        """By row; what is true of a sample is not true of others that share its rows."""
-        own = name == "true_left_s" and table.depth is not None
-        which = (name, bound, one, sample) if own else (name, bound, -1, -1)
-        if which not in best:
-            lengths, offset = table.n_layers, table.offset
-            if own:
-                lengths, offset = real[one : one + 1, sample], offset[one : one + 1, sample : sample + 1]
-            best[which] = _left(lengths, offset, values, sure if name == "true_left_s" else stay, table, machine, bound)
-        return best[which]
-
-    sums = (("left_s", estimate), ("pattern_left_s", pattern), ("true_left_s", column(table.latency_s)))
-    for index in range(len(codes)):
-        size = int(lengths[index])
-        rows = slice(int(starts[index]), int(starts[index]) + size)
-        places = table.offset[n[index], s[index]]
-        if g[index]:
-            places = places[g[index] - 1 : g[index]]
-        firsts = [int(first) for first in places.ravel() if first >= 0]
-        for name, values in sums:
-            own, known = getattr(columns, name)[rows], size
-            if name == "true_left_s":
-                known = int(real[n[index], s[index]])
-                own[known:] = 0.0
-            if single:
-                own[:known] = suffix_sums(values, sure if name == "true_left_s" else stay, firsts[0], known)
-            else:
-                ahead = left(name, values, bool(g[index]), int(n[index]), int(s[index]))
-                own[:known] = np.min([ahead[first : first + known] for first in firsts], axis=0)
-        columns.next_s[rows] = np.min([estimate[first : first + size] for first in firsts], axis=0)
-        columns.pattern_next_s[rows] = np.min([pattern[first : first + size] for first in firsts], axis=0)
-        columns.density_ratio[rows] = ratios(sparsity, average, firsts[0], size, False)
-        columns.measured_density_ratio[rows] = ratios(sparsity, average, firsts[0], size, True)
-    return columns, starts[:-1][inverse.ravel()]
+    count, depth = column(table.n_layers[n], np.int64), depths(table)[n, s]
+    starts = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    columns = Lookups(*(np.zeros(starts[-1]) for _ in Lookups._fields))
+    _layers(estimate, pattern, sparsity, average, places, first, starts, count, columns)
+    stay, sure = stay_frac(table), np.ones(len(latency))
+    sums = ((columns.left_s, estimate, stay, count), (columns.pattern_left_s, pattern, stay, count),
+            (columns.true_left_s, latency, sure, depth))  # 0 where no layer is left
+    if table.offset.shape[2:] == (1, 1):
+        for own, values, going_on, known in sums:
+            _sums(values, going_on, first, starts, known, own)
+        return columns, starts[inverse], depth[inverse]
+    for own, values, going_on, known in sums:
+        ahead: dict[tuple[bool, int, int], Floats] = {}
+        for k in range(len(found)):
+            bound, one, its = bool(g[k]), slice(None), slice(None)
+            lengths = table.n_layers
+            if known is depth and table.depth is not None:  # what is true of a sample is not of others with its rows
+                one, its, lengths = slice(n[k], n[k] + 1), slice(s[k], s[k] + 1), depth[k : k + 1]
+            which = bound, one.start or 0, its.start or 0
+            if which not in ahead:
+                ahead[which] = _left(lengths, table.offset[one, its], values, going_on, table, machine, bound)
+            _least(ahead[which], places[k], known[k], own[starts[k] :])
+    return columns, starts[inverse], depth[inverse]

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hwmodels.compiled import piece
+from hwmodels.compiled import merged, piece
 
 __all__ = [
     "KEY",
@@ -26,6 +26,7 @@ __all__ = [
     "counters",
     "heap_pop",
     "heap_push",
+    "next_root",
     "overdue",
     "refresh",
     "removed",
@@ -184,9 +185,17 @@ def overdue(watch, now, tenant, finish_s, excess_j, at, late, missed):  # type: 
     return again_s
 
 
+@merged
+def next_root(parent, r):  # type: ignore[no-untyped-def]
+    """The first request from r on that follows no other; as many as there are if there is none."""
+    while r < parent.size and parent[r] >= 0:
+        r += 1
+    return r
+
+
 @piece
-def refresh(task, look, lookups, groups):  # type: ignore[no-untyped-def]
-    """Update what the policy is told of a task that has executed `task.layer` layers."""
+def _tell(task, look, lookups, groups):  # type: ignore[no-untyped-def]
+    """As `refresh`, where there is something to tell."""
     at = look + task.layer
     if groups & NEED_LEFT:
         task.remaining_s = lookups.left_s[at]
@@ -199,6 +208,13 @@ def refresh(task, look, lookups, groups):  # type: ignore[no-untyped-def]
         task.measured_density_ratio = lookups.measured_density_ratio[at]
     if groups & NEED_TRUTH:
         task.true_remaining_s = lookups.true_left_s[at]
+
+
+@merged
+def refresh(task, look, lookups, groups):  # type: ignore[no-untyped-def]
+    """Update what the policy is told of a task that has executed `task.layer` layers."""
+    if groups != 0:
+        _tell(task, look, lookups, groups)
 
 
 @piece

@@ -7,11 +7,23 @@ on, layer by layer, up to the next arrival or its own end.
 
 import numpy as np
 
-from hwmodels.compiled import loop
+from hwmodels.compiled import loop, piece
 from hwmodels.kernel_line import first_of, leave, stand, take, wait
-from hwmodels.kernel_parts import KEY, SELECT, admit, heap_pop, heap_push, overdue, refresh, removed
+from hwmodels.kernel_parts import KEY, SELECT, admit, heap_pop, heap_push, next_root, overdue, refresh, removed
 
 __all__ = ["run_single"]
+
+
+@piece
+def _write_spans(spans, at, now, overhead, latency_s, first, last, r, layer):  # type: ignore[no-untyped-def]
+    """Layers `first` to `last` of the table that request r ran without a break, beginning with its `layer`."""
+    for row in range(first, last):
+        end = now + (overhead + latency_s[row])
+        spans[at, 0], spans[at, 1], spans[at, 2] = now, end, r
+        spans[at, 3], spans[at, 4], spans[at, 5] = layer, 0.0, 1.0
+        now, overhead = end, 0.0
+        at += 1
+        layer += 1
 
 
 # Longer than a screen: one loop over local variables, because compiled code cannot keep its state in objects for free.
@@ -34,26 +46,27 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
     n = len(requests.arrival_s)
     zero = n - n  # not a literal: pieces would be compiled for those too
     use_key = form == KEY
+    arrival_s, parent, drop_late = requests.arrival_s, requests.parent, requests.drop_late
+    totals = out.totals
     ints, floats = scratch
     request_of, free_slots, seen = ints[0], ints[1], ints[2]
     queue, size = ints[3], zero  # select: all tasks, in queue order
     late_requests, late_slots = ints[4], ints[5]
     arriving, saved = ints[6], ints[7]  # requests that become ready at this instant; flags
     live, late_keys = floats[0], floats[1]
-    for slot in range(n):
-        free_slots[slot] = n - 1 - slot
-    n_free = n
+    n_free, used = zero, zero  # slots below `used` were used before
     asked_s = 0.0
     n_late = zero
     latency_s, dram_bytes, energy_j, live_bytes = hw.latency_s, hw.dram_bytes, hw.energy_j, hw.live_bytes
     bandwidth = hw.engine_bytes_per_s[0]
     now = 0.0
-    upcoming = 0
+    upcoming = next_root(parent, zero)
+    next_s = arrival_s[upcoming] if upcoming < n else np.inf
     ready = 0
     order = zero
     epoch = 0
     resident = -1  # unfinished task whose live data are on the engine
-    total_bytes, total_overhead, decisions, events, busy = 0.0, 0.0, 0, 0, 0.0
+    total_overhead, decisions, events, busy = 0.0, 0, 0, 0.0
     finished = -1
     levels = watch.more_j.size
     watched, late, missed = counts
@@ -66,13 +79,11 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
                 break
         # in the order in which they became ready: arrivals before now, followers of what has finished, arrivals now
         n_arriving = 0
-        while upcoming < n and (requests.parent[upcoming] >= 0 or requests.arrival_s[upcoming] < now):
-            if requests.parent[upcoming] < 0:
-                if rewind and ready == 0:
-                    break
-                arriving[n_arriving] = upcoming
-                n_arriving += 1
-            upcoming += 1
+        while next_s < now and not (rewind and ready == 0):
+            arriving[n_arriving] = upcoming
+            n_arriving += 1
+            upcoming = next_root(parent, upcoming + 1)
+            next_s = arrival_s[upcoming] if upcoming < n else np.inf
         if finished >= 0:
             child = first_child[finished]
             while child >= 0:
@@ -83,34 +94,31 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
         if ready + n_arriving == 0:
             if upcoming >= n:
                 break
-            if rewind or requests.arrival_s[upcoming] > now:
-                now = requests.arrival_s[upcoming]
-            if rewind:
-                arriving[0] = upcoming
-                n_arriving = 1
-                upcoming += 1
-        while not rewind and upcoming < n and (requests.parent[upcoming] >= 0 or requests.arrival_s[upcoming] == now):
-            if requests.parent[upcoming] < 0:
-                arriving[n_arriving] = upcoming
-                n_arriving += 1
-            upcoming += 1
-        while upcoming < n and requests.parent[upcoming] >= 0:
-            upcoming += 1
+            if rewind or next_s > now:
+                now = next_s
+        while upcoming < n and ((next_s == now and not rewind) or ready + n_arriving == 0):
+            arriving[n_arriving] = upcoming
+            n_arriving += 1
+            upcoming = next_root(parent, upcoming + 1)
+            next_s = arrival_s[upcoming] if upcoming < n else np.inf
         for a in range(n_arriving):
             r = arriving[a]
-            n_free -= 1
-            slot = free_slots[n_free]
+            slot = used
+            if n_free > 0:
+                n_free -= 1
+                slot = free_slots[n_free]
+            else:
+                used += 1
             request_of[slot] = r
-            saved[slot] = 0
-            live[slot] = 0.0
-            out.ready_s[r] = requests.arrival_s[r] if requests.parent[r] < 0 else now
-            admit(tasks[slot], order, out.ready_s[r], r, requests, lookups, visible)
+            ready_s = arrival_s[r] if parent[r] < 0 else now
+            out.ready_s[r] = ready_s
+            admit(tasks[slot], order, ready_s, r, requests, lookups, visible)
             if form == SELECT:
                 queue[size] = slot
                 size += 1
             else:
                 stand(form, key, rank, tasks, line, slot, zero, now, ready + 1, params)
-            if requests.drop_late[r]:
+            if drop_late[r]:
                 n_late = heap_push(late_keys, late_requests, late_slots, n_late, requests.deadline_s[r], r, slot)
             order += 1
             ready += 1
@@ -168,41 +176,42 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
                 saved[slot] = 0
             if moved > 0.0:
                 overhead += moved / bandwidth
-                total_bytes += moved
+                totals[0] += moved
             resident = slot
         total_overhead += overhead
 
-        network = requests.network[r]
-        first_row = hw.offset[network, requests.sample[r], 0, 0]
-        n_layers = requests.layers[r]
-        next_arrival = requests.arrival_s[upcoming] if upcoming < n else np.inf
-        alone = run_ahead or (use_key and not use_keeps and ready == 1)
-        service, energy = 0.0, moved * hw.j_per_byte
-        while True:
-            row = first_row + layer
-            duration = overhead + latency_s[row]
-            end = now + duration
+        first_row = hw.offset[requests.network[r], requests.sample[r], 0, 0]
+        row, last_row = first_row + layer, first_row + requests.layers[r]
+        # until others could be chosen
+        until_s = -np.inf
+        if run_ahead or (use_key and not use_keeps and ready == 1):
+            until_s = np.nextafter(next_s, np.inf) if rewind else next_s
+        service = overhead + latency_s[row]
+        energy = moved * hw.j_per_byte + energy_j[row]
+        drawn_bytes = totals[0] + dram_bytes[row]  # one that lives as long as the loop would be kept in memory
+        begin_s, first = now, row
+        now += service
+        row += 1
+        while row < last_row and now < until_s:
+            duration = latency_s[row]
+            now += duration
             energy += energy_j[row]
-            total_bytes += dram_bytes[row]
+            drawn_bytes += dram_bytes[row]
             service += duration
-            if record:
-                out.spans[events, 0], out.spans[events, 1] = now, end
-                out.spans[events, 2], out.spans[events, 3] = r, layer
-                out.spans[events, 4], out.spans[events, 5] = 0.0, 1.0
-            events += 1
-            layer += 1
-            now = end
-            overhead = 0.0
-            if layer == n_layers or not alone or next_arrival < now or (next_arrival == now and not rewind):
-                break
+            row += 1
+        totals[0] = drawn_bytes
+        if record:
+            _write_spans(out.spans, events, begin_s, overhead, latency_s, first, row, r, layer)
+        events += row - first
+        layer += row - first
         busy += service
         out.service_s[r] += service
         out.energy_j[r] += energy
         tasks[slot].layer = layer
         tasks[slot].last_s = now
         tasks[slot].service_s += service
-        if layer < n_layers:
-            live[slot] = live_bytes[first_row + layer - 1]
+        if row < last_row:
+            live[slot] = live_bytes[row - 1]
             refresh(tasks[slot], requests.look[r], lookups, visible.groups)
             continue
         out.finish_s[r] = now
@@ -220,4 +229,4 @@ def run_single(hw, requests, lookups, visible, key, rank, keeps, select, form, r
         else:
             leave(form, line, slot)
     out.busy_s[0] = busy
-    out.totals[0], out.totals[1], out.totals[2], out.totals[3] = total_bytes, total_overhead, decisions, events
+    totals[1], totals[2], totals[3] = total_overhead, decisions, events

@@ -1,5 +1,6 @@
 """New candidates from known points, many at once: steps, jumps and crossovers on a matrix of codes."""
 
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
@@ -14,6 +15,7 @@ __all__ = ["Moves"]
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
+_MOST_STEPS = 150  # that are taken in pairs
 _STEP_FRAC = 0.75  # of the moves of an ordered parameter: one value up or down; the rest go anywhere
 
 
@@ -40,6 +42,22 @@ class Moves:
         valid = self._space.valid_codes(wanted)
         return [(*codes,) if good else self._space.repair_codes(codes, rng)
                 for codes, good in zip(wanted.tolist(), valid.tolist(), strict=True)]
+
+    def pairs(self, codes: Sequence[int]) -> Codes:
+        """Valid points two steps away, of two parameters that are active, in random order, (n, parameters): all of
+        them, or of `_MOST_STEPS` steps where there are more (a parameter with many unordered values)."""
+        steps = [(i, code) for i, name in enumerate(self._space.names) if codes[i] != INACTIVE
+                 for code in self._space.steps(name, codes[i])]
+        if len(steps) > _MOST_STEPS:
+            steps = [steps[i] for i in np.sort(self._rng.choice(len(steps), _MOST_STEPS, replace=False))]
+        first, second = np.triu_indices(len(steps), 1)
+        column, code = np.array(steps, dtype=np.int64).reshape(-1, 2).T
+        two = column[first] != column[second]
+        first, second = first[two], second[two]
+        found, rows = np.tile(np.array(codes, dtype=np.int64), (len(first), 1)), np.arange(len(first))
+        found[rows, column[first]] = code[first]
+        found[rows, column[second]] = code[second]
+        return self._rng.permutation(found[self._space.valid_codes(found)])
 
     def _mutated(self, codes: Codes, moves: NDArray[np.int64]) -> Codes:
         """Change as many active parameters of each row."""

@@ -5,7 +5,8 @@
    overload that is a lot, and the estimate says little. Beyond `MOST_POINTS` results a linear regression over all of
    them (`dse.surrogate`) carries the processes, which then look at the results nearest to the front only.
 2. A stock of candidates: points spread over the space, and moves around the front found so far and around the best
-   candidates.
+   candidates; where they cost no estimates also what is two steps from the front, all of it in time: a design whose
+   neighbours are all infeasible or dominated is found that way only.
 3. Those are chosen, in turn, that are expected to add most feasible hypervolume: a few draws of what each may turn out
    to be. Points still being evaluated count with their predicted values.
 4. Fits grow rarer with the run, so that a trial stays cheap.
@@ -47,7 +48,8 @@ _KEPT = 1000  # candidates of a larger one
 _ROUNDS = 4  # of moves around the predicted front, before the first proposal
 _CHILDREN = 250  # in a round
 _MORE = 80  # new candidates for a batch, at least
-_MORE_EACH = 3, 6  # for a proposal of it: with estimates, and without, which cost nothing
+_MORE_EACH = 3  # for a proposal of it
+_PAIRS_EACH = 6  # points two steps from the front for a proposal, without estimates
 _SHORT = 300  # candidates that are looked at for a batch
 _DIRECTIONS = 100
 _REFERENCE = 1.1  # of the extent of the front: where hypervolume is measured from
@@ -188,6 +190,8 @@ class Stock:
         self._priors: dict[Codes, Floats] = {}
         self._fitted = 0
         self._expanded = 0
+        self._paired: set[Codes] = set()
+        self._pairs = np.empty((0, len(space.names)), dtype=np.int64)
         # candidates, what is estimated and predicted of them
         self._known: set[Codes] = set()
         self._codes = np.empty((0, len(space.names)), dtype=np.int64)
@@ -202,7 +206,9 @@ class Stock:
             self._renew()
         if self._history.scale is None or (self._estimate is None and not self._fitted):
             return []
-        self._grow(max(_MORE, _MORE_EACH[self._estimate is None] * most))
+        if self._estimate is None:
+            self._add_pairs(_PAIRS_EACH * most)
+        self._grow(max(_MORE, _MORE_EACH * most))
         return self._chosen(most) if len(self._codes) else []
 
     # --- learning ---------------------------------------------------------------------------------------------------
@@ -330,6 +336,19 @@ class Stock:
             first, second = self.rng.integers(len(parents), size=(2, children))
             self._add(new + self._moves.children(parents[first], parents[second]))
             self._sort()
+
+    def _add_pairs(self, most: int) -> None:
+        """The next points that are two steps from a design on the front."""
+        history = self._history
+        while len(self._pairs) < most:
+            new = [codes for codes in map(history.codes.__getitem__, history.archive.rows) if codes not in self._paired]
+            if not new:
+                break
+            around = new[int(self.rng.integers(len(new)))]
+            self._paired.add(around)
+            self._pairs = np.concatenate([self._pairs, self._moves.pairs(around)])
+        now, self._pairs = self._pairs[:most], self._pairs[most:]
+        self._add([(*codes,) for codes in now.tolist()])
 
     def _sort(self) -> None:
         """The best candidates to the front of the stock, by the mean of what is predicted; few others are kept."""

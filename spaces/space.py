@@ -405,10 +405,10 @@ class Space:
         the way, a later parameter of that clause moves too; a step to a value that nothing can complete is left out.
         """
         seen = {tuple(codes)}
-        for i, (name, domain) in enumerate(self.domains.items()):
+        for i, name in enumerate(self.domains):
             if codes[i] == INACTIVE:
                 continue
-            for code in self._steps(name, domain, codes[i]):
+            for code in self.steps(name, codes[i]):
                 wanted = (*codes[:i], code, *codes[i + 1:])
                 point = self.repair_codes(wanted, rng)
                 if point[i] == code and point not in seen:
@@ -419,7 +419,9 @@ class Space:
         """`neighbour_codes` of a point, as points."""
         return (self.decode(codes) for codes in self.neighbour_codes(self.encode(params)))
 
-    def _steps(self, name: str, domain: Domain, code: int) -> list[int]:
+    def steps(self, name: str, code: int) -> list[int]:
+        """Codes of a parameter one step away; whether a point can have them is another question."""
+        domain = self.domains[name]
         if isinstance(domain, Real):
             at = domain.frac(domain.value(code))
             return sorted({domain.code(domain.at(min(max(at + step, 0.0), 1.0))) for step in (-0.05, 0.05)} - {code})

@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from run_toys import toy_outcome, toy_space, toy_study
 
+from dse import moves
 from dse.askers import make_asker
 from dse.errors import InputError
 from dse.estimate import Estimated
@@ -238,6 +239,23 @@ def test_processes_learn_which_parameters_matter_and_how_sure_they_are():
     assert (np.abs(missed[:, 0]) < 2.0 * spread).mean() > 0.9
     assert spread.mean() < 0.2 * bump(fresh).std()
     assert 0.5 < process.error[2] / noise.std() < 1.5
+
+
+@pytest.mark.parametrize("most", [150, 4])
+def test_pairs_are_all_points_two_steps_away(monkeypatch, most):
+    monkeypatch.setattr(moves, "_MOST_STEPS", most)
+    space = toy_space(forbidden=CLAUSES)
+    rng = np.random.default_rng(0)
+    every = set(space.enumerate_codes())
+    for _ in range(20):
+        point = space.sample_evenly_codes(rng)
+        found = [(*codes,) for codes in moves.Moves(space, rng).pairs(point).tolist()]
+        active = [i for i, code in enumerate(point) if code >= 0]
+        wanted = {(*point[:i], a, *point[i + 1:j], b, *point[j + 1:])
+                  for i, j in itertools.combinations(active, 2)
+                  for a in space.steps(space.names[i], point[i]) for b in space.steps(space.names[j], point[j])}
+        assert len(found) == len(set(found))
+        assert set(found) == wanted & every if most == 150 else set(found) <= wanted & every
 
 
 def test_the_archive_keeps_what_nothing_dominates():

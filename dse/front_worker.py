@@ -36,10 +36,10 @@ from hwmodels.evaluate import Bench, bench_of, prepare
 from hwmodels.kernel_parts import Watch
 from hwmodels.outcome import Outcome
 from hwmodels.policies import policy as named_policy
-from hwmodels.prefix_bounds import first_requests, prefix_of, tail_bounds, watch_of
+from hwmodels.prefix_bounds import Tails, first_requests, prefix_of, watch_of
 from hwmodels.request_costs import CloserDemand, Demand, prepared_demand, rows_of
 from hwmodels.tables import TaskRecords
-from spaces.designs import decode_design
+from spaces.designs import decode_design, policy_params
 from spaces.space import Params
 
 __all__ = ["BlockEvaluator", "Cut", "best_of", "cuts_of", "results_of"]
@@ -64,6 +64,7 @@ class Hardware:
         self.params, self.groups, self.rules = params, groups, rules
         self.experience = experience or Experience()
         self._benches: dict[int, Bench] = {}
+        self._tails: dict[int, Tails] = {}
         self._watches: dict[int, tuple[int, Watch | None]] = {}
         """Group -> (how many points were known, when to stop a simulation)."""
         self._demand: Demand | None = None
@@ -109,27 +110,29 @@ class Hardware:
         best : the last of `bounds`.
         found : evaluated designs that may dominate it.
         """
-        start, rules = time.perf_counter(), self.rules
-        design = decode_design(params, rules.study.workload)
+        start, rules, workload = time.perf_counter(), self.rules, self.rules.study.workload
+        policy, own = str(params["policy"]), policy_params(params)
         if g not in self._benches:
-            self._benches[g] = bench_of(prepare(design, rules.study.workload), rules.study.workload, self.groups[g],
-                                        rules.study.seed)
+            bench = bench_of(prepare(decode_design(params, workload), workload), workload, self.groups[g],
+                             rules.study.seed)
+            self._benches[g] = bench
+            self._tails[g] = Tails(bench.trace, [tenant.name for tenant in workload.tenants], rules.load.percentile)
         bench = self._benches[g]
         known = len(found.numbers)
         if self._watches.get(g, (-1, None))[0] != known:
             self._watches[g] = known, self._watch(g, bench, best, found)
         count, watch = len(bench.trace.arrival_s), self._watches[g][1]
-        record = named_policy(design.policy)
+        record = named_policy(policy)
         looks = watch is not None and record.batch is None and record.issue is None  # loops that can be stopped
         parts = [first_requests(bench.trace.arrival_s, part) for part in _PARTS if rules.gains_by_parts and not looks]
         for first in dict.fromkeys([*parts, count]):
-            records = bench.serve(design.policy, design.policy_params, first=first,
+            records = bench.serve(policy, own, first=first,
                                   watch=watch if first == count else None)
             cut = self._cut(number, g, best, bench, records, found)
             if cut is not None:
                 return cut
         if records.stopped_s < math.inf:  # a hair short of a proof
-            records = bench.serve(design.policy, design.policy_params)
+            records = bench.serve(policy, own)
         outcome = bench.outcome(records)
         return result_of(number, params, outcome, time.perf_counter() - start)
 
@@ -167,7 +170,7 @@ class Hardware:
         rules, workload, first = self.rules, self.rules.study.workload, len(records.finish_s)
         prefix = prefix_of(bench.trace, records)
         bounds = {metric: column[g:g + 1] for metric, column in best.metrics.items()}
-        tails = tail_bounds(bench.trace, prefix, [t.name for t in workload.tenants], rules.load.percentile)
+        tails = self._tails[g].bounds(prefix)
         energies = rules.energies
         if energies:
             assert self._demand is not None

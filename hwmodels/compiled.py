@@ -9,16 +9,17 @@ import contextlib
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
 from numba.experimental import function_type  # noqa: F401 (tells numba the type of a first-class function)
+from numba.extending import typeof_impl
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["column", "drop_stale", "loop", "merged", "part", "piece"]
+__all__ = ["Pointer", "column", "drop_stale", "loop", "merged", "part", "piece"]
 
 part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Compiles a piece of a loop that only compiled code calls: without the code that would unpack its arguments, and
@@ -50,6 +51,28 @@ def _load_overload(cache: FunctionCache, signature: Any, context: Any) -> Any:
 _LOAD = FunctionCache.load_overload
 if hasattr(FunctionCache, "_load_overload"):  # not so in a numba that was reworked
     FunctionCache.load_overload = _load_overload
+
+
+@final
+class Pointer(types.WrapperAddressProtocol):
+    """A compiled function as the loops take it: numba asks at every call for its type and its address, and would work
+    them out anew."""
+
+    def __init__(self, compiled: Any) -> None:
+        """`compiled` is what `numba.cfunc` made."""
+        self.compiled, self._address = compiled, int(compiled.address)
+        self.type = types.FunctionType(compiled._sig)
+
+    def __wrapper_address__(self) -> int:
+        return self._address
+
+    def signature(self) -> Any:
+        return self.compiled._sig
+
+
+@typeof_impl.register(Pointer)
+def _typeof(pointer: Pointer, context: Any) -> Any:
+    return pointer.type
 
 
 def column(values: NDArray[Any], dtype: DTypeLike = np.float64) -> NDArray[Any]:

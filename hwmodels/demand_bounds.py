@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from hwmodels.area import SchedulerBlock
@@ -59,17 +60,28 @@ class Served(NamedTuple):
 
 def _least_ratio(fixed_j: Floats, each_j: Floats, least: Ints, count: Ints) -> Floats:
     """Least of (fixed + sum f_t each_t) / sum f_t over least <= f <= count, (D,)."""
-    order = np.argsort(each_j, axis=1, kind="stable")
-    joules, requests = fixed_j + each_j @ least, np.full(len(fixed_j), float(least.sum()))
-    rows = np.arange(len(each_j))
-    for at in range(each_j.shape[1]):
-        t = order[:, at]
-        more = (count - least)[t].astype(float)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            better = (more > 0.0) & ((requests == 0.0) | (each_j[rows, t] < joules / requests))
-        joules = joules + np.where(better, more * each_j[rows, t], 0.0)
-        requests = requests + np.where(better, more, 0.0)
-    return np.divide(joules, requests, out=np.full(len(joules), np.inf), where=requests > 0.0)
+    found = fixed_j + each_j @ least
+    _lower(found, float(least.sum()), each_j, np.argsort(each_j, axis=1, kind="stable"), (count - least).astype(float))
+    return found
+
+
+@njit(cache=True, error_model="numpy")
+def _lower(joules, requests, each_j, order, more):  # type: ignore[no-untyped-def]
+    """Replace joules that are spent on so many requests by joules / requests, with those of the `more` ones added that
+    make it less.
+
+    Parameters
+    ----------
+    joules, each_j : (D,) and (D, T); order : tenants by `each_j`, (D, T); more : (T,).
+    """
+    for d in range(joules.size):
+        total, served = joules[d], requests
+        for at in range(order.shape[1]):
+            t = order[d, at]
+            if more[t] > 0.0 and (served == 0.0 or each_j[d, t] < total / served):
+                total += more[t] * each_j[d, t]
+                served += more[t]
+        joules[d] = total / served if served > 0.0 else np.inf
 
 
 def metric_bounds(demand: Demand, load: Load, workload: Workload, blocks: Sequence[SchedulerBlock], *,

@@ -43,6 +43,7 @@ References
 `total order`, `charges`: the event model of the project's scheduling specification, section 5.
 """
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -300,6 +301,13 @@ def _functions(policy: Policy, run_ahead: bool, quantum_s: float) -> tuple[Any, 
             (policy.select or _no_select).pointer, _form(policy), run_ahead, policy.keeps is not None, quantum_s)
 
 
+@cache
+def _visible(needs: tuple[str, ...]) -> Visible:
+    """What a policy that declares these columns is shown."""
+    return Visible(groups=sum(bit for bit, names in _GROUPS if set(names) & set(needs)), arrival="arrival_s" in needs,
+                   deadline="deadline_s" in needs, priority="priority" in needs)
+
+
 def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         params: dict[str, float] | None = None, *, record: bool = False, rewind: bool = False,
         general: bool = False, scene: Scene | None = None, watch: Watch | None = None) -> TaskRecords:
@@ -323,12 +331,7 @@ def run(table: CostTable, machine: Machine, trace: RequestTrace, policy: Policy,
         raise InvalidPolicy("policy", "able to run on this machine", policy.name, "it needs one engine")
     _, requests, columns, whole = scene or _scene(hw, table, machine, trace)
     count = len(requests.arrival_s)
-    visible = Visible(
-        groups=sum(bit for bit, names in _GROUPS if set(names) & set(policy.needs)),
-        arrival="arrival_s" in policy.needs,
-        deadline="deadline_s" in policy.needs,
-        priority="priority" in policy.needs,
-    )
+    visible = _visible(policy.needs)
     layers = int(requests.layers.sum()) if record else 0
     out = results(count, len(machine.units), layers)
     # after an exit that is not taken more is left than was expected: numbers made of it may rise

@@ -18,7 +18,8 @@ Percentiles and shares of late requests rise with every latency, so with these t
 run. With all requests (c infinite) they are exact.
 """
 
-from typing import NamedTuple
+import math
+from typing import NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from hwmodels.kernel_parts import Watch
 from hwmodels.tables import TaskRecords
 from hwmodels.workload import RequestTrace
 
-__all__ = ["Prefix", "first_requests", "prefix_of", "tail_bounds", "watch_of"]
+__all__ = ["Prefix", "Tails", "first_requests", "prefix_of", "watch_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -85,45 +86,47 @@ def watch_of(trace: RequestTrace, percentiles: Floats, theta: Floats, more_j: Fl
                  column(least_j))
 
 
-def tail_bounds(trace: RequestTrace, prefix: Prefix, names: list[str], percentiles: Floats) -> dict[str, float]:
-    """Bounds of p99_deadline_frac, slo_miss_frac and slo_violation_frac, overall and as `TENANT.METRIC`.
+@final
+class Tails:
+    """Bounds of p99_deadline_frac, slo_miss_frac and slo_violation_frac from runs of a trace that ended early, overall
+    and as `TENANT.METRIC`."""
 
-    Parameters
-    ----------
-    trace : all requests.
-    names, percentiles : of the tenants, (T,).
-    """
-    count = len(prefix.finish_s)
-    late = prefix.finish_s > trace.deadline_s[:count]
-    with np.errstate(invalid="ignore"):
-        used = (prefix.finish_s - trace.arrival_s[:count]) / (trace.deadline_s - trace.arrival_s)[:count]
-    found = {"slo_violation_frac": float(late.sum()) / max(1, len(trace.arrival_s)), "p99_deadline_frac": 0.0,
-             "slo_miss_frac": -1.0}
-    for t, (name, percentile) in enumerate(zip(names, percentiles.tolist(), strict=True)):
-        mine = trace.tenant == t
-        total = int(mine.sum())
-        if not total:
-            continue
-        seen = mine[:count]
-        found[f"{name}.slo_violation_frac"] = float(late[seen].sum()) / total
-        if not np.isfinite(trace.deadline_s[mine]).all():
-            continue
-        known = np.sort(used[seen])
-        tail, miss = _at_least(known, total, 99.0), _at_least(known, total, percentile) - 1.0
-        found[f"{name}.p99_deadline_frac"], found[f"{name}.slo_miss_frac"] = tail, miss
-        found["p99_deadline_frac"] = max(found["p99_deadline_frac"], tail)
-        found["slo_miss_frac"] = max(found["slo_miss_frac"], miss)
-    return found
+    def __init__(self, trace: RequestTrace, names: list[str], percentiles: Floats) -> None:
+        """`names` and `percentiles` are those of the tenants, (T,)."""
+        self._trace, self._relative_s = trace, trace.deadline_s - trace.arrival_s
+        rows = [np.flatnonzero(trace.tenant == t) for t in range(len(names))]
+        self._tenants = [(name, percentile, own, bool(np.isfinite(trace.deadline_s[own]).all()))
+                         for name, percentile, own in zip(names, percentiles.tolist(), rows, strict=True) if len(own)]
+
+    def bounds(self, prefix: Prefix) -> dict[str, float]:
+        """What a prefix proves."""
+        trace, count = self._trace, len(prefix.finish_s)
+        late = prefix.finish_s > trace.deadline_s[:count]
+        with np.errstate(invalid="ignore"):
+            used = (prefix.finish_s - trace.arrival_s[:count]) / self._relative_s[:count]
+        found = {"slo_violation_frac": float(late.sum()) / max(1, len(trace.arrival_s)), "p99_deadline_frac": 0.0,
+                 "slo_miss_frac": -1.0}
+        for name, percentile, rows, finite in self._tenants:
+            total, seen = len(rows), rows if count == len(trace.arrival_s) else rows[:np.searchsorted(rows, count)]
+            found[f"{name}.slo_violation_frac"] = float(late[seen].sum()) / total
+            if not finite:
+                continue
+            known = np.sort(used[seen])
+            tail, miss = _at_least(known, total, 99.0), _at_least(known, total, percentile) - 1.0
+            found[f"{name}.p99_deadline_frac"], found[f"{name}.slo_miss_frac"] = tail, miss
+            found["p99_deadline_frac"] = max(found["p99_deadline_frac"], tail)
+            found["slo_miss_frac"] = max(found["slo_miss_frac"], miss)
+        return found
 
 
 def _at_least(known: Floats, total: int, percentile: float) -> float:
     """Percentile of `total` values of which the `known` ones are given in order, the others at least 0; interpolated
     as `hwmodels.metrics` does it."""
     position = percentile / 100.0 * (total - 1)
-    low = int(np.floor(position))
+    low = math.floor(position)
     high = min(low + 1, total - 1)
     missing = total - len(known)
     least, most = (float(known[i - missing]) if i >= missing else 0.0 for i in (low, high))
     if position == low or least == most:
         return least
-    return most if np.isinf(most) else least + (most - least) * (position - low)
+    return most if math.isinf(most) else least + (most - least) * (position - low)

@@ -51,7 +51,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from hwmodels.compiled import drop_stale
+from hwmodels.compiled import Pointer, drop_stale
 from hwmodels.errors import InvalidPolicy
 from hwmodels.stops import CHEAPER, CHECKPOINT, KILL, RECOMPUTE
 from hwmodels.tables import CostTable, Machine
@@ -270,9 +270,9 @@ class Compiled:
         self._signature = signature
 
     @cached_property
-    def pointer(self) -> Any:
+    def pointer(self) -> Pointer:
         """What the kernel calls."""
-        return numba.cfunc(self._signature, cache=True, error_model="numpy")(self.__wrapped__)
+        return Pointer(numba.cfunc(self._signature, cache=True, error_model="numpy")(self.__wrapped__))
 
 
 def key(function: Callable[..., float]) -> Compiled:

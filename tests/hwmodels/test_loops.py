@@ -96,7 +96,7 @@ from hwmodels.kernel_columns import suffix_sums
 from hwmodels.policies import policy
 
 ones = column([1.0, 1.0])
-assert suffix_sums(ones, ones, 0, 2).tolist() == [2.0, 1.0] and policy("fcfs").key.pointer.cache_hits == 1
+assert suffix_sums(ones, ones, 0, 2).tolist() == [2.0, 1.0] and policy("fcfs").key.pointer.compiled.cache_hits == 1
 assert "numba.np.npyimpl" not in sys.modules  # all that numba knows of numpy is for compiling
 assert numba.njit(lambda values: values.cumsum())(ones).tolist() == [1.0, 2.0]
 """

@@ -17,7 +17,7 @@ from hwmodels.demand_bounds import Served, metric_bounds
 from hwmodels.design import Design
 from hwmodels.evaluate import Bench, bench_of, evaluate, prepare
 from hwmodels.offered_load import least_finished, offered_load
-from hwmodels.prefix_bounds import first_requests, prefix_of, tail_bounds, watch_of
+from hwmodels.prefix_bounds import Tails, first_requests, prefix_of, watch_of
 from hwmodels.request_costs import prepared_demand
 from hwmodels.scheduling import block_of
 from hwmodels.workload import Workload
@@ -59,7 +59,7 @@ def test_the_first_requests_bound_the_whole_run(kind: str, policy: str) -> None:
             assert (full.energy_j[:count][prefix.done] == records.energy_j[prefix.done]).all()
             rest = full.finish_s[:count][~prefix.done]
             assert (np.isnan(rest) | (rest >= prefix.finish_s[~prefix.done])).all()
-            bounds = tail_bounds(of.trace, prefix, names, percentiles)
+            bounds = Tails(of.trace, names, percentiles).bounds(prefix)
             for name, bound in bounds.items():
                 assert math.isnan(values[name]) or before.get(name, -1.0) <= bound <= values[name], (name, frac)
                 if frac == 1.0 and not math.isnan(values[name]):
@@ -84,7 +84,8 @@ def test_a_run_that_was_stopped_proves_its_tail(kind: str, policy: str) -> None:
         full = of.serve(design.policy, design.policy_params)
         for metric, above, which in (("p99_deadline_frac", 0.0, np.full(len(names), 99.0)),
                                      ("slo_miss_frac", 1.0, percentiles)):
-            value = tail_bounds(of.trace, prefix_of(of.trace, full), names, percentiles)[metric] + above
+            tails = Tails(of.trace, names, percentiles)
+            value = tails.bounds(prefix_of(of.trace, full))[metric] + above
             least_j = np.array([np.nanmin(full.energy_j[of.trace.tenant == t], initial=np.inf)
                                 if (of.trace.tenant == t).any() else 0.0 for t in range(len(names))])
             spent_j = np.nansum(np.where(np.isfinite(full.finish_s), full.energy_j - least_j[of.trace.tenant], 0.0))
@@ -96,7 +97,7 @@ def test_a_run_that_was_stopped_proves_its_tail(kind: str, policy: str) -> None:
                 assert (records.finish_s[known] == full.finish_s[known]).all()
                 assert (records.energy_j[known] == full.energy_j[known]).all()
                 assert not (full.finish_s[~known] < records.stopped_s).any()
-                bound = tail_bounds(of.trace, prefix_of(of.trace, records), names, percentiles)[metric] + above
+                bound = tails.bounds(prefix_of(of.trace, records))[metric] + above
                 assert bound <= value
                 if records.stopped_s < np.inf:
                     more_j = (records.energy_j - least_j[of.trace.tenant])[known].sum()
@@ -122,7 +123,7 @@ def test_late_requests_by_hand() -> None:
     of = bench(design, work, 0)
     prefix = prefix_of(of.trace, of.serve("fcfs", {}, first=10))
     assert prefix.done.all()
-    bounds = tail_bounds(of.trace, prefix, ["a"], np.array([50.0]))
+    bounds = Tails(of.trace, ["a"], np.array([50.0])).bounds(prefix)
     assert bounds["slo_violation_frac"] == 9 / 11
     # of 0, 1 .. 10 latencies the median is that of the fifth, 5 / 1.5 deadlines
     assert bounds["slo_miss_frac"] == pytest.approx(5 / 1.5 - 1, rel=1e-3)

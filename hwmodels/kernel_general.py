@@ -6,9 +6,8 @@ drops, one round of decisions, and the rates of the DRAM channel.
 A round of decisions hands out the idle units. The policy names the best waiting task; it goes to the place where it is
 expected to finish first, or keeps waiting for a busy engine if that ends sooner, or goes where the policy sends it;
 then the next best, until no unit is idle, nobody is left, or `_PATIENCE` tasks chose to wait. Tasks with numbers stand
-in a line (`hwmodels.kernel_line`). For other policies the queue is sorted by order of admission: who runs comes and
-goes at its head, who arrives joins its end, so that a long queue costs little more than a short one. A policy that
-assigns is shown the first of it as they stand there, if all may run anywhere.
+in a line (`hwmodels.kernel_line`). For other policies the queue is sorted by order of admission, who comes first at its
+end: who runs comes and goes there, so that a long queue costs little more than a short one.
 """
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from hwmodels.compiled import loop, piece
 from hwmodels.kernel_assign import VIEW, seat, show_next, show_running, show_waiting
 from hwmodels.kernel_line import first_of, leave, stand, take, turn, wait
-from hwmodels.kernel_parts import KEY, SELECT, admit, heap_pop, heap_push, next_root, overdue, refresh
+from hwmodels.kernel_parts import KEY, SELECT, admit, heap_pop, heap_push, overdue, refresh
 from hwmodels.kernel_places import best_level, lendable, rates, to_place
 
 __all__ = ["run_general"]
@@ -26,30 +25,30 @@ _PATIENCE = 32
 
 
 @piece
-def _insert(queue, head, size, slot, tasks):  # type: ignore[no-untyped-def]
-    """Let a task wait that was taken out, by order of admission. The new head."""
-    at, high = head, head + size
+def _insert(queue, size, slot, tasks):  # type: ignore[no-untyped-def]
+    """Let a task wait, by order of admission, latest first. The new size."""
+    at, high = 0, size
     while at < high:
         middle = (at + high) >> 1
-        if tasks[queue[middle]].order > tasks[slot].order:
+        if tasks[queue[middle]].order < tasks[slot].order:
             high = middle
         else:
             at = middle + 1
-    for p in range(head, at):
-        queue[p - 1] = queue[p]
-    queue[at - 1] = slot
-    return head - 1
+    for p in range(size, at, -1):
+        queue[p] = queue[p - 1]
+    queue[at] = slot
+    return size + 1
 
 
 @piece
-def _without(queue, head, slot):  # type: ignore[no-untyped-def]
-    """Take a task out of the queue. The new head."""
-    at = head
+def _without(queue, size, slot):  # type: ignore[no-untyped-def]
+    """Take a task out of the queue, looked for from who comes first. The new size."""
+    at = size - 1
     moved = queue[at]
     while moved != slot:
-        at += 1
+        at -= 1
         moved, queue[at] = queue[at], moved
-    return head + 1
+    return size - 1
 
 
 @piece
@@ -107,8 +106,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
         may_drop = may_drop or requests.drop_late[slot]
         request_of[slot], free_slots[slot], moved_on[slot] = -1, n - 1 - slot, 1
     n_free = n
-    head, size = zero, zero  # queue[head : head + size] waits
-    n_late, n_just, n_held, running = zero, zero, 0, zero
+    size, n_late, n_just, n_held, running = zero, zero, zero, 0, zero
     asked_s = 0.0
     # running layers, and the choices of one round
     ints, floats = of_layers
@@ -134,7 +132,8 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
     watched, late, missed = counts
     look_s, excess_j = 0.0 if levels > 0 else np.inf, 0.0
     while True:
-        upcoming = next_root(requests.parent, upcoming)
+        while upcoming < n and requests.parent[upcoming] >= 0:
+            upcoming += 1
         now = requests.arrival_s[upcoming] if upcoming < n else np.inf
         for x in range(running):
             if run_end[x] < now:
@@ -190,11 +189,11 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                                          offset[requests.network[r], requests.sample[r]])
                     turn(line, slot, target[slot] + 1)
                 if listed:
-                    head = _insert(queue, head, size, slot, tasks)
+                    size = _insert(queue, size, slot, tasks)
                 else:
                     just[n_just] = slot
                     n_just += 1
-                size += 1
+                    size += 1
                 waits[target[slot]] += 1
                 if units[e] > 1:
                     held[n_held] = slot
@@ -253,10 +252,10 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                 target[slot] = _sent(sends, tasks, seats, slot, target[slot], hw.bytes_per_s, params, plan,
                                      offset[requests.network[r], requests.sample[r]])
             if listed:
-                queue[head + size] = slot
+                size = _insert(queue, size, slot, tasks)
             else:
                 stand(form, key, rank, tasks, line, slot, target[slot] + 1, now, size + 1, params)
-            size += 1
+                size += 1
             order += 1
             waits[target[slot]] += 1
             if requests.drop_late[r]:
@@ -269,10 +268,10 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             if request_of[slot] != r or not np.isnan(out.start_s[r]):
                 continue
             if listed:
-                head = _without(queue, head, slot)
+                size = _without(queue, size, slot)
             else:
                 leave(form, line, slot)
-            size -= 1
+                size -= 1
             waits[target[slot]] -= 1
             request_of[slot] = -1
             free_slots[n_free] = slot
@@ -288,30 +287,21 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
             displaced[e] = -1
             bound_here[e] = 0 if listed else waits[e]
         unbound = 0 if listed else waits[-1]
-        n_seen, shown = zero, zero  # so many are seen, of the first so many of the queue
+        n_seen, to_ask = 0, size  # queue[:to_ask] is still to be asked, or shown
         if use_assign:
             if size > 0 and spare > 0:
                 for e in range(n_engines):
                     chip[e].units, chip[e].idle, chip[e].bytes_per_s = units[e], idle[e], hw.bytes_per_s
-                view = candidates
-                if anywhere:
-                    view, n_seen = queue[head:], size if size < VIEW else VIEW
-                    unbound, shown = n_seen, n_seen
-                while shown < size and n_seen < VIEW and not anywhere:
-                    slot = queue[head + shown]
-                    shown += 1
-                    bound = target[slot]
-                    if bound >= 0 and idle[bound] == 0:
-                        continue
+                while to_ask > 0 and n_seen < VIEW:
+                    to_ask -= 1
+                    slot = queue[to_ask]
+                    bound = -1 if anywhere else target[slot]
                     if bound < 0:
                         unbound += 1
+                    elif idle[bound] == 0:
+                        continue
                     else:
                         bound_here[bound] += 1
-                    candidates[n_seen] = slot
-                    n_seen += 1
-                for p in range(n_seen):
-                    slot = view[p]
-                    bound = -1 if anywhere else target[slot]
                     if moved_on[slot] == 1:
                         r = request_of[slot]
                         continues = live[slot] >= 0.0 and tasks[slot].last_s == now
@@ -326,20 +316,22 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                         seats[slot].units = level_units[last_level[slot]] if continues else 0
                     seats[slot].cap_bytes_per_s, seats[slot].drop = np.inf, 0
                     seats[slot].to_engine, seats[slot].to_units = -1, 0
+                    candidates[n_seen] = slot
+                    n_seen += 1
                 if foresees:
                     show_running(rests, lefts, estimate_s, run_slot, run_row, run_begin, running, now)
                 if n_seen > 0:
-                    assign(tasks, seats, view, n_seen, run_slot, running, lefts, needs, chip, level_units, now,
+                    assign(tasks, seats, candidates, n_seen, run_slot, running, lefts, needs, chip, level_units, now,
                            params, state, plan)
-                n_picks, n_dropped = seat(seats, lefts, view, n_seen, running == 0, may_drop, idle, level_units,
+                n_picks, n_dropped = seat(seats, lefts, candidates, n_seen, running == 0, may_drop, idle, level_units,
                                           pick_slot, pick_engine, pick_level)
                 if n_dropped > 0:
-                    kept = head + shown
-                    for p in range(head + shown - 1, head - 1, -1):
-                        slot = queue[p]
+                    kept = to_ask
+                    for q in range(to_ask, size):
+                        slot = queue[q]
                         if seats[slot].drop == 0:
-                            kept -= 1
                             queue[kept] = slot
+                            kept += 1
                             continue
                         seats[slot].drop = 0
                         if holds[slot] >= 0 and resident[holds[slot]] == slot:
@@ -348,8 +340,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                         request_of[slot] = -1
                         free_slots[n_free] = slot
                         n_free += 1
-                    size -= kept - head
-                    head = kept
+                    size = kept
         elif size > 0 and spare > 0:
             # when busy engines will be free: who must go to an idle one does not ask
             for x in range(running if listed or waits[-1] > 0 else zero):
@@ -372,7 +363,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     closed[e + 1] = 0 if idle[e] > 0 else 1
                     waiting += left[e]
             else:
-                for p in range(head, head + size):
+                for p in range(size - 1, -1, -1):
                     e = requests.engine[request_of[queue[p]]]
                     if e < 0:
                         unbound += 1
@@ -486,8 +477,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                 out.start_s[request_of[slot]] = now
             picked[slot] = 1
             if listed:
-                head = _without(queue, head, slot)
-        size -= n_picks
+                size = _without(queue, size, slot)
         if not listed:
             kept = 0
             for p in range(n_just):
@@ -495,6 +485,7 @@ def run_general(hw, requests, lookups, visible, key, rank, keeps, select, form, 
                     just[kept] = just[p]
                     kept += 1
             n_just = kept
+            size -= n_picks
         for x in range(n_held):
             slot = held[x]
             e = holds[slot]

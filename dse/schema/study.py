@@ -37,6 +37,15 @@ class ObjectiveEntry(Model):
         return {"anyOf": [metric, dict(mapping)]}
 
 
+def _different(key: str, listed: Any, what: str) -> list[Broken]:
+    """What is wrong with a list that shall have different values; anything else is fine."""
+    if not isinstance(listed, list):
+        return []
+    if not listed:
+        return [Broken(at=(key,), message=f"must be a list of at least one {what}")]
+    return [Broken(at=(key, i), message="must be listed once") for i, one in enumerate(listed) if one in listed[:i]]
+
+
 class SpaceSection(Model):
     """Which designs are searched; without it, all."""
 
@@ -56,13 +65,8 @@ class SpaceSection(Model):
 
     @model_validator(mode="after")
     def _not_empty(self) -> "SpaceSection":
-        broken = []
-        for key in ("architectures", "policies"):
-            listed = getattr(self, key)
-            if listed == []:
-                broken.append(Broken(at=(key,), message="must be a list of at least one name"))
-            broken += [Broken(at=(key, i), message="must be listed once") for i, name in enumerate(listed or ())
-                       if name in listed[:i]]
+        broken = [*_different("architectures", self.architectures, "name"),
+                  *_different("policies", self.policies, "name")]
         if broken:
             raise Broken.error(broken)
         return self
@@ -112,13 +116,7 @@ class RobustSection(Model):
 
     @model_validator(mode="after")
     def _several(self) -> "RobustSection":
-        broken = []
-        for key in ("rates", "seeds"):
-            listed = getattr(self, key)
-            if listed == []:
-                broken.append(Broken(at=(key,), message="must be a list of at least one number"))
-            broken += [Broken(at=(key, i), message="must be listed once") for i, one in enumerate(
-                listed if isinstance(listed, list) else ()) if one in listed[:i]]
+        broken = [*_different("rates", self.rates, "number"), *_different("seeds", self.seeds, "number")]
         n_seeds = len(self.seeds) if isinstance(self.seeds, list) else self.seeds
         if (len(self.workloads) + 1) * len(self.rates) * n_seeds == 1:
             broken.append(Broken(message="must have more than one scenario: further workloads, rates or seeds",

@@ -146,7 +146,6 @@ class SharedStudy:
         address = _address(url)
         self._password = str(address.password or "")
         kind = address.get_backend_name()
-        self._server = kind == "postgresql"
         self._insert = _INSERT[kind]
         self._storage = self._opened(address, kind)
         self._engine = self._storage.engine
@@ -211,7 +210,7 @@ class SharedStudy:
             except (SQLAlchemyError, StorageInternalError, StorageAway) as error:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error
                 away = isinstance(cause, StorageAway | OperationalError | InterfaceError)
-                if not (self._server and away) or time.monotonic() > end:
+                if not (away and self._engine.dialect.name == "postgresql") or time.monotonic() > end:
                     raise _bad("must be a database that can be reached and written",
                                _reason(error, self._password)) from None
             time.sleep(_JOINING_S[1])
